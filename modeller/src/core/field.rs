@@ -1,0 +1,264 @@
+//! Field constants, the compile-time heart: `User::EMAIL.eq("…")`.
+//!
+//! `#[model]` and `#[value]` emit one [`Field`] for each field. A constant knows the model it belongs to and the type of the
+//! field, so that a wrong name, a wrong operand and an order on a type that has none are compile errors at the user's token.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::document::Doc;
+use super::id::Id;
+use super::private::{Private, for_storage};
+use super::query::filter::{Compare, Filter, RawFilter};
+use super::query::sort::{Direction, Sort};
+use super::query::update::{RawUpdate, Update, UpdateOperator};
+
+/// A field of the model or value `M` with the type `F`. `K` is [`Unique`] where no two documents have the same value.
+///
+/// ```
+/// use modeller::prelude::*;
+/// #[model(id = "users")]
+/// pub struct User {
+///     #[field(unique)]
+///     pub email: String,
+///     pub age: u8,
+/// }
+/// let grown = User::AGE.gte(18) & !User::EMAIL.eq("root@example.com");
+/// assert_eq!(grown.to_json(), serde_json::json!({"$and": [
+///     {"age": {"$gte": 18}},
+///     {"$nor": [{"email": "root@example.com"}]},
+/// ]}));
+/// # use modeller::__private::serde_json;
+/// ```
+pub struct Field<M: ?Sized, F: ?Sized, K = Plain> {
+    name: &'static str,
+    of: PhantomData<(fn(&M) -> Box<F>, K)>,
+}
+
+/// Marks a [`Field`] that several documents may share a value of.
+#[derive(Debug)]
+pub enum Plain {}
+
+/// Marks a [`Field`] whose value belongs to one document.
+#[derive(Debug)]
+pub enum Unique {}
+
+impl<M: ?Sized, F: ?Sized, K> Clone for Field<M, F, K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: ?Sized, F: ?Sized, K> Copy for Field<M, F, K> {}
+
+impl<M: ?Sized, F: ?Sized, K> std::fmt::Debug for Field<M, F, K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Field").field(&self.name).finish()
+    }
+}
+
+impl<M: ?Sized, F: ?Sized, K> Field<M, F, K> {
+    /// The field with this name on the wire. For expansions.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, of: PhantomData }
+    }
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// A value that a field of type `F` can be compared with or set to.
+#[diagnostic::on_unimplemented(
+    message = "a field of type `{F}` cannot be compared with or set to `{Self}`",
+    label = "expected a value of type `{F}`"
+)]
+pub trait Operand<F: ?Sized> {
+    /// The wire value, private parts included.
+    fn into_operand(self) -> Value;
+}
+
+fn wire<T: Serialize>(value: &T) -> Value {
+    for_storage(|| serde_json::to_value(value)).unwrap_or_default()
+}
+
+impl<F: Serialize> Operand<F> for F {
+    fn into_operand(self) -> Value {
+        wire(&self)
+    }
+}
+
+impl<F: Serialize> Operand<F> for &F {
+    fn into_operand(self) -> Value {
+        wire(self)
+    }
+}
+
+impl<F: Serialize> Operand<Option<F>> for F {
+    fn into_operand(self) -> Value {
+        wire(&self)
+    }
+}
+
+impl<F: Serialize> Operand<Private<F>> for F {
+    fn into_operand(self) -> Value {
+        wire(&self)
+    }
+}
+
+macro_rules! text_operands {
+    ($($text:ty),*) => {$(
+        impl Operand<String> for $text {
+            fn into_operand(self) -> Value {
+                Value::String(self.to_string())
+            }
+        }
+        impl Operand<Option<String>> for $text {
+            fn into_operand(self) -> Value {
+                Value::String(self.to_string())
+            }
+        }
+        impl Operand<Private<String>> for $text {
+            fn into_operand(self) -> Value {
+                Value::String(self.to_string())
+            }
+        }
+    )*};
+}
+
+text_operands!(&str, Cow<'_, str>);
+
+impl<T> Operand<Id<T>> for &Doc<T> {
+    fn into_operand(self) -> Value {
+        Value::String(self.id().to_string())
+    }
+}
+
+/// A type whose Rust order is the order of its wire value, so that it can be sorted and compared by size.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no order on the wire",
+    label = "this field can be compared with `.eq` and `.ne`, not by size",
+    note = "numbers, `bool`, `String`, ids, and `Option`s of them have one"
+)]
+pub trait Ordered {}
+
+macro_rules! marks {
+    ($trait:ident: $($type:ty),*) => {$(impl $trait for $type {})*};
+}
+
+marks!(Ordered: bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, String);
+impl<T> Ordered for Id<T> {}
+impl<F: Ordered> Ordered for Option<F> {}
+
+/// A type that holds a number, so that it can be counted up.
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a number", label = "only a number can be counted up")]
+pub trait Numeric {}
+
+marks!(Numeric: i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+impl<F: Numeric> Numeric for Option<F> {}
+
+impl<M: 'static, F, K> Field<M, F, K> {
+    fn compare(self, compare: Compare, operand: Value) -> Filter<M> {
+        Filter::from_raw(RawFilter::compare(self.name, compare, operand))
+    }
+
+    /// Documents whose field is equal to this.
+    #[must_use]
+    pub fn eq(self, value: impl Operand<F>) -> Filter<M> {
+        self.compare(Compare::Eq, value.into_operand())
+    }
+
+    /// Documents whose field is not equal to this.
+    #[must_use]
+    pub fn ne(self, value: impl Operand<F>) -> Filter<M> {
+        Filter::from_raw(RawFilter::compare(self.name, Compare::Eq, value.into_operand()).not())
+    }
+
+    /// Documents whose field is equal to one of these.
+    #[must_use]
+    pub fn is_in<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter<M> {
+        Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect()))
+    }
+
+    /// Documents whose field is equal to none of these.
+    #[must_use]
+    pub fn not_in<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter<M> {
+        Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect()).not())
+    }
+
+    /// Documents whose field is greater.
+    #[must_use]
+    pub fn gt(self, value: impl Operand<F>) -> Filter<M>
+    where
+        F: Ordered,
+    {
+        self.compare(Compare::Gt, value.into_operand())
+    }
+
+    /// Documents whose field is greater or equal.
+    #[must_use]
+    pub fn gte(self, value: impl Operand<F>) -> Filter<M>
+    where
+        F: Ordered,
+    {
+        self.compare(Compare::Gte, value.into_operand())
+    }
+
+    /// Documents whose field is less.
+    #[must_use]
+    pub fn lt(self, value: impl Operand<F>) -> Filter<M>
+    where
+        F: Ordered,
+    {
+        self.compare(Compare::Lt, value.into_operand())
+    }
+
+    /// Documents whose field is less or equal.
+    #[must_use]
+    pub fn lte(self, value: impl Operand<F>) -> Filter<M>
+    where
+        F: Ordered,
+    {
+        self.compare(Compare::Lte, value.into_operand())
+    }
+
+    /// Rising order by this field.
+    #[must_use]
+    pub fn asc(self) -> Sort<M>
+    where
+        F: Ordered,
+    {
+        Sort::by(self.name, Direction::Ascending)
+    }
+
+    /// Falling order by this field.
+    #[must_use]
+    pub fn desc(self) -> Sort<M>
+    where
+        F: Ordered,
+    {
+        Sort::by(self.name, Direction::Descending)
+    }
+
+    /// Gives the field this value.
+    #[must_use]
+    pub fn set(self, value: impl Operand<F>) -> Update<M> {
+        Update::from_raw(RawUpdate::operator(UpdateOperator::Set, self.name, value.into_operand()))
+    }
+
+    /// Counts the field up by this much; down, when it is negative.
+    #[must_use]
+    pub fn inc(self, by: impl Operand<F>) -> Update<M>
+    where
+        F: Numeric,
+    {
+        Update::from_raw(RawUpdate::operator(UpdateOperator::Inc, self.name, by.into_operand()))
+    }
+}

@@ -1,0 +1,295 @@
+//! Ids of documents.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorCode, Violation};
+
+/// The longest id, in bytes.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// The id of a document, of whatever model.
+///
+/// On the wire a string of 1 to 128 bytes without `/`, control characters or a leading `@`. A canonical UUID, which is what
+/// [`RawId::generate`] makes, takes 16 bytes in memory; the order is that of the text in either case.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawId(Repr);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Repr {
+    /// As two halves: a `u128` would align the whole enum to 16 bytes.
+    Uuid(u64, u64),
+    /// Never the canonical text of a UUID, so that each id has one form.
+    Text(Arc<str>),
+}
+
+impl RawId {
+    /// A new UUIDv7 (RFC 9562 §5.7): unique, and rising with time, also within a millisecond.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::of_uuid(Uuid::now_v7())
+    }
+
+    fn of_uuid(uuid: Uuid) -> Self {
+        let (high, low) = uuid.as_u64_pair();
+        Self(Repr::Uuid(high, low))
+    }
+
+    /// Reads an id from its text.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` for a text that cannot be an id.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        if let Some(uuid) = canonical_uuid(text) {
+            return Ok(Self::of_uuid(uuid));
+        }
+        let reason = if text.is_empty() || text.len() > MAX_ID_BYTES {
+            Some("must be 1 to 128 bytes")
+        } else if text.starts_with('@') {
+            Some("must not begin with `@`")
+        } else if text.contains('/') || text.chars().any(char::is_control) {
+            Some("must not contain `/` or control characters")
+        } else {
+            None
+        };
+        match reason {
+            None => Ok(Self(Repr::Text(text.into()))),
+            Some(reason) => Err(Error::new(ErrorCode::ValidationError)
+                .message(format!("the id {reason}"))
+                .and_violation(Violation {
+                    instance_path: "/_id".into(),
+                    keyword: "format".into(),
+                    message: reason.into(),
+                    params: serde_json::json!({"format": "document-id"}),
+                    schema_path: "#/properties/_id/format".into(),
+                })),
+        }
+    }
+
+    /// Runs `f` on the text, without allocating.
+    pub fn with_text<R>(&self, f: impl FnOnce(&str) -> R) -> R {
+        match &self.0 {
+            Repr::Text(text) => f(text),
+            Repr::Uuid(high, low) => {
+                f(Uuid::from_u64_pair(*high, *low).hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+            }
+        }
+    }
+}
+
+/// Only the one spelling that is written again: 36 characters, lower case.
+fn canonical_uuid(text: &str) -> Option<Uuid> {
+    if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    Uuid::try_parse(text).ok()
+}
+
+impl PartialOrd for RawId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RawId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (&self.0, &other.0) {
+            // The canonical text of UUIDs rises with their bytes.
+            (Repr::Uuid(a, b), Repr::Uuid(c, d)) => (a, b).cmp(&(c, d)),
+            (Repr::Text(a), Repr::Text(b)) => a.cmp(b),
+            _ => self.with_text(|a| other.with_text(|b| a.cmp(b))),
+        }
+    }
+}
+
+impl Hash for RawId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            Repr::Uuid(high, low) => (high, low).hash(state),
+            Repr::Text(text) => text.hash(state),
+        }
+    }
+}
+
+impl fmt::Display for RawId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_text(|text| f.pad(text))
+    }
+}
+
+impl fmt::Debug for RawId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_text(|text| fmt::Debug::fmt(text, f))
+    }
+}
+
+impl FromStr for RawId {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for RawId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.with_text(|text| serializer.serialize_str(text))
+    }
+}
+
+impl<'de> Deserialize<'de> for RawId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+/// The id of a document of the model `T`. See [`RawId`] for its form.
+///
+/// ```
+/// use modeller::Id;
+/// struct User;
+/// let id: Id<User> = "ada".parse()?;
+/// assert_eq!(id.to_string(), "ada");
+/// assert!("@ada".parse::<Id<User>>().is_err());
+/// # Ok::<(), modeller::Error>(())
+/// ```
+pub struct Id<T: ?Sized>(RawId, PhantomData<fn() -> T>);
+
+impl<T: ?Sized> Id<T> {
+    /// A new UUIDv7.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::from_raw(RawId::generate())
+    }
+
+    /// The id of that model with this text.
+    #[must_use]
+    pub fn from_raw(raw: RawId) -> Self {
+        Self(raw, PhantomData)
+    }
+
+    /// The id without its model.
+    #[must_use]
+    pub fn raw(&self) -> &RawId {
+        &self.0
+    }
+}
+
+impl<T: ?Sized> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), PhantomData)
+    }
+}
+
+impl<T: ?Sized> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<T: ?Sized> Eq for Id<T> {}
+
+impl<T: ?Sized> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: ?Sized> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl<T: ?Sized> Hash for Id<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl<T: ?Sized> fmt::Display for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<T: ?Sized> FromStr for Id<T> {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        RawId::parse(text).map(Self::from_raw)
+    }
+}
+
+impl<T: ?Sized> Serialize for Id<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: ?Sized> Deserialize<'de> for Id<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        RawId::deserialize(deserializer).map(Self::from_raw)
+    }
+}
+
+impl<T: ?Sized> JsonSchema for Id<T> {
+    fn schema_name() -> Cow<'static, str> {
+        "Id".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_the_text() {
+        let texts = ["0", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-7000-8000-000000000001", "018g", "a", "é"];
+        let ids: Vec<RawId> = texts.iter().map(|text| RawId::parse(text).unwrap()).collect();
+        assert!(ids.is_sorted());
+        for (id, text) in ids.iter().zip(texts) {
+            assert_eq!(id.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn one_text_one_form() {
+        let upper = RawId::parse("018F0000-0000-7000-8000-00000000000A").unwrap();
+        assert_eq!(upper.to_string(), "018F0000-0000-7000-8000-00000000000A");
+        assert_ne!(upper, RawId::parse("018f0000-0000-7000-8000-00000000000a").unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_an_id() {
+        for text in ["", "@x", "a/b", "a\u{0}", "a\nb", &"x".repeat(129)] {
+            assert!(RawId::parse(text).is_err(), "{text:?}");
+        }
+        assert!(RawId::parse(&"x".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert_eq!(size_of::<RawId>(), 24);
+    }
+}

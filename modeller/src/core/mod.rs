@@ -1,0 +1,11 @@
+//! LAYER 1, data: documents, queries, collections, transactions and the commit log. It knows no hooks and no HTTP.
+
+pub(crate) mod document;
+pub(crate) mod field;
+pub(crate) mod id;
+pub(crate) mod private;
+pub(crate) mod query;
+pub(crate) mod schema;
+pub(crate) mod storage;
+pub(crate) mod validate;
+pub(crate) mod value;

@@ -1,0 +1,275 @@
+//! What a model is made of: its declaration, as an attribute or a program writes it, and the schema that is proved from it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use super::document::{AnyValue, Stored};
+use super::validate::Validator;
+use crate::error::{Error, Result};
+
+/// Who may reach a model or an operation from outside.
+///
+/// ```
+/// use modeller::Access;
+/// assert!(Access::Internal < Access::Protected && Access::Protected < Access::Public);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Access {
+    /// Nobody: in process only. The default.
+    #[default]
+    Internal,
+    /// A caller with a verified token.
+    Protected,
+    /// Anyone.
+    Public,
+}
+
+impl Access {
+    /// The spelling in the metadata.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Protected => "protected",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// Where something was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Site {
+    /// Path of the module.
+    pub module: &'static str,
+    /// Path of the file.
+    pub file: &'static str,
+    /// Line in it.
+    pub line: u32,
+}
+
+/// A Rust type as a model: what `#[model]` implements.
+pub trait ModelType: Stored {
+    /// What the attribute said.
+    const DECLARATION: &'static ModelDeclaration;
+}
+
+/// What `#[model]` says of a struct.
+#[derive(Debug)]
+pub struct ModelDeclaration {
+    /// Id of the model, the first segment of its routes.
+    pub id: &'static str,
+    /// Who may reach it.
+    pub access: Access,
+    /// Its fields, in the order of the struct.
+    pub fields: &'static [FieldDeclaration],
+    /// The Rust type.
+    pub kind: Kind,
+    /// Where it was declared.
+    pub site: Site,
+}
+
+/// What `#[field]` says of a field, as far as the core acts on it; bounds and formats are in the schema.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldDeclaration {
+    /// Name on the wire.
+    pub name: &'static str,
+    /// No two documents have the same value.
+    pub unique: bool,
+    /// Look-ups are fast.
+    pub index: bool,
+    /// Its type is written `Private<…>`.
+    pub private: bool,
+}
+
+/// A Rust type that documents of a model have: how to make its values, and its schema.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    name: fn() -> &'static str,
+    from_json: fn(Value) -> Result<Box<dyn AnyValue>, serde_json::Error>,
+    from_text: fn(&str) -> Result<Box<dyn AnyValue>, serde_json::Error>,
+    schema: fn() -> Schema,
+}
+
+impl Kind {
+    /// The kind of a type.
+    #[must_use]
+    pub const fn of<T: Stored>() -> Self {
+        Self {
+            name: std::any::type_name::<T>,
+            from_json: |value| T::deserialize(value).map(|value| Box::new(value) as _),
+            from_text: |text| serde_json::from_str::<T>(text).map(|value| Box::new(value) as _),
+            schema: schema_of::<T>,
+        }
+    }
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str((self.name)())
+    }
+}
+
+/// The JSON Schema (draft 2020-12) that input for the type has to fit.
+#[must_use]
+pub fn schema_of<T: JsonSchema + ?Sized>() -> Schema {
+    SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// The JSON Schema (draft 2020-12) that output of the type fits.
+#[must_use]
+pub fn output_schema_of<T: JsonSchema + ?Sized>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// Adds `_id` and `_rev` to the schema of a value.
+pub(crate) fn add_document_members(schema: &mut Schema) {
+    let object = schema.ensure_object();
+    if let Some(properties) = object.entry("properties").or_insert_with(|| json!({})).as_object_mut() {
+        properties.retain(|_, property| property.get("private") != Some(&Value::Bool(true)));
+        properties.insert("_id".into(), json!({"type": "string", "minLength": 1, "maxLength": super::id::MAX_ID_BYTES}));
+        properties.insert("_rev".into(), json!({"type": "integer", "minimum": 1}));
+    }
+    let properties: Vec<String> =
+        object.get("properties").and_then(Value::as_object).map(|p| p.keys().cloned().collect()).unwrap_or_default();
+    if let Some(required) = object.entry("required").or_insert_with(|| json!([])).as_array_mut() {
+        required.retain(|name| name.as_str().is_some_and(|name| properties.iter().any(|known| known == name)));
+        required.insert(0, "_rev".into());
+        required.insert(0, "_id".into());
+    }
+}
+
+/// A model as the core runs it: proved at the start, then shared and never changed.
+pub struct ModelSchema {
+    /// Its id.
+    pub id: Cow<'static, str>,
+    /// Who may reach it.
+    pub access: Access,
+    /// Its schema, that input has to fit.
+    pub json: Value,
+    /// Its fields.
+    pub fields: Vec<FieldSchema>,
+    kind: Kind,
+    validator: Validator,
+}
+
+/// A field as the core runs it.
+#[derive(Clone, Debug)]
+pub struct FieldSchema {
+    /// Name on the wire.
+    pub name: Cow<'static, str>,
+    /// No two documents have the same value.
+    pub unique: bool,
+    /// Look-ups are fast.
+    pub index: bool,
+    /// It does not leave the process.
+    pub private: bool,
+}
+
+impl ModelSchema {
+    /// Proves a declaration: the schema compiles, and agrees with what the attribute saw.
+    ///
+    /// # Errors
+    /// `INTERNAL` with what is wrong with the declaration, and where it stands.
+    pub fn prove(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
+        let wrong = |what: String| {
+            let Site { file, line, .. } = declaration.site;
+            Error::new("INVALID_DECLARATION").message(format!("model `{}` ({file}:{line}): {what}", declaration.id)).status(500)
+        };
+        if !is_operation_id(declaration.id) {
+            return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*".into()));
+        }
+        let json = (declaration.kind.schema)().to_value();
+        let validator = Validator::new(&json).map_err(&wrong)?;
+        let empty = Map::new();
+        let properties = json.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+        for field in declaration.fields {
+            let Some(property) = properties.get(field.name) else {
+                return Err(wrong(format!("its schema has no property `{}`", field.name)));
+            };
+            let marked = property.get("private") == Some(&Value::Bool(true));
+            if marked != field.private {
+                return Err(wrong(format!(
+                    "the field `{}` is private by an alias; write its type as `Private<…>`, so that it can be left out",
+                    field.name
+                )));
+            }
+        }
+        let fields = declaration
+            .fields
+            .iter()
+            .map(|field| FieldSchema {
+                name: field.name.into(),
+                unique: field.unique,
+                index: field.index,
+                private: field.private,
+            })
+            .collect();
+        Ok(Arc::new(Self {
+            id: declaration.id.into(),
+            access: declaration.access,
+            json,
+            fields,
+            kind: declaration.kind,
+            validator,
+        }))
+    }
+
+    /// Checks a value against the schema and makes it typed.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations.
+    pub fn value_from_json(&self, json: Value) -> Result<Box<dyn AnyValue>> {
+        self.check(&json)?;
+        (self.kind.from_json)(json).map_err(|cause| {
+            // The schema took what the type does not: the type has a rule of its own, which serde words.
+            Error::validation(vec![crate::error::Violation {
+                instance_path: String::new(),
+                keyword: "type".into(),
+                message: cause.to_string().into(),
+                params: json!({}),
+                schema_path: "#".into(),
+            }])
+        })
+    }
+
+    /// Checks the stored form of a value against the schema.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations.
+    pub fn check(&self, json: &Value) -> Result<()> {
+        self.validator.check(json)
+    }
+
+    /// Makes a typed value from its stored form, which was checked when it was written.
+    ///
+    /// # Errors
+    /// What serde says when the type has changed since.
+    pub fn decode(&self, text: &str) -> Result<Box<dyn AnyValue>, serde_json::Error> {
+        (self.kind.from_text)(text)
+    }
+
+    /// The field of that name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&FieldSchema> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+impl std::fmt::Debug for ModelSchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModelSchema").field("id", &self.id).field("fields", &self.fields).finish_non_exhaustive()
+    }
+}
+
+/// Whether a text can be the id of a model or an operation: `[a-z][A-Za-z0-9_-]*`, at most 64 bytes.
+#[must_use]
+pub fn is_operation_id(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() <= 64
+        && bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
