@@ -1,5 +1,7 @@
 //! What a model is made of: its declaration, as an attribute or a program writes it, and the schema that is proved from it.
 
+pub mod keywords;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -1,0 +1,483 @@
+//! How a handler gets its arguments: by type, in any order, from one [`Invocation`].
+//!
+//! Two traits share the work. [`Extract`] takes a value out of an invocation at run time. The *role* traits ([`HookArg`],
+//! [`MethodArg`], [`EventArg`], [`WorkerArg`]) say at compile time which values a role offers; the attributes assert them at
+//! each parameter, so that a wrong signature is one worded error at the parameter and not a page about futures.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::caller::{Call, Caller};
+use super::handle::{Model, System};
+use super::runtime::Scope;
+use super::subscription::Subscription;
+use crate::core::document::{Doc, DynDoc, Stored};
+use crate::core::id::{Id, RawId};
+use crate::core::private::for_storage;
+use crate::core::query::Query;
+use crate::core::schema::{ModelType, output_schema_of, schema_of};
+use crate::error::{Error, Result};
+
+/// A future behind a pointer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What is done with a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// A new document.
+    Insert,
+    /// A next version of a document.
+    Update,
+    /// The end of a document.
+    Delete,
+    /// A query by `list`.
+    List,
+}
+
+impl Operation {
+    /// Its name in the metadata and in messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::List => "list",
+        }
+    }
+}
+
+/// When a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timing {
+    /// Before the operation, which it may change or refuse.
+    Before,
+    /// After the operation, in the same transaction.
+    After,
+}
+
+/// What a hook waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HookEvent {
+    /// When.
+    pub timing: Timing,
+    /// What.
+    pub operation: Operation,
+}
+
+/// The events as types, for the assertions of `#[hook]`.
+pub mod on {
+    use super::{HookEvent, Operation, Timing};
+
+    macro_rules! events {
+        ($($name:ident: $timing:ident $operation:ident;)*) => {$(
+            #[doc = concat!("`", stringify!($timing), "` `", stringify!($operation), "`.")]
+            #[derive(Debug)]
+            pub enum $name {}
+            impl $name {
+                /// The event as a value.
+                pub const EVENT: HookEvent = HookEvent { timing: Timing::$timing, operation: Operation::$operation };
+            }
+        )*};
+    }
+
+    events! {
+        BeforeInsert: Before Insert;
+        BeforeUpdate: Before Update;
+        BeforeDelete: Before Delete;
+        BeforeList: Before List;
+        AfterInsert: After Insert;
+        AfterUpdate: After Update;
+        AfterDelete: After Delete;
+        AfterList: After List;
+    }
+}
+
+/// All that a handler can ask for, for one run of it.
+pub struct Invocation<'a> {
+    pub(crate) scope: Scope,
+    pub(crate) caller: Caller,
+    pub(crate) call: Call,
+    pub(crate) event: Option<HookEvent>,
+    pub(crate) payload: Payload<'a>,
+    pub(crate) previous: Option<DynDoc>,
+    pub(crate) room: Option<Arc<super::subscription::Room>>,
+}
+
+/// What the run is about.
+pub(crate) enum Payload<'a> {
+    /// Nothing, or it was taken.
+    Taken,
+    /// A value before it is stored.
+    Value(&'a mut (dyn Any + Send)),
+    /// A stored document.
+    Doc(DynDoc),
+    /// The id of a document.
+    Id(RawId),
+    /// A query before and after it is run; a `Query<T>`.
+    Query(&'a mut (dyn Any + Send)),
+    /// The arguments of a method or an event.
+    Args(Box<dyn AnyPayload>),
+}
+
+/// A value that a handler can have as an argument.
+pub trait Extract<'a>: Sized {
+    /// Takes it out of the invocation.
+    ///
+    /// # Errors
+    /// `INTERNAL` when it is not there: the same payload asked for twice, a state that was not given.
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self>;
+}
+
+/// The extraction as a function, for expansions: the type is inferred from the handler's parameter.
+///
+/// # Errors
+/// As [`Extract::extract`].
+pub fn arg<'a, A: Extract<'a>>(invocation: &mut Invocation<'a>) -> Result<A> {
+    A::extract(invocation)
+}
+
+fn absent(what: &str) -> Error {
+    Error::internal(format!("a handler asked for {what}, which is not there or was taken by an argument before"))
+}
+
+/// A document as it was before the update or the delete that a hook watches.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "users")]
+/// # pub struct User { pub name: String }
+/// #[hook(User, before(update))]
+/// async fn names_stay(next: &mut User, previous: Previous<User>) -> Result<()> {
+///     if next.name != previous.name { return Err(Error::new("NAMES_STAY")); }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Previous<T>(pub Doc<T>);
+
+impl<T> std::ops::Deref for Previous<T> {
+    type Target = Doc<T>;
+    fn deref(&self) -> &Doc<T> {
+        &self.0
+    }
+}
+
+/// A value that the application was given by [`AppBuilder::state`](crate::AppBuilder::state).
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "users")]
+/// # pub struct User { pub name: String }
+/// #[derive(Clone)]
+/// struct Greeting(&'static str);
+///
+/// #[method(User)]
+/// async fn greet(State(greeting): State<Greeting>) -> Result<String> {
+///     Ok(greeting.0.to_owned())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct State<S>(pub S);
+
+impl<'a, S: Clone + Send + Sync + 'static> Extract<'a> for State<S> {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        invocation.scope.runtime().state::<S>().map(Self).ok_or_else(|| {
+            Error::internal(format!("the application was given no state of type `{}`", std::any::type_name::<S>()))
+        })
+    }
+}
+
+impl<'a, T: Stored> Extract<'a> for &'a mut T {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        match std::mem::replace(&mut invocation.payload, Payload::Taken) {
+            Payload::Value(value) | Payload::Query(value) => value.downcast_mut().ok_or_else(|| absent("a value")),
+            _ => Err(absent("a value")),
+        }
+    }
+}
+
+impl<'a, T: Stored> Extract<'a> for Doc<T> {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        match &invocation.payload {
+            Payload::Doc(doc) => Self::from_dyn(doc).ok_or_else(|| absent("a document")),
+            _ => Err(absent("a document")),
+        }
+    }
+}
+
+impl<'a, T: Stored> Extract<'a> for Id<T> {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        match &invocation.payload {
+            Payload::Id(id) => Ok(Self::from_raw(id.clone())),
+            Payload::Doc(doc) => Ok(Self::from_raw(doc.id().clone())),
+            _ => Err(absent("an id")),
+        }
+    }
+}
+
+impl<'a, T: Stored> Extract<'a> for Previous<T> {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        invocation.previous.as_ref().and_then(Doc::from_dyn).map(Self).ok_or_else(|| absent("the previous document"))
+    }
+}
+
+impl<'a> Extract<'a> for Operation {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        invocation.event.map(|event| event.operation).ok_or_else(|| absent("an operation"))
+    }
+}
+
+impl<'a> Extract<'a> for Timing {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        invocation.event.map(|event| event.timing).ok_or_else(|| absent("a timing"))
+    }
+}
+
+impl<'a> Extract<'a> for Caller {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        Ok(invocation.caller.clone())
+    }
+}
+
+impl<'a> Extract<'a> for Call {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        Ok(invocation.call.clone())
+    }
+}
+
+impl<'a, T: ModelType> Extract<'a> for Model<T> {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        Self::of_scope(&invocation.scope)
+    }
+}
+
+impl<'a, T: ModelType> Extract<'a> for System<Model<T>> {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        Model::of_scope(&invocation.scope.as_application()).map(Self)
+    }
+}
+
+impl<'a, T: ModelType> Extract<'a> for Subscription<T> {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        let room = invocation.room.clone().ok_or_else(|| absent("a subscription"))?;
+        Subscription::of_scope(&invocation.scope, room)
+    }
+}
+
+/// What a `#[hook]` on the model `M` may take when the event `E` happens.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a `{E}` hook on `{M}`",
+    label = "not offered to a `{E}` hook",
+    note = "before insert and update: `&mut {M}`; after insert, update and delete: `Doc<{M}>`; before delete: `Id<{M}>`; \
+            list: `&mut Query<{M}>`; update: `Previous<{M}>`",
+    note = "always: `Model<…>`, `Caller`, `Call`, `State<…>`, `Operation`, `Timing`"
+)]
+pub trait HookArg<M, E> {}
+
+/// What a `#[method]` may take after its arguments.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a method here",
+    label = "not offered to a method",
+    note = "a method takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `State<…>` in any order"
+)]
+pub trait MethodArg {}
+
+/// What an `#[event]` on the model `M` may take after its arguments.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of an event of `{M}` here",
+    label = "not offered to an event",
+    note = "an event takes its arguments first, one `#[value]` type, then `Subscription<{M}>`, `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `State<…>` in any order"
+)]
+pub trait EventArg<M> {}
+
+/// What a `#[worker]` may take.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a worker",
+    label = "not offered to a worker",
+    note = "a worker takes `Model<…>` and `State<…>` in any order"
+)]
+pub trait WorkerArg {}
+
+macro_rules! offered {
+    ($event:ident: $($arg:ty),*) => {$(impl<T: Stored> HookArg<T, on::$event> for $arg {})*};
+}
+
+offered!(BeforeInsert: &mut T);
+offered!(BeforeUpdate: &mut T, Previous<T>, Id<T>);
+offered!(BeforeDelete: Id<T>, Previous<T>);
+offered!(BeforeList: &mut Query<T>);
+offered!(AfterInsert: Doc<T>, Id<T>);
+offered!(AfterUpdate: Doc<T>, Previous<T>, Id<T>);
+offered!(AfterDelete: Doc<T>, Id<T>);
+offered!(AfterList: &mut Query<T>);
+
+macro_rules! always {
+    ($(<$($param:ident $(: $bound:path)?),*> $arg:ty: $($role:ident),*;)*) => {$(
+        impl<T: Stored, E_, $($param $(: $bound)?),*> HookArg<T, E_> for $arg {}
+        $(always!(@$role <$($param $(: $bound)?),*> $arg);)*
+    )*};
+    (@method <$($param:ident $(: $bound:path)?),*> $arg:ty) => {
+        impl<$($param $(: $bound)?),*> MethodArg for $arg {}
+        impl<T: ModelType, $($param $(: $bound)?),*> EventArg<T> for $arg {}
+    };
+    (@worker <$($param:ident $(: $bound:path)?),*> $arg:ty) => {
+        impl<$($param $(: $bound)?),*> WorkerArg for $arg {}
+    };
+}
+
+always! {
+    <N: ModelType> Model<N>: method, worker;
+    <S> State<S>: method, worker;
+    <> Caller: method;
+    <> Call: method;
+    <> Operation:;
+    <> Timing:;
+}
+
+impl<N: ModelType> MethodArg for System<Model<N>> {}
+impl<T, N: ModelType> EventArg<T> for System<Model<N>> {}
+impl<T: ModelType> EventArg<T> for Subscription<T> {}
+
+/// The arguments of a method or an event: what `#[value]` makes of a type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a method or an event",
+    label = "this has no schema",
+    note = "annotate the type with `#[value]`; what a handler is given beside its arguments stands after them"
+)]
+pub trait Args: Clone + Send + Sync + Serialize + DeserializeOwned + JsonSchema + 'static {}
+
+impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + JsonSchema + 'static> Args for T {}
+
+/// What a method or an event answers.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be answered by a method or an event",
+    label = "this has no schema",
+    note = "annotate the type with `#[value]`, or answer `Doc<…>`, a library type, or `()`"
+)]
+pub trait Output: Send + Sync + Serialize + JsonSchema + 'static {}
+
+impl<T: Send + Sync + Serialize + JsonSchema + 'static> Output for T {}
+
+/// What a handler's future resolves to.
+#[diagnostic::on_unimplemented(
+    message = "a handler answers a `Result`, not `{Self}`",
+    label = "expected `Result<…>`",
+    note = "write `-> Result<()>` and end the function with `Ok(())`"
+)]
+pub trait Returned {
+    /// What it is when nothing failed.
+    type Output;
+    /// With the error as ours.
+    ///
+    /// # Errors
+    /// What the handler answered.
+    fn returned(self) -> Result<Self::Output>;
+}
+
+impl<T, E: Into<Error>> Returned for std::result::Result<T, E> {
+    type Output = T;
+    fn returned(self) -> Result<T> {
+        self.map_err(Into::into)
+    }
+}
+
+/// Arguments without their type.
+pub trait AnyPayload: Any + Send + Sync {
+    /// A copy: a transaction may run twice.
+    fn copy(&self) -> Box<dyn AnyPayload>;
+    /// As JSON with private parts, for validation.
+    fn to_stored(&self) -> Result<Value>;
+}
+
+impl<T: Args> AnyPayload for T {
+    fn copy(&self) -> Box<dyn AnyPayload> {
+        Box::new(self.clone())
+    }
+    fn to_stored(&self) -> Result<Value> {
+        for_storage(|| serde_json::to_value(self)).map_err(Error::internal)
+    }
+}
+
+/// An answer without its type.
+pub trait AnyOutput: Any + Send + Sync {
+    /// Appends it as JSON, private parts left out.
+    fn write_json(&self, out: &mut Vec<u8>) -> Result<()>;
+}
+
+impl<T: Output> AnyOutput for T {
+    fn write_json(&self, out: &mut Vec<u8>) -> Result<()> {
+        serde_json::to_writer(out, self).map_err(Error::internal)
+    }
+}
+
+/// The type of the arguments, as a value.
+#[derive(Clone, Copy)]
+pub struct PayloadKind {
+    pub(crate) from_json: fn(Value) -> Result<Box<dyn AnyPayload>, serde_json::Error>,
+    pub(crate) schema: fn() -> Schema,
+}
+
+impl PayloadKind {
+    /// The kind of a type.
+    #[must_use]
+    pub const fn of<A: Args>() -> Self {
+        Self {
+            from_json: |value| serde_json::from_value::<A>(value).map(|value| Box::new(value) as _),
+            schema: schema_of::<A>,
+        }
+    }
+}
+
+/// The type of the answer, as a value.
+#[derive(Clone, Copy)]
+pub struct OutputKind {
+    pub(crate) schema: fn() -> Schema,
+}
+
+impl OutputKind {
+    /// The kind of a type.
+    #[must_use]
+    pub const fn of<O: Output>() -> Self {
+        Self { schema: output_schema_of::<O> }
+    }
+}
+
+/// The arguments of an invocation, typed. For expansions.
+///
+/// # Errors
+/// `INTERNAL` when they are not there.
+pub fn payload<A: Args>(invocation: &mut Invocation<'_>) -> Result<A> {
+    match std::mem::replace(&mut invocation.payload, Payload::Taken) {
+        Payload::Args(args) => {
+            let any: Box<dyn Any> = args;
+            any.downcast::<A>().map(|args| *args).map_err(|_| absent("arguments"))
+        }
+        _ => Err(absent("arguments")),
+    }
+}
+
+/// A handler's answer without its type. For expansions.
+///
+/// # Errors
+/// What the handler answered.
+pub fn output<R: Returned>(returned: R) -> Result<Box<dyn AnyOutput>>
+where
+    R::Output: Output,
+{
+    returned.returned().map(|output| Box::new(output) as _)
+}
+
+impl fmt::Debug for Invocation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation").field("event", &self.event).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,25 @@
+//! `__private`: everything that an expansion may name, and nothing else. No promise of stability: the macro crate is pinned
+//! to the same version.
+
+pub use linkme;
+pub use schemars;
+pub use serde;
+pub use serde_json;
+
+pub use crate::core::document::Doc;
+pub use crate::core::field::{Field, Numeric, Ordered, Plain, Unique};
+pub use crate::core::id::Id;
+pub use crate::core::private::withholds;
+pub use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords};
+pub use crate::core::value::{AsValue, BySerialize, ByView, ObjectRef, Probe, ValueRef};
+pub use crate::error::{Error, Result};
+pub use crate::model::handle::Model;
+pub use crate::model::handler::{
+    Args, EventArg, HookArg, HookEvent, Invocation, MethodArg, Output, OutputKind, PayloadKind, Returned, WorkerArg, arg, on,
+    output, payload,
+};
+pub use crate::model::subscription::Subscription;
+pub use crate::model::{call, dispatch};
+pub use crate::registry::{DECLARATIONS, Declaration, HookDeclaration, OperationDeclaration, WorkerDeclaration};
+#[cfg(feature = "server")]
+pub use crate::server::main;
