@@ -196,7 +196,7 @@ impl<'a, S: Clone + Send + Sync + 'static> Extract<'a> for State<S> {
     }
 }
 
-impl<'a, T: Stored> Extract<'a> for &'a mut T {
+impl<'a, T: Send + 'static> Extract<'a> for &'a mut T {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
         match std::mem::replace(&mut invocation.payload, Payload::Taken) {
             Payload::Value(value) | Payload::Query(value) => value.downcast_mut().ok_or_else(|| absent("a value")),
