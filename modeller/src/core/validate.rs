@@ -10,7 +10,9 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Registry, Uri, ValidationError, ValidationOptions};
 use serde_json::{Map, Number, Value, json};
 
@@ -92,7 +94,12 @@ impl Validator {
         if walk.violations.is_empty() {
             // The rules below know less than `jsonschema` does, e.g. of a `$dynamicRef` whose target depends on the way
             // that led to it. Its error messages quote the value, so only the places are taken over.
-            walk.violations.extend(self.fits.iter_errors(value).take(MAX_VIOLATIONS).map(|error| unexplained(&error)));
+            for violation in self.fits.iter_errors(value).map(|error| unexplained(&error)) {
+                if walk.has_no_room() {
+                    break;
+                }
+                walk.keep(violation);
+            }
         }
         Err(Error::validation(walk.violations))
     }
@@ -115,9 +122,15 @@ fn options() -> ValidationOptions<'static> {
 
 /// An error about the schema itself, whose values may be shown.
 fn told(error: &ValidationError<'_>) -> String {
-    match error.instance_path().as_str() {
-        "" => format!("the schema is not valid: {error}"),
-        place => format!("the schema is not valid at `{place}`: {error}"),
+    let place = error.instance_path().as_str();
+    let place = if place.is_empty() { String::new() } else { format!(" at `{place}`") };
+    match error.kind() {
+        ValidationErrorKind::Format { format } if format == "regex" => format!(
+            "the schema is not valid{place}: {} is not a regular expression that runs in linear time \
+             (without look-around and back-references, and of moderate size)",
+            error.instance()
+        ),
+        _ => format!("the schema is not valid{place}: {error}"),
     }
 }
 
@@ -126,7 +139,8 @@ fn unexplained(error: &ValidationError<'_>) -> Violation {
     let mut path = "#".to_owned();
     for segment in error.schema_path().as_str().split('/').skip(1) {
         path.push('/');
-        encode(segment, &mut path);
+        // A keyword, in contrast to a name, is written as it is.
+        if segment == "$defs" { path.push_str(segment) } else { encode(segment, &mut path) }
     }
     Violation {
         instance_path: error.instance_path().as_str().to_owned(),
@@ -158,16 +172,31 @@ struct Property {
 
 /// A schema that goes with all properties of a pattern.
 struct Pattern {
-    regex: Regex,
+    regex: Leaf,
     schema: Child,
 }
 
-/// A pattern, behind the engine that `jsonschema` uses for it.
-struct Regex(jsonschema::Validator);
+/// One keyword by itself, as `jsonschema` understands it. It is made ready when a value first fails, as most never do.
+struct Leaf {
+    schema: Value,
+    ready: OnceLock<Option<jsonschema::Validator>>,
+}
 
-impl Regex {
-    fn matches(&self, text: &Value) -> bool {
-        self.0.is_valid(text)
+impl Leaf {
+    fn new(keyword: &str, value: &Value) -> Self {
+        let mut schema = Map::new();
+        schema.insert(keyword.to_owned(), value.clone());
+        Self { schema: Value::Object(schema), ready: OnceLock::new() }
+    }
+
+    fn pattern(regex: &str) -> Self {
+        Self::new("pattern", &Value::from(regex))
+    }
+
+    fn fits(&self, value: &Value) -> bool {
+        // It always builds, since it was built before as a part of the whole schema.
+        let ready = self.ready.get_or_init(|| options().build(&self.schema).ok());
+        ready.as_ref().is_none_or(|ready| ready.is_valid(value))
     }
 }
 
@@ -186,7 +215,7 @@ enum Rule {
     /// A keyword that looks at the value itself: all but those below.
     Assert {
         keyword: &'static str,
-        check: jsonschema::Validator,
+        check: Leaf,
         message: Cow<'static, str>,
         params: Value,
     },
@@ -196,8 +225,8 @@ enum Rule {
         dependencies: Vec<Dependency>,
     },
     Unique {
-        check: jsonschema::Validator,
-        types: Option<jsonschema::Validator>,
+        check: Leaf,
+        types: Option<Leaf>,
     },
 
     Reference {
@@ -220,7 +249,7 @@ enum Rule {
     AdditionalProperties {
         schema: Option<Child>,
         names: HashSet<String>,
-        patterns: Vec<Regex>,
+        patterns: Vec<Leaf>,
     },
     PropertyNames(Child),
     PrefixItems(Vec<Child>),
@@ -340,13 +369,13 @@ impl Compiler<'_> {
             "dependentSchemas" => Rule::DependentSchemas(self.named("dependentSchemas", value, base)?),
             "patternProperties" => {
                 let named = self.named("patternProperties", value, base)?;
-                let pattern = |Property { name, schema }| Ok(Pattern { regex: regex(&name)?, schema });
-                Rule::PatternProperties(named.into_iter().map(pattern).collect::<Result<_, String>>()?)
+                let pattern = |Property { name, schema }| Pattern { regex: Leaf::pattern(&name), schema };
+                Rule::PatternProperties(named.into_iter().map(pattern).collect())
             }
             "additionalProperties" => Rule::AdditionalProperties {
                 schema: self.child_unless_false("additionalProperties", value, base)?,
                 names: names(members.get("properties")).map(str::to_owned).collect(),
-                patterns: names(members.get("patternProperties")).map(regex).collect::<Result<_, _>>()?,
+                patterns: names(members.get("patternProperties")).map(Leaf::pattern).collect(),
             },
             "items" => match members.get("prefixItems").and_then(Value::as_array) {
                 Some(prefix) => {
@@ -372,10 +401,10 @@ impl Compiler<'_> {
                 Rule::DependentRequired { keyword: "dependentRequired", dependencies: dependencies(value) }
             }
             "uniqueItems" if value == &Value::Bool(true) => Rule::Unique {
-                check: leaf("uniqueItems", value)?,
-                types: members.get("items").and_then(scalar_types).map(|types| leaf("type", &types)).transpose()?,
+                check: Leaf::new("uniqueItems", value),
+                types: members.get("items").and_then(scalar_types).map(|types| Leaf::new("type", types)),
             },
-            _ => return assertion(keyword, value),
+            _ => return Ok(assertion(keyword, value)),
         }))
     }
 
@@ -386,8 +415,11 @@ impl Compiler<'_> {
             .resolver(base.clone())
             .lookup(reference)
             .map_err(|error| format!("`{keyword}` to `{reference}` does not resolve: {error}"))?;
-        let (_, anchor) = reference.rsplit_once('#').unwrap_or_default();
-        if keyword == "$dynamicRef" && self.anchors.get(anchor).is_some_and(|declared| *declared > 1) {
+        if keyword == "$dynamicRef"
+            && let Some(anchor) = found.contents().get("$dynamicAnchor").and_then(Value::as_str)
+            && reference.ends_with(&format!("#{anchor}"))
+            && self.anchors.get(anchor) != Some(&1)
+        {
             // The target depends on the way that led here; such values are left to `jsonschema`.
             return Ok(None);
         }
@@ -436,7 +468,7 @@ impl Compiler<'_> {
 }
 
 /// A keyword that looks at the value itself; `None` for what asserts nothing, e.g. a keyword or a format of our own.
-fn assertion(keyword: &str, value: &Value) -> Result<Option<Rule>, String> {
+fn assertion(keyword: &str, value: &Value) -> Option<Rule> {
     let limit = || json!({"limit": plain(value)});
     let compare =
         |sign: &str| (format!("must be {sign} {}", number(value)), json!({"comparison": sign, "limit": plain(value)}));
@@ -468,24 +500,13 @@ fn assertion(keyword: &str, value: &Value) -> Result<Option<Rule>, String> {
         "format" => {
             let format = value.as_str().unwrap_or_default();
             if !jsonschema::options().is_known_format(Draft::Draft202012, format) {
-                return Ok(None);
+                return None;
             }
             ("format", (format!("must match format \"{format}\""), json!({"format": format})))
         }
-        _ => return Ok(None),
+        _ => return None,
     };
-    Ok(Some(Rule::Assert { keyword, check: leaf(keyword, value)?, message: message.into(), params }))
-}
-
-/// A validator of this one keyword.
-fn leaf(keyword: &str, value: &Value) -> Result<jsonschema::Validator, String> {
-    let mut schema = Map::new();
-    schema.insert(keyword.to_owned(), value.clone());
-    options().build(&Value::Object(schema)).map_err(|error| told(&error))
-}
-
-fn regex(pattern: &str) -> Result<Regex, String> {
-    leaf("pattern", &Value::from(pattern)).map(Regex)
+    Some(Rule::Assert { keyword, check: Leaf::new(keyword, value), message: message.into(), params })
 }
 
 fn resolve(base: &Uri<String>, id: &str) -> Result<Uri<String>, String> {
@@ -521,10 +542,10 @@ fn count(value: &Value) -> Option<u64> {
 
 /// The types of items, if they are declared and neither arrays nor objects. AJV then looks for duplicates from the end
 /// and among items of these types only, and so it names other ones.
-fn scalar_types(items: &Value) -> Option<Value> {
+fn scalar_types(items: &Value) -> Option<&Value> {
     let types = items.get("type")?;
     let listed = types.as_array().map_or(std::slice::from_ref(types), Vec::as_slice);
-    (!listed.is_empty() && !listed.iter().any(|kind| kind == "object" || kind == "array")).then(|| types.clone())
+    (!listed.is_empty() && !listed.iter().any(|kind| kind == "object" || kind == "array")).then_some(types)
 }
 
 /// How often each dynamic anchor is declared.
@@ -693,21 +714,25 @@ impl Walk<'_> {
         if self.silent > 0 || self.has_no_room() {
             return;
         }
-        let (message, params) = (message(), params());
-        let bytes = self.place.len() + self.path.len() + message.len() + params.to_string().len();
+        self.keep(Violation {
+            instance_path: self.place.clone(),
+            keyword: keyword.into(),
+            message: message(),
+            params: params(),
+            schema_path: format!("{}/{keyword}", self.path).into(),
+        });
+    }
+
+    fn keep(&mut self, violation: Violation) {
+        let Violation { instance_path, message, params, schema_path, .. } = &violation;
+        let bytes = instance_path.len() + message.len() + params.to_string().len() + schema_path.len();
         if self.mark.reported > 0 && self.mark.bytes + bytes > MAX_VIOLATION_BYTES {
             self.mark.bytes = MAX_VIOLATION_BYTES;
             return;
         }
         self.mark.reported += 1;
         self.mark.bytes += bytes;
-        self.violations.push(Violation {
-            instance_path: self.place.clone(),
-            keyword: keyword.into(),
-            message,
-            params,
-            schema_path: format!("{}/{keyword}", self.path).into(),
-        });
+        self.violations.push(violation);
     }
 
     fn has_no_room(&self) -> bool {
@@ -728,10 +753,8 @@ impl Walk<'_> {
     fn apply<'v>(&mut self, rule: &Rule, value: &'v Value, seen: &mut Seen<'v>) {
         match rule {
             Rule::Never => self.report("false schema", || "boolean schema is false".into(), || json!({})),
-            Rule::Assert { keyword, check, message, params } => {
-                if !check.is_valid(value) {
-                    self.report(keyword, || message.clone(), || params.clone());
-                }
+            Rule::Assert { keyword, check, message, params } if !check.fits(value) => {
+                self.report(keyword, || message.clone(), || params.clone());
             }
             Rule::Reference { path, target } => {
                 let path = std::mem::replace(&mut self.path, path.clone());
@@ -772,10 +795,8 @@ impl Walk<'_> {
                     }
                 }
             }
-            Rule::Not(child) => {
-                if self.ask(&Step::Stay, child, value).0 {
-                    self.report("not", || "must NOT be valid".into(), || json!({}));
-                }
+            Rule::Not(child) if self.ask(&Step::Stay, child, value).0 => {
+                self.report("not", || "must NOT be valid".into(), || json!({}));
             }
             Rule::If { condition, then, otherwise } => {
                 let (valid, inner) = self.ask(&Step::Stay, condition, value);
@@ -854,7 +875,7 @@ impl Walk<'_> {
                 let names: Vec<Value> = members.keys().map(|name| Value::from(name.as_str())).collect();
                 for Pattern { regex, schema } in patterns {
                     for ((name, value), text) in members.iter().zip(&names) {
-                        if !self.is_full() && regex.matches(text) {
+                        if !self.is_full() && regex.fits(text) {
                             self.descend(&Step::Into(name), schema, value);
                             self.see_property(name, seen);
                         }
@@ -867,7 +888,7 @@ impl Walk<'_> {
                         break;
                     }
                     let text = Value::from(if patterns.is_empty() { "" } else { name });
-                    if names.contains(name) || patterns.iter().any(|regex| regex.matches(&text)) {
+                    if names.contains(name) || patterns.iter().any(|regex| regex.fits(&text)) {
                         continue;
                     }
                     let Some(schema) = schema else {
@@ -943,7 +964,7 @@ impl Walk<'_> {
             }
             Rule::Contains { schema, min, max } => self.contains(schema, *min, *max, items, seen),
             Rule::Unique { check, types } => {
-                if !check.is_valid(array)
+                if !check.fits(array)
                     && let Some((i, j)) = duplicate(items, types.as_ref())
                 {
                     let message =
@@ -1012,7 +1033,7 @@ impl Walk<'_> {
 }
 
 /// The pair of equal items that AJV names: `(i, j)`.
-fn duplicate(items: &[Value], types: Option<&jsonschema::Validator>) -> Option<(usize, usize)> {
+fn duplicate(items: &[Value], types: Option<&Leaf>) -> Option<(usize, usize)> {
     // Compared by a text that is equal for equal values, since comparing all pairs of a large array takes too long.
     let mut last: HashMap<String, usize> = HashMap::new();
     let Some(types) = types else {
@@ -1024,7 +1045,7 @@ fn duplicate(items: &[Value], types: Option<&jsonschema::Validator>) -> Option<(
         }
         return found;
     };
-    items.iter().enumerate().rev().filter(|(_, item)| types.is_valid(item)).find_map(|(i, item)| {
+    items.iter().enumerate().rev().filter(|(_, item)| types.fits(item)).find_map(|(i, item)| {
         let j = last.insert(canonical(item), i)?;
         Some((i, j))
     })
@@ -1097,6 +1118,7 @@ fn encode(text: &str, out: &mut String) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 
@@ -1181,5 +1203,159 @@ mod tests {
         assert!(wrong.is_empty(), "{wrong}");
         // A difference that is gone is to be struck off the list.
         assert_eq!(differing.len(), DIFFERENCES.len());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_schema_is_said() {
+        for (schema, expected) in [
+            (json!(5), "not valid: 5 is not of types"),
+            (
+                json!({"properties": {"a": {"minLength": -1}}}),
+                "at `/properties/a/minLength`: -1 is less than the minimum",
+            ),
+            (
+                json!({"properties": {"a": {"pattern": "(?=a)b"}}}),
+                "at `/properties/a/pattern`: \"(?=a)b\" is not a regular",
+            ),
+            (
+                json!({"properties": {"a": {"pattern": "a{1000}{1000}"}}}),
+                "is not a regular expression that runs in linear time",
+            ),
+            (json!({"patternProperties": {"(": true}}), "\"(\" is not a regular expression"),
+            (json!({"properties": {"a": {"$ref": "#/$defs/A"}}}), "`$ref` to `#/$defs/A` does not resolve"),
+            (json!({"$defs": {"Unused": {"$ref": "#/$defs/A"}}}), "`$ref` to `#/$defs/A` does not resolve"),
+            (json!({"$ref": "#/required", "required": ["a"]}), "does not lead to a schema"),
+            (json!({"$ref": "#/x", "x": {"type": 5}}), "not valid"),
+            (json!({"$dynamicRef": "#a"}), "`$dynamicRef` to `#a` does not resolve"),
+            (json!({"$ref": "https://example.org/a"}), "'https://example.org/a' is not present"),
+            (json!({"$ref": "file:///etc/passwd"}), "'file:///etc/passwd' is not present"),
+            (json!({"$ref": "#"}), "leads back to itself"),
+            (json!({"$id": "::::"}), "::::"),
+            (
+                json!({"$schema": "http://json-schema.org/draft-07/schema#"}),
+                "`http://json-schema.org/draft-07/schema#`",
+            ),
+            (
+                json!({"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {
+                    "A": {"allOf": [true, {"$ref": "#/$defs/B"}]}, "B": {"anyOf": [{"if": {"$ref": "#/$defs/A"}}]}}}),
+                "leads back to itself",
+            ),
+        ] {
+            let sentence = refusal(&schema);
+            assert!(sentence.contains(expected), "{schema}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn keywords_and_formats_of_our_own_assert_nothing() {
+        for format in ["uint8", "int64", "double", "shoe-size"] {
+            assert_eq!(violations(&json!({"format": format}), &json!("x")), []);
+            assert_eq!(violations(&json!({"format": format}), &json!(-1.5)), []);
+        }
+        let own = json!({"unique": true, "index": true, "private": true, "protected": true, "hidden": true,
+            "model": "teams._id", "default": 5, "errorMessage": {"type": "no"}});
+        assert_eq!(violations(&own, &json!([1])), []);
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_schema() {
+        let schema = json!({
+            "unevaluatedProperties": false,
+            "required": ["z"],
+            "properties": {"b": {"pattern": "^b", "minLength": 5}, "a": {"type": "string"}},
+            "minProperties": 9,
+        });
+        let found = violations(&schema, &json!({"a": 1, "b": "x", "c": 1}));
+        let keywords: Vec<&str> = found.iter().map(|violation| violation.keyword.as_ref()).collect();
+        assert_eq!(keywords, ["required", "pattern", "minLength", "type", "minProperties", "unevaluatedProperties"]);
+    }
+
+    #[test]
+    fn numbers_are_equal_however_they_are_written() {
+        let pair: Value = serde_json::from_str("[1, 2, 1.0]").unwrap();
+        let found = violations(&json!({"uniqueItems": true}), &pair);
+        assert_eq!(found[0].params, json!({"i": 2, "j": 0}));
+        let limit: Value = serde_json::from_str(r#"{"minimum": 5.0, "multipleOf": 2.0}"#).unwrap();
+        let found = violations(&limit, &json!(3));
+        assert_eq!((found[0].message.as_ref(), &found[0].params["limit"]), ("must be >= 5", &json!(5)));
+        assert_eq!((found[1].message.as_ref(), &found[1].params), ("must be multiple of 2", &json!({"multipleOf": 2})));
+        let counts: Value = serde_json::from_str(r#"{"contains": {"type": "null"}, "minContains": 2.0}"#).unwrap();
+        assert_eq!(violations(&counts, &json!([null]))[0].params, json!({"minContains": 2}));
+        let big = violations(&json!({"maximum": 18_446_744_073_709_551_614_u64}), &json!(u64::MAX));
+        assert_eq!(big[0].message, "must be <= 18446744073709551614");
+    }
+
+    #[test]
+    fn no_value_is_in_a_violation() {
+        let secret = "tr0ub4dor";
+        let schema = json!({"properties": {"a": {
+            "type": "integer", "enum": [1], "const": 2, "minLength": 50, "maxLength": 1, "pattern": "^x", "format": "email",
+            "not": {"type": "string"}, "allOf": [false], "anyOf": [{"type": "null"}], "oneOf": [{"minLength": 60}],
+            "if": true, "then": {"maxLength": 2}, "$ref": "#/$defs/A",
+        }}, "$defs": {"A": {"type": ["null", "array"]}}});
+        let error = Validator::new(&schema).unwrap().check(&json!({"a": secret})).unwrap_err();
+        assert!(error.violations().len() > 12);
+        assert!(!format!("{error} {error:?} {}", error.to_json()).contains(secret));
+        let items = json!({"uniqueItems": true, "contains": {"type": "null"}, "maxItems": 1, "unevaluatedItems": {"maxLength": 1}});
+        let error = Validator::new(&items).unwrap().check(&json!([secret, secret])).unwrap_err();
+        assert!(!format!("{error} {error:?} {}", error.to_json()).contains(secret));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_without_the_value() {
+        // Which `#n` is meant depends on the way there: reached from the tree, the items are objects.
+        let schema = json!({
+            "$id": "https://example.org/tree", "$dynamicAnchor": "n", "type": "object",
+            "properties": {"list": {"$ref": "list"}},
+            "$defs": {"list": {"$id": "list", "$dynamicAnchor": "n", "items": {"$dynamicRef": "#n"}}},
+        });
+        assert_eq!(violations(&schema, &json!({"list": [{}]})), []);
+        let found = violations(&schema, &json!({"list": ["tr0ub4dor"]}));
+        assert_eq!((found[0].instance_path.as_str(), found[0].keyword.as_ref()), ("/list/0", "type"));
+        assert_eq!(found[0].message, "must pass \"type\" keyword validation");
+        let meta = json!({"$ref": DIALECT});
+        assert_eq!(violations(&meta, &json!({"properties": {"a": {"minLength": 1}}})), []);
+        let found = violations(&meta, &json!({"properties": {"a": {"minLength": "tr0ub4dor"}}}));
+        assert_eq!(found[0].instance_path, "/properties/a/minLength");
+        assert!(!format!("{found:?}").contains("tr0ub4dor"));
+    }
+
+    #[test]
+    fn violations_are_bounded() {
+        let numbers = Value::Array((0..1000).map(Value::from).collect());
+        let text = json!({"items": {"type": "string"}});
+        assert_eq!(violations(&text, &numbers).len(), MAX_VIOLATIONS);
+        assert_eq!(violations(&json!({"anyOf": [text, text]}), &numbers).len(), MAX_VIOLATIONS);
+        // A branch that fits gives back the room that its predecessor took.
+        let found = violations(&json!({"anyOf": [text, true], "allOf": [false]}), &numbers);
+        assert_eq!(found.iter().map(|violation| violation.keyword.as_ref()).collect::<Vec<_>>(), ["false schema"]);
+
+        let long = "n".repeat(10_000);
+        let long = json!({long: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]});
+        let found = violations(&json!({"additionalProperties": text}), &long);
+        assert_eq!(found.len(), 6);
+        let longer = json!({"n".repeat(MAX_VIOLATION_BYTES * 2): 1});
+        assert_eq!(violations(&json!({"additionalProperties": false}), &longer).len(), 1);
+    }
+
+    #[test]
+    fn large_values_are_checked_in_time() {
+        let start = std::time::Instant::now();
+        let mut numbers: Vec<Value> = (0..100_000).map(Value::from).collect();
+        numbers.push(json!(3));
+        let found = violations(&json!({"uniqueItems": true}), &Value::Array(numbers));
+        assert_eq!(found[0].params, json!({"i": 100_000, "j": 3}));
+        assert!(start.elapsed().as_secs() < 10, "comparing all pairs would take minutes");
+    }
+
+    #[test]
+    fn deep_values_are_checked() {
+        // As deep as JSON is parsed.
+        let deep = (0..120).fold(json!({"name": 5}), |inner, _| json!({"name": "a", "child": inner}));
+        let schema = json!({"$ref": "#/$defs/Node", "$defs": {"Node": {
+            "allOf": [{"anyOf": [{"properties": {"name": {"type": "string"}, "child": {"$ref": "#/$defs/Node"}}}]}]}}});
+        let found = violations(&schema, &deep);
+        assert_eq!(found[0].instance_path, format!("{}/name", "/child".repeat(120)));
+        assert_eq!(found[0].schema_path, "#/$defs/Node/allOf/0/anyOf/0/properties/name/type");
     }
 }
