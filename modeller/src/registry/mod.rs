@@ -3,5 +3,5 @@
 mod assemble;
 mod declaration;
 
-pub(crate) use assemble::{Assembly, assemble};
+pub(crate) use assemble::{assemble, schemas};
 pub use declaration::{DECLARATIONS, Declaration, HookDeclaration, OperationDeclaration, RunOutput, RunUnit, WorkerDeclaration};
