@@ -23,8 +23,12 @@
 
 pub mod conformance;
 pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use memory::{Faults, Memory};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Sqlite, SqliteOptions};
 
 pub use crate::core::storage::{
     Append, Entry, EntryKind, Group, Hash, Head, LoggedGroup, Opened, Storage, StoredChange, StoredDocument,
