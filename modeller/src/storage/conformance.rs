@@ -30,12 +30,14 @@ use crate::error::Error;
 /// Gives an engine over one store, each time it is called. The one before was dropped by then.
 pub type Reopen = Box<dyn Fn() -> Box<dyn Storage>>;
 
+type Case = fn(&Reopen);
+
 /// Runs the whole suite. `fresh` makes a new, empty store, whose log keeps at least 300 groups.
 ///
 /// # Panics
 /// When the engine breaks the contract; the message says where.
 pub fn run(fresh: &dyn Fn() -> Reopen) {
-    let cases: [(&str, fn(Reopen)); 14] = [
+    let cases: [(&str, Case); 15] = [
         ("an empty store", empty),
         ("what was appended is there after reopening", reopening),
         ("changes, deletes and re-inserts of one document", one_document),
@@ -50,17 +52,17 @@ pub fn run(fresh: &dyn Fn() -> Reopen) {
         ("large documents and revisions", large),
         ("an error while loading", load_error),
         ("random histories", random_history),
+        ("several callers at once", several_callers),
     ];
     for (name, case) in cases {
         let reopen = fresh();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(reopen)));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&reopen)));
         if let Err(cause) = outcome {
             let text = cause.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("no message");
             panic!("the engine breaks the contract in the case of {name}: {text}");
         }
     }
-    several_callers(&fresh());
 }
 
 /// The store as it should be.
@@ -157,20 +159,20 @@ fn commit(changes: Vec<StoredChange>) -> EntryKind {
     EntryKind::Commit { changes, published: Vec::new() }
 }
 
-fn empty(reopen: Reopen) {
+fn empty(reopen: &Reopen) {
     let model = Model::default();
     for _ in 0..2 {
-        let engine = opened(&reopen, &model);
+        let engine = opened(reopen, &model);
         assert_eq!(engine.tail(0).expect("tail"), Tail::Groups(Vec::new()));
         assert_eq!(engine.find(Uuid::from_u128(1)).expect("find"), None);
         assert!(!engine.describe().is_empty(), "an engine has something to say of itself");
     }
 }
 
-fn reopening(reopen: Reopen) {
+fn reopening(reopen: &Reopen) {
     let mut model = Model::default();
     for round in 0..4u64 {
-        let engine = opened(&reopen, &model);
+        let engine = opened(reopen, &model);
         for step in 0..5u64 {
             let rev = 1 + round * 5 + step;
             let changes = vec![
@@ -182,12 +184,12 @@ fn reopening(reopen: Reopen) {
         // An open engine can be asked again, e.g. by a follower that the log no longer reaches.
         model.compare(&*engine);
     }
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn one_document(reopen: Reopen) {
+fn one_document(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     let first = vec![
         commit(vec![put("users", "a", 1, r#"{"n":1}"#), put("users", "b", 1, "{}")]),
         commit(vec![put("users", "a", 2, r#"{"n":2}"#)]),
@@ -207,12 +209,12 @@ fn one_document(reopen: Reopen) {
     model.append(&*engine, last);
     model.compare(&*engine);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn stale_head(reopen: Reopen) {
+fn stale_head(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     for rev in 1..=6 {
         model.append(&*engine, vec![commit(vec![put("users", "a", rev, format!(r#"{{"n":{rev}}}"#))]), commit(vec![])]);
     }
@@ -230,15 +232,15 @@ fn stale_head(reopen: Reopen) {
     }
     model.compare(&*engine);
     drop(engine);
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     model.append(&*engine, vec![commit(vec![put("users", "a", 7, "{}")])]);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn unknown_position(reopen: Reopen) {
+fn unknown_position(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     for rev in 1..=2 {
         model.append(&*engine, vec![commit(vec![put("users", "a", rev, "{}")]), commit(vec![])]);
     }
@@ -254,12 +256,12 @@ fn unknown_position(reopen: Reopen) {
     assert!(engine.tail(1).is_err(), "a tail from within a group");
     model.compare(&*engine);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn broken_groups(reopen: Reopen) {
+fn broken_groups(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     for round in 0..2u64 {
         let head = model.head;
         let entry = |seq: u64, kind: EntryKind| Entry { seq, at: 0, kind };
@@ -293,12 +295,12 @@ fn broken_groups(reopen: Reopen) {
     model.compare(&*engine);
     model.append(&*engine, vec![commit(vec![put("users", "right", 9, "{}")])]);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn finding(reopen: Reopen) {
+fn finding(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     for rev in 1..=5 {
         model.append(&*engine, vec![commit(vec![put("users", "a", rev, "{}")])]);
     }
@@ -310,12 +312,12 @@ fn finding(reopen: Reopen) {
     };
     check(&*engine);
     drop(engine);
-    check(&*opened(&reopen, &model));
+    check(&*opened(reopen, &model));
 }
 
-fn tails(reopen: Reopen) {
+fn tails(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     for length in [1, 3, 1, 2, 5] {
         let kinds = (0..length).map(|nth| commit(vec![put("users", &format!("{nth}"), 1 + model.head.seq, "{}")]));
         model.append(&*engine, kinds.collect());
@@ -328,12 +330,12 @@ fn tails(reopen: Reopen) {
     };
     check(&*engine);
     drop(engine);
-    check(&*opened(&reopen, &model));
+    check(&*opened(reopen, &model));
 }
 
-fn epochs(reopen: Reopen) {
+fn epochs(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     let epoch = |number: u64, schemas: &str| EntryKind::Epoch { number, schemas: schemas.to_owned() };
     let publish = |nth: u64| StoredPublish {
         model: "users".into(),
@@ -345,7 +347,7 @@ fn epochs(reopen: Reopen) {
         EntryKind::Commit { changes: vec![put("users", "a", 2, "{}")], published: vec![publish(1), publish(2)] };
     model.append(&*engine, vec![with_payloads, EntryKind::Commit { changes: vec![], published: vec![publish(3)] }]);
     drop(engine);
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     assert_eq!(model.head.epoch, 1);
     // In the middle of a group, and two of them.
     let big = format!(r#"{{"users":{{"description":"{}"}}}}"#, "é".repeat(50_000));
@@ -360,12 +362,12 @@ fn epochs(reopen: Reopen) {
     assert_eq!(model.head.epoch, 3);
     model.compare(&*engine);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn odd_text(reopen: Reopen) {
+fn odd_text(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     let ids = [
         "é",
         "e\u{301}",
@@ -416,12 +418,12 @@ fn odd_text(reopen: Reopen) {
     let long = "é".repeat(64);
     model.append(&*engine, vec![commit(vec![put("users", &long, 92, "{}")])]);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn odd_models(reopen: Reopen) {
+fn odd_models(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     let ids = [
         "users",
         "uSers",
@@ -448,15 +450,15 @@ fn odd_models(reopen: Reopen) {
     let long = format!("m{}", "x".repeat(126));
     model.append(&*engine, vec![commit(vec![put(&long, "same", 50, "{}"), put("_own", "same", 50, "{}")])]);
     drop(engine);
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     model.append(&*engine, vec![commit(vec![delete("uSers", "same", 60), put("users", "same", 60, "{}")])]);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn large(reopen: Reopen) {
+fn large(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     let big = |letter: &str| format!(r#"{{"text":"{}"}}"#, letter.repeat((1 << 20) / letter.len()));
     model.append(&*engine, vec![commit(vec![put("users", "big", 1, big("a")), put("users", "unicode", 1, big("é"))])]);
     model.append(&*engine, vec![commit(vec![put("users", "big", 2, big("\\n"))])]);
@@ -469,12 +471,12 @@ fn large(reopen: Reopen) {
     model.append(&*engine, vec![commit(vec![put("users", "big", 4, "{}"), delete("users", "unicode", 4)])]);
     model.compare(&*engine);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn load_error(reopen: Reopen) {
+fn load_error(reopen: &Reopen) {
     let mut model = Model::default();
-    let engine = opened(&reopen, &model);
+    let engine = opened(reopen, &model);
     model.append(&*engine, vec![commit(vec![put("users", "a", 1, "{}"), put("users", "b", 1, "{}")])]);
     drop(engine);
     let engine = reopen();
@@ -488,10 +490,10 @@ fn load_error(reopen: Reopen) {
     model.compare(&*engine);
     model.append(&*engine, vec![commit(vec![delete("users", "a", 2)])]);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
-fn random_history(reopen: Reopen) {
+fn random_history(reopen: &Reopen) {
     let mut model = Model::default();
     let mut state = 0x5eed_u64;
     let mut random = move |bound: u64| {
@@ -499,7 +501,7 @@ fn random_history(reopen: Reopen) {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % bound
     };
-    let mut engine = opened(&reopen, &model);
+    let mut engine = opened(reopen, &model);
     let mut epoch = 0;
     for step in 0..200u64 {
         let mut kinds = Vec::new();
@@ -525,12 +527,12 @@ fn random_history(reopen: Reopen) {
         model.append(&*engine, kinds);
         if random(20) == 0 {
             drop(engine);
-            engine = opened(&reopen, &model);
+            engine = opened(reopen, &model);
         }
     }
     model.compare(&*engine);
     drop(engine);
-    opened(&reopen, &model);
+    opened(reopen, &model);
 }
 
 /// Several callers race on one engine by compare-and-append: every group is there once, in one order.

@@ -1086,7 +1086,7 @@ mod tests {
             ("the head", "DELETE FROM _log"),
             ("follow", "DELETE FROM _log WHERE last = 3"),
             ("hash", "UPDATE _log SET before = zeroblob(32) WHERE last = 4"),
-            ("hash", "UPDATE _log SET body = replace(body, 'n', 'm') WHERE last = 2"),
+            ("hash", "UPDATE _log SET body = replace(body, 'text', 'next') WHERE last = 2"),
             ("hash", "UPDATE _log SET id = '00000000-0000-0000-0000-0000000000ff' WHERE last = 2"),
             ("read", "UPDATE _log SET body = '[' WHERE last = 2"),
             ("read", "UPDATE _log SET id = 'x' WHERE last = 2"),
@@ -1288,7 +1288,7 @@ mod tests {
             let engine = Sqlite::at(&folder.0).options(options);
             assert_eq!(engine.open(&mut |_| Ok(())).unwrap().head, head);
             let next = append(&engine, &head);
-            assert!(reach(&engine).unwrap() <= next.seq - 1);
+            assert!(reach(&engine).unwrap() < next.seq);
             assert_eq!(documents(&engine).len(), 7);
         }
     }
