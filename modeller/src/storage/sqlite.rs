@@ -58,7 +58,7 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
-/// Columns that [`logged`] reads.
+/// Columns that [`LogRow::read`] takes.
 const LOGGED: &str = "last, first, epoch, id, before, hash, body";
 
 /// Log rows, and bytes of them, whose hashes are recomputed when a store is opened.
@@ -267,6 +267,8 @@ impl Database {
             _lock: lock,
         };
         database.verify()?;
+        // By now the write-ahead log has its name. SQLite syncs names as well, but goes on when that fails.
+        sync_folder(&folder).map_err(|error| unreachable(&folder, error))?;
         Ok(database)
     }
 
