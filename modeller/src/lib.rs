@@ -18,6 +18,9 @@ mod registry;
 pub mod server;
 pub mod storage;
 
+#[cfg(feature = "macros")]
+pub use modeller_macros::{event, hook, main, method, model, value, worker};
+
 pub use crate::app::{App, AppBuilder, Transaction};
 pub use crate::core::document::{Doc, Stored};
 pub use crate::core::field::{Field, Numeric, Operand, Ordered, Plain, Unique};

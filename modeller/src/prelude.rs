@@ -5,4 +5,4 @@ pub use crate::{
     Query, Result, Sort, State, Subscription, System, Timing, Update,
 };
 #[cfg(feature = "macros")]
-pub use crate::{event, hook, method, model, value, worker};
+pub use modeller_macros::{event, hook, method, model, value, worker};

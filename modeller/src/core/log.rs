@@ -246,6 +246,13 @@ pub(crate) enum Accepted {
     Lost,
 }
 
+/// What another writer has made of the log.
+struct Ahead {
+    state: State,
+    head: Head,
+    commits: Vec<Arc<Commit>>,
+}
+
 enum Verdict {
     In,
     Lost,
@@ -269,7 +276,7 @@ impl CommitLog {
     /// Opens the engine, reads all documents and, where the schemas are not those of the store, begins an epoch.
     pub(crate) fn open(storage: Arc<dyn Storage>, schemas: Vec<Arc<ModelSchema>>) -> Result<Self> {
         let text = epoch_text(&schemas);
-        let (state, mut head, stored) = load(storage.as_ref(), &schemas, &text)?;
+        let (state, mut head, stored) = load(storage.as_ref(), &schemas)?;
         let mut state = state;
         if stored.as_deref() != Some(text.as_str()) {
             if stored.is_some() {
@@ -280,7 +287,7 @@ impl CommitLog {
                 Group { id: Uuid::new_v4(), entries: vec![Entry { seq: head.seq + 1, at: now_ms(), kind }] };
             head = match storage.append(&head, &group)? {
                 Append::Appended(head) => head,
-                Append::Behind(_) => {
+                Append::Behind(_) | Append::Truncated => {
                     return Err(Error::new(ErrorCode::Unavailable).message("another writer changed the store at the start"));
                 }
                 Append::Unknown(id) => storage
@@ -568,11 +575,9 @@ pub(crate) fn next_rev(before: Option<&DynDoc>, seq: u64) -> u64 {
 impl Accept {
     /// The recent commits after this one; `None` when they do not reach back that far.
     fn since(&self, seq: u64) -> Option<impl ExactSizeIterator<Item = &Arc<Commit>>> {
-        let missing = self.state.seq.saturating_sub(seq);
-        let known = self.recent.len() as u64;
-        // Commits are consecutive, but for the entries of epochs, which nobody is open at.
         let from = self.recent.partition_point(|commit| commit.seq <= seq);
-        (missing <= known || self.recent.front().is_some_and(|first| first.seq <= seq + 1)).then(|| self.recent.range(from..))
+        let reach = self.state.seq <= seq || self.recent.front().is_some_and(|first| first.seq <= seq + 1);
+        reach.then(|| self.recent.range(from..))
     }
 
     fn vanished(&self, seen: Seen) -> bool {
@@ -693,11 +698,14 @@ impl Shared {
         };
         match self.append(&head, &group) {
             Ok(Append::Appended(head)) => self.publish(pending, state, head),
-            Ok(Append::Behind(groups)) => {
-                if let Err((pending, error)) = self.fall_back(pending, &groups) {
-                    self.close(pending, &error);
-                }
-            }
+            Ok(Append::Behind(groups)) => match self.catch_up(&groups) {
+                Ok(ahead) => self.fall_back(pending, ahead),
+                Err(error) => self.close(pending, &error),
+            },
+            Ok(Append::Truncated) => match self.start_over() {
+                Ok(ahead) => self.fall_back(pending, ahead),
+                Err(error) => self.close(pending, &error),
+            },
             Ok(Append::Unknown(_)) => {
                 self.close(pending, &Error::internal("the store cannot tell what became of a group"));
             }
@@ -785,27 +793,52 @@ impl Shared {
         drop(old);
     }
 
-    /// Another writer was first: takes his groups, and puts what was accepted in order again behind them.
-    fn fall_back(&self, in_flight: Vec<Pending>, groups: &[LoggedGroup]) -> Result<(), (Vec<Pending>, Error)> {
-        let mut accept = self.accept.lock();
+    /// What the log amounts to after another writer's groups.
+    fn catch_up(&self, groups: &[LoggedGroup]) -> Result<Ahead> {
         let mut state = State::clone(&self.durable.load());
-        let mut foreign = Vec::new();
-        for logged in groups {
-            for entry in &logged.group.entries {
-                match self.decode(&state, entry).and_then(|commit| {
-                    state.apply(&commit.changes).map_err(|taken| Error::unique(&taken.field))?;
-                    state.seq = entry.seq;
-                    Ok(commit)
-                }) {
-                    Ok(commit) => foreign.push(Arc::new(commit)),
-                    Err(error) => return Err((in_flight, error)),
+        let mut commits = Vec::new();
+        for entry in groups.iter().flat_map(|logged| &logged.group.entries) {
+            let commit = self.decode(&state, entry)?;
+            state.apply(&commit.changes).map_err(|taken| Error::unique(&taken.field))?;
+            state.seq = entry.seq;
+            commits.push(Arc::new(commit));
+        }
+        let head = groups.last().map(|logged| logged.head);
+        let head = head.ok_or_else(|| Error::internal("the store says that it is ahead, and by nothing"))?;
+        Ok(Ahead { state, head, commits })
+    }
+
+    /// The same from a snapshot, where the log does not reach back far enough: all that differs is one commit. What was
+    /// published in between is gone; a listener that has to know compares sequence numbers.
+    fn start_over(&self) -> Result<Ahead> {
+        let (mut state, head, stored) = load(self.storage.as_ref(), &self.schemas)?;
+        if stored.as_deref() != Some(epoch_text(&self.schemas).as_str()) {
+            return Err(other_epoch());
+        }
+        state.seq = head.seq;
+        let before = self.durable.load();
+        let mut changes = Vec::new();
+        for model in 0..self.schemas.len() {
+            let (Some(old), Some(new)) = (before.collection(model), state.collection(model)) else { continue };
+            for doc in old.all() {
+                let after = new.get(doc.id());
+                if after.is_none_or(|after| after.rev() != doc.rev()) {
+                    changes.push(Change { model, id: doc.id().clone(), before: Some(doc.clone()), after: after.cloned() });
                 }
             }
+            for doc in new.all().filter(|doc| old.get(doc.id()).is_none()) {
+                changes.push(Change { model, id: doc.id().clone(), before: None, after: Some(doc.clone()) });
+            }
         }
+        let commit = Arc::new(Commit { seq: head.seq, changes, published: Vec::new() });
+        Ok(Ahead { state, head, commits: vec![commit] })
+    }
+
+    /// Another writer was first: shows what he wrote, and puts what was accepted in order again behind it.
+    fn fall_back(&self, in_flight: Vec<Pending>, ahead: Ahead) {
+        let Ahead { state, head, commits: foreign } = ahead;
+        let mut accept = self.accept.lock();
         let floor = accept.durable_seq;
-        let Some(head) = groups.last().map(|logged| logged.head) else {
-            return Err((in_flight, Error::internal("the store says that it is ahead, and by nothing")));
-        };
         let later = std::mem::take(&mut accept.pending);
         accept.generation += 1;
         let generation = accept.generation;
@@ -864,13 +897,12 @@ impl Shared {
                 }
             }
         }
-        Ok(())
     }
 
     /// Another writer's entry as a commit at this state.
     fn decode(&self, state: &State, entry: &Entry) -> Result<Commit> {
         let EntryKind::Commit { changes, published } = &entry.kind else {
-            return Err(Error::new(ErrorCode::Unavailable).message("another node has begun an epoch with other schemas"));
+            return Err(other_epoch());
         };
         let model = |id: &str| {
             self.schemas
@@ -938,10 +970,14 @@ fn epoch_text(schemas: &[Arc<ModelSchema>]) -> String {
     Value::Object(all).to_string()
 }
 
+fn other_epoch() -> Error {
+    Error::new(ErrorCode::Unavailable).message("another node has begun an epoch with other schemas")
+}
+
 /// How many offending documents a refused start names.
 const NAMED: usize = 10;
 
-fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>], current: &str) -> Result<(State, Head, Option<String>)> {
+fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, Head, Option<String>)> {
     let mut state = State::new(schemas);
     let mut wrong: Vec<String> = Vec::new();
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
@@ -972,7 +1008,6 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>], current: &str) -> R
         }
         Ok(())
     })?;
-    let _ = current;
     if !unknown.is_empty() {
         let models: Vec<String> = unknown.iter().map(|(id, count)| format!("`{id}` ({count} documents)")).collect();
         return Err(Error::new("SCHEMA_CHANGED").status(500).message(format!(

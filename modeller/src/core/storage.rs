@@ -101,6 +101,8 @@ pub enum Append {
     Appended(Head),
     /// Nothing was written: the log goes on with these groups, which another writer appended.
     Behind(Vec<LoggedGroup>),
+    /// Nothing was written: another writer is further ahead than the log reaches back. Start from a snapshot.
+    Truncated,
     /// Nobody knows: the connection broke while the group was being committed. [`Storage::find`] tells.
     Unknown(Uuid),
 }

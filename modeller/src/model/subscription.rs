@@ -5,7 +5,6 @@
 //! holds a commit back: in process it is told how much it missed, a socket is closed and has to subscribe again.
 
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 

@@ -558,6 +558,7 @@ fn several_callers(reopen: &Reopen) {
                                 break;
                             }
                             Append::Behind(groups) => head = groups.last().expect("at least one group").head,
+                            Append::Truncated => panic!("a log that was not cut does not reach back"),
                             Append::Unknown(_) => panic!("nothing broke, and yet the answer is not known"),
                         }
                     }

@@ -299,10 +299,7 @@ impl Store {
             Some(at) if self.log.get(at).is_some_and(|next| next.before == *caller) => {
                 Ok(Append::Behind(self.log.range(at..).map(|kept| kept.group.clone()).collect()))
             }
-            None if caller.seq < self.reaches_back_to() => Err(failure(
-                "STORAGE_TRUNCATED",
-                "the log no longer reaches back to the position; start from a snapshot",
-            )),
+            None if caller.seq < self.reaches_back_to() => Ok(Append::Truncated),
             _ => Err(diverged(caller.seq, self.head.seq)),
         }
     }
@@ -584,7 +581,7 @@ mod tests {
             let group = group(head, id, put("a", 1 + head.seq));
             *asked += 1;
             let answer = match memory.append(head, &group) {
-                Err(error) if error.code().as_str() == "STORAGE_TRUNCATED" => {
+                Ok(Append::Truncated) => {
                     *head = memory.open(&mut |_| Ok(())).unwrap().head;
                     continue;
                 }
@@ -623,7 +620,7 @@ mod tests {
         let Tail::Groups(groups) = memory.tail(2).unwrap() else { panic!("2 is in reach") };
         assert_eq!(groups.iter().map(|group| group.head.seq).collect::<Vec<_>>(), [3, 4, 5]);
         let stale = memory.append(&Head::default(), &group(&Head::default(), 9, put("a", 1)));
-        assert_eq!(stale.unwrap_err().code().as_str(), "STORAGE_TRUNCATED");
+        assert_eq!(stale.unwrap(), Append::Truncated);
         assert_eq!(memory.find(Uuid::from_u128(1)).unwrap(), None);
         assert_eq!(memory.history().len(), 3);
     }

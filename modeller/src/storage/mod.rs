@@ -18,7 +18,6 @@
 //! | `STORAGE_VERSION` | it was made by another version of this crate; it was not touched |
 //! | `STORAGE_DAMAGED` | it contradicts itself; it was not changed |
 //! | `STORAGE_DIVERGED` | the caller's position is not one of this log |
-//! | `STORAGE_TRUNCATED` | the caller is further behind than the log reaches back |
 //! | `STORAGE_FAILED` | a write or a sync failed, or an earlier one did: the engine takes no more until it is opened anew |
 
 pub mod conformance;

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Statement, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, CachedStatement, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
 use super::{diverged, failure};
@@ -464,10 +464,7 @@ impl Database {
         if followed().map_err(|error| refused(&self.file, error))? != Some(true) {
             return match self.tail(caller.seq)? {
                 Tail::Groups(_) => Err(diverged(caller.seq, self.head()?.seq)),
-                Tail::Truncated => {
-                    let what = "the log no longer reaches back to the position; start from a snapshot";
-                    Err(failure("STORAGE_TRUNCATED", what))
-                }
+                Tail::Truncated => Ok(Append::Truncated),
             };
         }
         match self.tail(caller.seq)? {
@@ -667,8 +664,8 @@ fn unreachable(path: &Path, error: std::io::Error) -> Error {
 }
 
 /// Every statement of an append and a find passes here.
-fn prepare<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<Statement<'c>> {
-    connection.prepare(sql)
+fn prepare<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
+    connection.prepare_cached(sql)
 }
 
 /// Numbers are checked by [`Group::check`] before they come here.
@@ -791,8 +788,8 @@ fn write_documents(transaction: &Transaction<'_>, models: &Models, group: &Group
     /// Statements are made when the group first needs them, and serve all of its changes.
     #[derive(Default)]
     struct Ready<'c> {
-        upsert: Option<Statement<'c>>,
-        delete: Option<Statement<'c>>,
+        upsert: Option<CachedStatement<'c>>,
+        delete: Option<CachedStatement<'c>>,
     }
     let mut created = Models::default();
     let mut ready: HashMap<&str, Ready<'_>> = HashMap::new();
@@ -1283,8 +1280,8 @@ mod tests {
             assert!(from > 50 && from < head.seq, "{from}");
             let Tail::Groups(groups) = engine.tail(from).unwrap() else { panic!() };
             assert_eq!(groups.len() as u64, head.seq - from);
-            let stale = engine.append(&Head::default(), &group(&Head::default(), "")).unwrap_err();
-            assert_eq!(stale.code().as_str(), "STORAGE_TRUNCATED");
+            let stale = engine.append(&Head::default(), &group(&Head::default(), "")).unwrap();
+            assert_eq!(stale, Append::Truncated);
             drop(engine);
             // The first group after opening looks at the window again; the last one always stays.
             let engine = Sqlite::at(&folder.0).options(options);

@@ -218,7 +218,7 @@ fn merged(members: &[RawFilter]) -> Option<Map<String, Value>> {
                 continue;
             }
         };
-        let place = object.entry(name).or_insert_with(|| Value::Object(Map::new())).as_object_mut()?;
+        let place = Map::entry(&mut object, name).or_insert_with(|| Value::Object(Map::new())).as_object_mut()?;
         for (operator, operand) in operators {
             if place.insert(operator, operand).is_some() {
                 return None;

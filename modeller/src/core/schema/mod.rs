@@ -45,7 +45,7 @@ impl Access {
 }
 
 /// Where something was declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site {
     /// Path of the module.
     pub module: &'static str,
