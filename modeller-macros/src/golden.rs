@@ -1,0 +1,171 @@
+//! Expansions of whole programs, printed as Rust, against the files in `tests/golden`.
+//!
+//! A difference is a change for every user: look at it like at code, then renew the files with
+//! `UPDATE_GOLDEN=1 cargo test -p modeller-macros`.
+
+use std::path::Path;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::{entry, event, hook, method, model, value, worker};
+
+#[track_caller]
+fn golden(name: &str, expansion: &TokenStream) {
+    let file = syn2::parse2(expansion.clone()).unwrap_or_else(|error| panic!("{error}: {expansion}"));
+    let printed = prettyplease::unparse(&file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("rs");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, printed).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(printed == expected, "{} is not what is expanded now:\n{printed}", path.display());
+}
+
+#[test]
+fn a_model() {
+    let args = quote!(id = "users", public);
+    let item = quote! {
+        /// A person who can sign in.
+        pub struct User {
+            /// Where mail goes.
+            #[field(unique, format = "email")]
+            pub email: String,
+            #[field(min_length = 12)]
+            pub password: Private<String>,
+            #[field(index, default)]
+            pub role: Role,
+            #[field(default = 3, minimum = 0, maximum = 10)]
+            r#type: u8,
+        }
+    };
+    golden("model", &model::expand(args, item));
+}
+
+#[test]
+fn a_value() {
+    let item = quote! {
+        pub struct Promote {
+            #[field(format = "email")]
+            pub email: String,
+        }
+    };
+    golden("value_struct", &value::expand(quote!(rename_all = "camelCase"), item));
+}
+
+#[test]
+fn an_enum() {
+    let item = quote! {
+        #[derive(Default, PartialEq)]
+        pub enum Role {
+            #[default]
+            User,
+            SuperAdmin,
+        }
+    };
+    golden("value_enum", &value::expand(TokenStream::new(), item));
+}
+
+#[test]
+fn an_enum_with_data() {
+    let item = quote! {
+        enum Shape {
+            Empty,
+            Circle { radius: f64 },
+        }
+    };
+    golden("value_enum_data", &value::expand(TokenStream::new(), item));
+}
+
+#[test]
+fn a_newtype() {
+    let item = quote!(
+        pub struct Email(#[field(format = "email")] String);
+    );
+    golden("value_newtype", &value::expand(TokenStream::new(), item));
+}
+
+#[test]
+fn a_hook() {
+    let args = quote!(User, before(insert, update), order = 5);
+    let item = quote! {
+        async fn lowercase_email(user: &mut User, caller: &Caller) -> Result<()> {
+            Ok(())
+        }
+    };
+    golden("hook", &hook::expand(args, item));
+}
+
+#[test]
+fn a_method() {
+    let item = quote! {
+        /// Makes someone an administrator.
+        pub async fn promote(args: Promote, users: Model<User>) -> Result<Doc<User>> {
+            users.update(User::EMAIL.eq(args.email), User::ROLE.set(Role::Admin)).await
+        }
+    };
+    golden("method", &method::expand(quote!(User, protected), item));
+}
+
+#[test]
+fn a_method_without_arguments() {
+    let item = quote! {
+        async fn stats(State(clock): State<Clock>) -> Result<u64> {
+            Ok(clock.now())
+        }
+    };
+    golden("method_no_arguments", &method::expand(quote!(User, crate = crate::inner), item));
+}
+
+#[test]
+fn an_event() {
+    let item = quote! {
+        async fn role_changed(args: RoleChanged, room: Subscription<User>) -> Result<()> {
+            Ok(())
+        }
+    };
+    golden("event", &event::expand(quote!(User), item));
+}
+
+#[test]
+fn a_worker() {
+    let item = quote! {
+        async fn sweep(users: Model<User>) -> Result<()> {
+            Ok(())
+        }
+    };
+    golden("worker", &worker::expand(quote!(User, every = "1m 30s", immediate = false), item));
+}
+
+#[test]
+fn the_entry() {
+    let item = quote! {
+        async fn main() -> Result<()> {
+            App::discover().serve("127.0.0.1:3030").await
+        }
+    };
+    golden("entry", &entry::expand(TokenStream::new(), item));
+}
+
+#[test]
+fn after_a_mistake_the_type_stays() {
+    let item = quote! {
+        #[derive(Clone, PartialEq)]
+        pub struct User {
+            #[field(uniqe, min_length = 3)]
+            pub email: String,
+        }
+    };
+    golden("mistake_model", &model::expand(quote!(id = "Users"), item));
+}
+
+#[test]
+fn after_a_mistake_the_call_stays() {
+    let item = quote! {
+        fn promote(args: Promote) -> Result<()> {
+            Ok(())
+        }
+    };
+    golden("mistake_method", &method::expand(quote!(User), item));
+}

@@ -1,0 +1,161 @@
+//! `#[hook]`: a function that runs before or after operations on documents.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned as _;
+use syn::{Ident, Token, Type};
+
+use crate::diagnostics::Diagnostics;
+use crate::keys::{Given, Keys, keys, nearest};
+use crate::model::check::function_id;
+use crate::rename::pascal;
+use crate::signature::{self, Handler, Param};
+use crate::{paths, register};
+
+keys! {
+    /// The keys of `#[hook]`, after the model.
+    enum HookKey for "#[hook]" {
+        Before = "before", List, "before(insert, update)";
+        After = "after", List, "after(delete)";
+        Order = "order", Whole, "order = 5";
+        Id = "id", Text, "id = \"name\"";
+        Crate = "crate", Path, "crate = path::to::modeller";
+    }
+}
+
+/// A hook that was proved.
+struct Hook {
+    m: TokenStream,
+    model: Type,
+    handler: Handler,
+    /// Names of the types in the runtime's `on`.
+    events: Vec<Ident>,
+    order: i32,
+    id: String,
+}
+
+/// Expands `#[hook(args)] item`.
+pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+    let errors = Diagnostics::new();
+    let (model, keys) = Keys::<HookKey>::parse_after_model(args, &errors);
+    let handler = signature::parse("#[hook]", item.clone(), &errors);
+    let hook = check(model, &keys, handler, &errors);
+    let tokens = hook.filter(|_| errors.is_clean()).map(|hook| emit(&hook));
+    let errors = errors.finish();
+    quote!(#errors #item #tokens)
+}
+
+fn check(model: Option<Type>, keys: &Keys<HookKey>, handler: Option<Handler>, errors: &Diagnostics) -> Option<Hook> {
+    let mut events = Vec::new();
+    for key in [HookKey::Before, HookKey::After] {
+        let Some(entry) = keys.get(key) else { continue };
+        let Given::List(list) = &entry.given else { continue };
+        read_events(&entry.name, list.clone(), &mut events, errors);
+    }
+    let handler = handler?;
+    if !keys.has(HookKey::Before) && !keys.has(HookKey::After) && errors.is_clean() {
+        errors.at(
+            handler.name(),
+            format!(
+                "the hook `{}` waits for nothing; write `#[hook(…, before(insert))]` or `after(…)`",
+                handler.name()
+            ),
+        );
+    }
+    handler.answers_nothing("hook", errors);
+    let order = keys.number(HookKey::Order).map_or(Some(0), |order| i32::try_from(order.whole?).ok());
+    if order.is_none() {
+        errors.at_span(keys.span(HookKey::Order), "`order` must fit 32 bits; write a smaller number");
+    }
+    let id = function_id(keys, HookKey::Id, handler.name(), errors);
+    let m = paths::runtime(keys.path(HookKey::Crate));
+    Some(Hook { m, model: model?, handler, events, order: order?, id })
+}
+
+const OPERATIONS: &[&str] = &["insert", "update", "delete", "list"];
+
+fn read_events(timing: &Ident, list: TokenStream, events: &mut Vec<Ident>, errors: &Diagnostics) {
+    let parser =
+        |input: ParseStream<'_>| Punctuated::<Ident, Token![,]>::parse_terminated_with(input, Ident::parse_any);
+    let operations = match parser.parse2(list) {
+        Ok(operations) => operations,
+        Err(error) => return errors.push(error),
+    };
+    if operations.is_empty() {
+        errors.at(timing, format!("`{timing}` needs an operation; write `{timing}(insert)`"));
+    }
+    for operation in operations {
+        let text = operation.to_string();
+        if !OPERATIONS.contains(&text.as_str()) {
+            let hint = nearest(&text, OPERATIONS.iter().copied())
+                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            errors.at(
+                &operation,
+                format!("unknown operation `{text}`{hint} (the operations are `insert`, `update`, `delete`, `list`)"),
+            );
+            continue;
+        }
+        let event = format_ident!("{}{}", pascal(&timing.to_string()), pascal(&text), span = operation.span());
+        if events.contains(&event) {
+            errors.at(&operation, format!("`{timing}({text})` is given twice; remove one"));
+        } else {
+            events.push(event);
+        }
+    }
+}
+
+fn emit(hook: &Hook) -> TokenStream {
+    let Hook { m, model, handler, events, order, id } = hook;
+    let extract = handler.params.iter().map(|param| param.extract(m));
+    let call = handler.call();
+    let site = register::site(m);
+    let offers = events.iter().map(|event| {
+        let offered = format_ident!("offered_{}", event.to_string().to_lowercase());
+        let calls = handler.params.iter().map(|param| assertion(&offered, param));
+        quote! {
+            fn #offered<A: #m::HookArg<#model, #m::on::#event>>() {}
+            #(#calls)*
+        }
+    });
+    let returned = returned(m, &handler.output);
+    let registration = register::register(m, &quote!(#m::Declaration::Hook(&HOOK)));
+    let binding = handler.binding();
+    quote! {
+        const _: () = {
+            const _: fn() = || {
+                #(#offers)*
+                #returned
+            };
+            static HOOK: #m::HookDeclaration = #m::HookDeclaration {
+                model: <#model as #m::ModelType>::DECLARATION,
+                id: #id,
+                on: &[#(#m::on::#events::EVENT),*],
+                order: #order,
+                run: |#binding| ::std::boxed::Box::pin(async move {
+                    #(#extract)*
+                    #m::Returned::returned(#call)
+                }),
+                site: #site,
+            };
+            #registration
+        };
+    }
+}
+
+/// The assertion that a role offers what a parameter asks for, at the parameter.
+pub(crate) fn assertion(offered: &Ident, param: &Param) -> TokenStream {
+    let ty = &param.ty;
+    quote_spanned!(ty.span()=> #offered::<#ty>();)
+}
+
+/// The assertion that a function answers a `Result`, at its type.
+pub(crate) fn returned(m: &TokenStream, output: &Type) -> TokenStream {
+    let span = output.to_token_stream().span();
+    quote_spanned! {span=>
+        fn returned<R: #m::Returned>() {}
+        returned::<#output>();
+    }
+}

@@ -1,0 +1,250 @@
+//! `#[method]`: a function that callers reach, in process as a method of `Model<T>` and over the wire by its id. `#[event]`
+//! is the same on a subscription, so [`Operation`] serves both.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{Attribute, Type};
+
+use crate::diagnostics::Diagnostics;
+use crate::hook::{assertion, returned};
+use crate::keys::{Key, Keys, keys};
+use crate::model::check::function_id;
+use crate::model::emit::access;
+use crate::model::ir::Access;
+use crate::rename::pascal;
+use crate::signature::{self, Handler, Param, docs, plain, summary};
+use crate::{paths, register};
+
+keys! {
+    /// The keys of `#[method]`, after the model.
+    enum MethodKey for "#[method]" {
+        Public = "public", Flag, "public";
+        Protected = "protected", Flag, "protected";
+        Internal = "internal", Flag, "internal";
+        Id = "id", Text, "id = \"name\"";
+        Crate = "crate", Path, "crate = path::to::modeller";
+    }
+    conflicts {
+        Public, Protected: "a method is reached by anyone or by verified callers; remove one";
+        Public, Internal: "a method is reached by anyone or in process only; remove one";
+        Protected, Internal: "a method is reached by verified callers or in process only; remove one";
+    }
+}
+
+impl OperationKey for MethodKey {
+    const ROLE: Role = Role {
+        word: "method",
+        declaration: "Method",
+        argument: "MethodArg",
+        argument_of_model: false,
+        receiver: "Model",
+        entry: "call",
+    };
+    const PUBLIC: Self = Self::Public;
+    const PROTECTED: Self = Self::Protected;
+    const INTERNAL: Self = Self::Internal;
+    const ID: Self = Self::Id;
+    const CRATE: Self = Self::Crate;
+}
+
+/// Expands `#[method(args)] item`.
+pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+    operation::<MethodKey>(args, item)
+}
+
+/// What tells methods and events apart.
+pub(crate) struct Role {
+    /// In messages; in pascal case the end of the trait's name.
+    pub(crate) word: &'static str,
+    /// Variant of the runtime's `Declaration`.
+    pub(crate) declaration: &'static str,
+    /// The trait of what it may take.
+    pub(crate) argument: &'static str,
+    /// Whether that trait has the model as its parameter.
+    pub(crate) argument_of_model: bool,
+    /// What it becomes a method of.
+    pub(crate) receiver: &'static str,
+    /// The runtime's function that calls it by its id.
+    pub(crate) entry: &'static str,
+}
+
+/// The keys that methods and events share.
+pub(crate) trait OperationKey: Key {
+    const ROLE: Role;
+    const PUBLIC: Self;
+    const PROTECTED: Self;
+    const INTERNAL: Self;
+    const ID: Self;
+    const CRATE: Self;
+}
+
+/// A method or an event that was proved.
+struct Operation {
+    m: TokenStream,
+    role: Role,
+    model: Type,
+    handler: Handler,
+    /// Whether the first parameter is the arguments.
+    has_args: bool,
+    access: Option<Access>,
+    id: String,
+}
+
+/// Types that a parameter is extracted by; a first parameter of any other type is the arguments.
+const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "State", "Subscription"];
+
+/// Expands an operation.
+pub(crate) fn operation<K: OperationKey>(args: TokenStream, item: TokenStream) -> TokenStream {
+    let errors = Diagnostics::new();
+    let (model, keys) = Keys::<K>::parse_after_model(args, &errors);
+    let handler = signature::parse(K::ATTRIBUTE, item.clone(), &errors);
+    let operation = check(model, &keys, handler, &errors);
+    let clean = errors.is_clean();
+    let tokens = operation.map(|operation| {
+        // The call contract stays after a mistake, so that calls do not fail too.
+        let contract = contract(&operation);
+        let registration = clean.then(|| registration(&operation));
+        quote!(#contract #registration)
+    });
+    let errors = errors.finish();
+    quote!(#errors #item #tokens)
+}
+
+fn check<K: OperationKey>(
+    model: Option<Type>,
+    keys: &Keys<K>,
+    handler: Option<Handler>,
+    errors: &Diagnostics,
+) -> Option<Operation> {
+    let handler = handler?;
+    let id = function_id(keys, K::ID, handler.name(), errors);
+    let access = [(K::PUBLIC, Access::Public), (K::PROTECTED, Access::Protected), (K::INTERNAL, Access::Internal)]
+        .into_iter()
+        .find(|(key, _)| keys.has(*key))
+        .map(|(_, access)| access);
+    let has_args = handler
+        .params
+        .first()
+        .is_some_and(|first| !first.type_name().is_some_and(|name| EXTRACTED.contains(&name.as_str())));
+    for param in handler.params.iter().filter(|param| param.mutable) {
+        errors.at(&param.ty, format!("a {} takes its arguments by value or by `&`; remove `mut`", K::ROLE.word));
+    }
+    let m = paths::runtime(keys.path(K::CRATE));
+    Some(Operation { m, role: K::ROLE, model: model?, handler, has_args, access, id })
+}
+
+impl Operation {
+    fn args(&self) -> Option<&Param> {
+        self.handler.params.first().filter(|_| self.has_args)
+    }
+
+    fn rest(&self) -> &[Param] {
+        self.handler.params.get(usize::from(self.has_args)..).unwrap_or_default()
+    }
+
+    fn docs(&self) -> impl Iterator<Item = &Attribute> {
+        docs(&self.handler.item.attrs)
+    }
+
+    /// What it answers when nothing failed.
+    fn answer(&self) -> TokenStream {
+        let (m, output) = (&self.m, &self.handler.output);
+        let span = output.to_token_stream().span();
+        quote_spanned!(span=> <#output as #m::Returned>::Output)
+    }
+}
+
+/// The trait by which the operation is a method of the model or the subscription.
+fn contract(operation: &Operation) -> TokenStream {
+    let Operation { m, role, model, handler, id, .. } = operation;
+    let (name, vis) = (handler.name(), &handler.item.vis);
+    let contract = format_ident!("{}{}", pascal(&plain(name)), pascal(role.word), span = name.span());
+    let (receiver, entry) = (format_ident!("{}", role.receiver), format_ident!("{}", role.entry));
+    let docs: Vec<&Attribute> = operation.docs().collect();
+    let text = format!(" The {} `{id}` as a method of `{}`.", role.word, role.receiver);
+    let own_doc = docs.is_empty().then(|| quote!(#[doc = #text]));
+    let answer = operation.answer();
+    let (parameter, argument) = match operation.args() {
+        Some(param) => {
+            let ty = &param.ty;
+            (quote!(, args: #ty), quote!(args))
+        }
+        None => (TokenStream::new(), quote!(())),
+    };
+    let signature = quote! {
+        fn #name(&self #parameter) -> impl ::core::future::Future<Output = #m::Result<#answer>> + ::core::marker::Send
+    };
+    quote! {
+        #[doc = #text]
+        #[allow(dead_code, private_interfaces)]
+        #vis trait #contract {
+            #own_doc
+            #(#docs)*
+            #signature;
+        }
+        #[automatically_derived]
+        impl #contract for #m::#receiver<#model> {
+            #signature {
+                #m::#entry(self, #id, #argument)
+            }
+        }
+    }
+}
+
+fn registration(operation: &Operation) -> TokenStream {
+    let Operation { m, role, model, handler, id, .. } = operation;
+    let argument = format_ident!("{}", role.argument);
+    let bound = if role.argument_of_model { quote!(#argument<#model>) } else { quote!(#argument) };
+    let offered = format_ident!("offered");
+    let offers = operation.rest().iter().map(|param| assertion(&offered, param));
+    let (args, take) = match operation.args() {
+        Some(param) => {
+            let (ty, local) = (&param.ty, &param.local);
+            (
+                quote_spanned!(ty.span()=> ::core::option::Option::Some(#m::PayloadKind::of::<#ty>())),
+                quote_spanned!(ty.span()=> let #local = #m::payload::<#ty>(&mut __call)?;),
+            )
+        }
+        None => (quote!(::core::option::Option::None), TokenStream::new()),
+    };
+    let extract = operation.rest().iter().map(|param| param.extract(m));
+    let access = operation.access.map_or_else(
+        || quote!(::core::option::Option::None),
+        |level| {
+            let level = access(m, level);
+            quote!(::core::option::Option::Some(#level))
+        },
+    );
+    let description = summary(&handler.item.attrs);
+    let (answer, call, site) = (operation.answer(), handler.call(), register::site(m));
+    let returned = returned(m, &handler.output);
+    let variant = format_ident!("{}", role.declaration);
+    let registration = register::register(m, &quote!(#m::Declaration::#variant(&OPERATION)));
+    let binding = handler.binding();
+    quote! {
+        const _: () = {
+            const _: fn() = || {
+                #[allow(dead_code)]
+                fn offered<A: #m::#bound>() {}
+                #(#offers)*
+                #returned
+            };
+            static OPERATION: #m::OperationDeclaration = #m::OperationDeclaration {
+                model: <#model as #m::ModelType>::DECLARATION,
+                id: #id,
+                access: #access,
+                description: #description,
+                args: #args,
+                output: #m::OutputKind::of::<#answer>(),
+                run: |#binding| ::std::boxed::Box::pin(async move {
+                    #take
+                    #(#extract)*
+                    #m::output(#call)
+                }),
+                site: #site,
+            };
+            #registration
+        };
+    }
+}

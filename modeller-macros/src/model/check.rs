@@ -1,0 +1,253 @@
+//! From what was written to what was proved. All mistakes are collected; after one, the result is the nearest thing that can
+//! be emitted, so that uses of the type do not fail too.
+
+use std::collections::BTreeMap;
+
+use proc_macro2::{Ident, TokenStream};
+use syn::Type;
+
+use super::args::{
+    FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, is_private, nested_private, take_derives,
+};
+use super::ir::{Access, Default, Field, ModelPart, Record};
+use super::schema;
+use crate::diagnostics::Diagnostics;
+use crate::keys::{Given, Key, Keys};
+use crate::register::is_id;
+use crate::rename::RenameRule;
+use crate::signature::{docs, plain};
+
+/// Proves a model.
+pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, errors: &Diagnostics) -> Record {
+    let access = if keys.has(ModelKey::Public) {
+        Access::Public
+    } else if keys.has(ModelKey::Protected) {
+        Access::Protected
+    } else {
+        Access::Internal
+    };
+    let name = plain(&written.item.ident);
+    let part = ModelPart { id: model_id(keys, &name, &written.item.ident, errors), access };
+    record(m, "#[model]", keys.text(ModelKey::RenameAll), Some(part), written, errors)
+}
+
+/// Proves a value that is a struct of named fields.
+pub(crate) fn value(m: TokenStream, keys: &Keys<ValueKey>, written: Written, errors: &Diagnostics) -> Record {
+    for field in &written.fields {
+        for key in [FieldKey::Unique, FieldKey::Index] {
+            if let Some(entry) = field.keys.get(key) {
+                errors.at(
+                    &entry.name,
+                    format!(
+                        "`{0}` is for the fields of a model, and a value is no collection; remove `{0}`",
+                        entry.name
+                    ),
+                );
+            }
+        }
+    }
+    record(m, "#[value]", keys.text(ValueKey::RenameAll), None, written, errors)
+}
+
+fn model_id(keys: &Keys<ModelKey>, name: &str, ident: &Ident, errors: &Diagnostics) -> String {
+    let guess = || {
+        let mut id = name.to_ascii_lowercase();
+        id.push('s');
+        id
+    };
+    match keys.text(ModelKey::Id) {
+        Some(id) if is_id(&id.value()) => id.value(),
+        Some(id) => {
+            errors.at(
+                id,
+                format!(
+                    "`{}` cannot be the id of a model: ids match `[a-z][A-Za-z0-9_-]*`; write `id = \"{}\"`",
+                    id.value(),
+                    guess()
+                ),
+            );
+            guess()
+        }
+        None => {
+            // A misshapen `id` was told already.
+            if errors.is_clean() {
+                errors.at(ident, format!("the model `{name}` needs an id; write `#[model(id = \"{}\")]`", guess()));
+            }
+            guess()
+        }
+    }
+}
+
+/// The rename rule, by our key or serde's.
+pub(crate) fn rename_rule(
+    ours: Option<&syn::LitStr>,
+    serde: Option<&syn::LitStr>,
+    errors: &Diagnostics,
+) -> Option<RenameRule> {
+    if let (Some(_), Some(serde)) = (ours, serde) {
+        errors.at(serde, "`rename_all` is given twice; remove one");
+    }
+    ours.or(serde).and_then(|text| RenameRule::parse(text, errors))
+}
+
+fn record(
+    m: TokenStream,
+    attribute: &str,
+    rename_all: Option<&syn::LitStr>,
+    model: Option<ModelPart>,
+    written: Written,
+    errors: &Diagnostics,
+) -> Record {
+    let Written { mut item, fields } = written;
+    take_derives(attribute, &mut item.attrs, errors);
+    let serde = SerdeItem::read(attribute, &mut item.attrs, errors);
+    let rule = rename_rule(rename_all, serde.rename_all.as_ref(), errors);
+    let fields: Vec<Field> = fields.into_iter().map(|written| field(written, rule, errors)).collect();
+    check_names(&fields, model.is_some(), errors);
+    let rename_all = rename_all.filter(|_| rule.is_some() && serde.rename_all.is_none()).map(syn::LitStr::value);
+    Record { m, item, model, rename_all, fields }
+}
+
+fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) -> Field {
+    let WrittenField { field, keys, serde } = written;
+    // `Fields::Named` is what the caller matched.
+    let name = field.ident.clone().unwrap_or_else(|| quote::format_ident!("_0"));
+    let private = match &field.ty {
+        Type::Path(path) => is_private(&path.path),
+        _ => false,
+    };
+    if let Some(inner) = nested_private(&field.ty) {
+        errors.at(
+            inner,
+            "`Private` must be the outermost type of a field, so that it can be left out; write `Private<Option<…>>`",
+        );
+    }
+    if private {
+        for key in [FieldKey::Unique, FieldKey::Index] {
+            if let Some(entry) = keys.get(key) {
+                errors.at(
+                    &entry.name,
+                    format!(
+                        "`{0}` cannot be on a `Private<…>` field: what is taken would tell what it is; remove `{0}`",
+                        entry.name
+                    ),
+                );
+            }
+        }
+    }
+    if let (Some(_), Some(serde)) = (keys.get(FieldKey::Rename), &serde.rename) {
+        errors.at(serde, "`rename` is given twice; remove one");
+    }
+    let rename = keys.text(FieldKey::Rename);
+    let wire = rename.or(serde.rename.as_ref()).map_or_else(
+        || {
+            let name = plain(&name);
+            rule.map_or(name.clone(), |rule| rule.field(&name))
+        },
+        syn::LitStr::value,
+    );
+    if wire.is_empty() || wire.starts_with(['_', '$', '@']) || wire.contains('.') {
+        errors.at(
+            &name,
+            format!(
+                "`{wire}` cannot be the name of a field on the wire: it is empty, starts with `_`, `$` or `@`, or holds a \
+                 `.`; write `#[field(rename = \"name\")]`"
+            ),
+        );
+    }
+    let default = match keys.get(FieldKey::Default).map(|entry| &entry.given) {
+        Some(_) if serde.default => {
+            errors.at_span(keys.span(FieldKey::Default), "`default` is given twice; remove the one in `#[serde(…)]`");
+            Default::None
+        }
+        Some(Given::Expr(expr)) => Default::Value(schema::default_value(expr)),
+        Some(_) => Default::OfType,
+        None => Default::None,
+    };
+    Field {
+        wire,
+        rename: rename.filter(|_| serde.rename.is_none()).map(syn::LitStr::value),
+        constant: constant(&name, &keys, errors),
+        unique: keys.has(FieldKey::Unique) && !private,
+        index: keys.has(FieldKey::Index) && !private,
+        private,
+        viewed: !serde.skipped,
+        default,
+        keywords: schema::keywords(&keys, errors),
+        docs: docs(&field.attrs).cloned().collect(),
+        vis: field.vis,
+        ty: field.ty,
+        name,
+    }
+}
+
+/// The name of the field constant, with the span of the field.
+fn constant(name: &Ident, keys: &Keys<FieldKey>, errors: &Diagnostics) -> Ident {
+    if let Some(text) = keys.text(FieldKey::Constant) {
+        let value = text.value();
+        match syn::parse_str::<Ident>(&value) {
+            Ok(_) if value.chars().any(char::is_lowercase) => {
+                errors.at(
+                    text,
+                    format!("`{value}` is no name of a constant; write `constant = \"{}\"`", value.to_uppercase()),
+                );
+            }
+            Ok(_) => return Ident::new(&value, text.span()),
+            Err(_) => errors.at(text, format!("`{value}` is no identifier; write `constant = \"NAME\"`")),
+        }
+    }
+    let folded = plain(name).to_uppercase();
+    let folded = if syn::parse_str::<Ident>(&folded).is_ok() { folded } else { format!("{folded}_") };
+    Ident::new(&folded, name.span())
+}
+
+/// No two fields may have one wire name or one constant.
+fn check_names(fields: &[Field], model: bool, errors: &Diagnostics) {
+    let mut wires = BTreeMap::new();
+    let mut constants = BTreeMap::new();
+    for field in fields {
+        if let Some(first) = wires.insert(&field.wire, &field.name) {
+            errors.at(
+                &field.name,
+                format!(
+                    "`{first}` and `{}` are both `{}` on the wire; rename one with `#[field(rename = \"…\")]`",
+                    field.name, field.wire
+                ),
+            );
+        }
+        if model && field.constant == "_ID" {
+            errors.at(&field.name, "`_ID` is the constant of the document's id; write `#[field(constant = \"…\")]`");
+        } else if let Some(first) = constants.insert(field.constant.to_string(), &field.name) {
+            errors.at(
+                &field.name,
+                format!(
+                    "`{first}` and `{}` have one constant `{}`; give one another with `#[field(constant = \"…\")]`",
+                    field.name, field.constant
+                ),
+            );
+        }
+    }
+}
+
+/// The id of an operation or a unit: the name of its function unless given.
+pub(crate) fn function_id<K: Key>(keys: &Keys<K>, key: K, name: &Ident, errors: &Diagnostics) -> String {
+    let own = plain(name);
+    match keys.text(key) {
+        Some(id) if is_id(&id.value()) => id.value(),
+        Some(id) => {
+            errors.at(
+                id,
+                format!("`{}` cannot be an id: ids match `[a-z][A-Za-z0-9_-]*`; write `id = \"{own}\"`", id.value()),
+            );
+            own
+        }
+        None if is_id(&own) => own,
+        None => {
+            errors.at(
+                name,
+                format!("`{own}` cannot be an id: ids match `[a-z][A-Za-z0-9_-]*`; rename the function or write `id = \"…\"`"),
+            );
+            own
+        }
+    }
+}

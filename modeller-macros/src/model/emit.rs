@@ -1,0 +1,212 @@
+//! Prints what was proved. Generic work lives in the runtime: users pay for expansions in compile time.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Ident, LitStr, parse_quote};
+
+use super::fields;
+use super::ir::{Access, Default, Field, Record};
+use crate::{paths, register};
+
+/// The struct and everything about it. After a mistake without registration and assertions, which would only repeat it.
+pub(crate) fn record(record: &Record, clean: bool) -> TokenStream {
+    let item = structure(record);
+    let constants = fields::constants(record);
+    let view = view(record);
+    let model = record.model.is_some().then(|| model(record, clean));
+    let fits = clean.then(|| fits(&record.m, &record.fields));
+    quote! {
+        #item
+        #constants
+        const _: () = {
+            #view
+            #model
+            #fits
+        };
+    }
+}
+
+/// The derives, written out so that users need no crate but `modeller`.
+pub(crate) fn derives(m: &TokenStream) -> TokenStream {
+    let serde = LitStr::new(&paths::text(&quote!(#m::serde)), Span::call_site());
+    let schemars = LitStr::new(&paths::text(&quote!(#m::schemars)), Span::call_site());
+    quote! {
+        #[derive(
+            ::core::clone::Clone,
+            ::core::fmt::Debug,
+            #m::serde::Serialize,
+            #m::serde::Deserialize,
+            #m::schemars::JsonSchema,
+        )]
+        #[serde(crate = #serde)]
+        #[schemars(crate = #schemars)]
+    }
+}
+
+fn structure(record: &Record) -> TokenStream {
+    let Record { m, item, rename_all, fields, .. } = record;
+    let mut item = item.clone();
+    for (target, field) in item.fields.iter_mut().zip(fields) {
+        let name = &record.item.ident;
+        if let Some(rename) = &field.rename {
+            target.attrs.push(parse_quote!(#[serde(rename = #rename)]));
+        }
+        match &field.default {
+            Default::None => {}
+            Default::OfType => target.attrs.push(parse_quote!(#[serde(default)])),
+            Default::Value(_) => {
+                let path = format!("{name}::{}", fields::default_name(field));
+                target.attrs.push(parse_quote!(#[serde(default = #path)]));
+            }
+        }
+        if field.private {
+            let path = paths::text(&quote!(#m::withholds));
+            target.attrs.push(parse_quote!(#[serde(skip_serializing_if = #path)]));
+        }
+        target.attrs.extend(keywords(field));
+    }
+    let derives = derives(m);
+    let rename_all = rename_all.as_ref().map(|rule| quote!(, rename_all = #rule));
+    quote! {
+        #derives
+        #[serde(deny_unknown_fields #rename_all)]
+        #item
+    }
+}
+
+/// The keywords of a field, for its schema.
+pub(crate) fn keywords(field: &Field) -> Option<syn::Attribute> {
+    if field.keywords.is_empty() {
+        return None;
+    }
+    let rows = field.keywords.iter().map(|keyword| {
+        let (json, value) = (keyword.json, &keyword.value);
+        quote!(#json = #value)
+    });
+    Some(parse_quote!(#[schemars(extend(#(#rows),*))]))
+}
+
+/// How filters and indexes read it.
+fn view(record: &Record) -> TokenStream {
+    let Record { m, item, fields, .. } = record;
+    let name = &item.ident;
+    let viewed: Vec<&Field> = fields.iter().filter(|field| field.viewed).collect();
+    let view = |field: &Field| {
+        let name = &field.name;
+        quote!((&#m::Probe(&self.#name)).view())
+    };
+    let by_name = viewed.iter().map(|field| {
+        let (wire, view) = (&field.wire, view(field));
+        quote!(#wire => ::core::option::Option::Some(#view),)
+    });
+    let by_slot = viewed.iter().enumerate().map(|(slot, field)| {
+        let (wire, view) = (&field.wire, view(field));
+        quote!(#slot => ::core::option::Option::Some((#wire, #view)),)
+    });
+    let slots = viewed.len();
+    quote! {
+        #[allow(unused_imports)]
+        use #m::{BySerialize as _, ByView as _};
+
+        #[automatically_derived]
+        impl #m::ObjectRef for #name {
+            fn get(&self, name: &str) -> ::core::option::Option<#m::ValueRef<'_>> {
+                match name {
+                    #(#by_name)*
+                    _ => ::core::option::Option::None,
+                }
+            }
+            fn slots(&self) -> usize {
+                #slots
+            }
+            fn entry(&self, slot: usize) -> ::core::option::Option<(&str, #m::ValueRef<'_>)> {
+                match slot {
+                    #(#by_slot)*
+                    _ => ::core::option::Option::None,
+                }
+            }
+        }
+
+        #[automatically_derived]
+        impl #m::AsValue for #name {
+            fn as_value(&self) -> #m::ValueRef<'_> {
+                #m::ValueRef::Object(self)
+            }
+        }
+    }
+}
+
+fn model(record: &Record, clean: bool) -> TokenStream {
+    let Record { m, item, model, fields, .. } = record;
+    let Some(model) = model else { return TokenStream::new() };
+    let (name, id) = (&item.ident, &model.id);
+    let access = access(m, model.access);
+    let declared = fields.iter().filter(|field| field.viewed).map(|field| {
+        let Field { wire, unique, index, private, .. } = field;
+        quote!(#m::FieldDeclaration { name: #wire, unique: #unique, index: #index, private: #private },)
+    });
+    let site = register::site(m);
+    let registration =
+        clean.then(|| register::register(m, &quote!(#m::Declaration::Model(<#name as #m::ModelType>::DECLARATION))));
+    quote! {
+        #[automatically_derived]
+        impl #m::ModelType for #name {
+            const DECLARATION: &'static #m::ModelDeclaration = &#m::ModelDeclaration {
+                id: #id,
+                access: #access,
+                fields: &[#(#declared)*],
+                kind: #m::Kind::of::<#name>(),
+                site: #site,
+            };
+        }
+        #registration
+    }
+}
+
+/// An access level as the runtime's value.
+pub(crate) fn access(m: &TokenStream, access: Access) -> TokenStream {
+    match access {
+        Access::Internal => quote!(#m::Access::Internal),
+        Access::Protected => quote!(#m::Access::Protected),
+        Access::Public => quote!(#m::Access::Public),
+    }
+}
+
+/// The assertions that each keyword fits the type of its field, also behind an alias.
+pub(crate) fn fits(m: &TokenStream, fields: &[Field]) -> TokenStream {
+    let mut asserted: Vec<&str> = Vec::new();
+    let mut calls = Vec::new();
+    for field in fields {
+        // One assertion for each field and trait: two keywords on a wrong type are one mistake.
+        let mut told: Vec<&str> = Vec::new();
+        for keyword in &field.keywords {
+            let Some(fits) = keyword.fits else { continue };
+            if told.contains(&fits) {
+                continue;
+            }
+            told.push(fits);
+            if !asserted.contains(&fits) {
+                asserted.push(fits);
+            }
+            let (check, ty) = (check_name(fits), &field.ty);
+            calls.push(quote_spanned!(keyword.span=> #check::<#ty>();));
+        }
+    }
+    if calls.is_empty() {
+        return TokenStream::new();
+    }
+    let checks = asserted.iter().map(|fits| {
+        let (check, fits) = (check_name(fits), format_ident!("{fits}"));
+        quote!(fn #check<T: ?::core::marker::Sized + #m::keywords::#fits>() {})
+    });
+    quote! {
+        const _: fn() = || {
+            #(#checks)*
+            #(#calls)*
+        };
+    }
+}
+
+fn check_name(fits: &str) -> Ident {
+    format_ident!("{}", fits.to_lowercase())
+}

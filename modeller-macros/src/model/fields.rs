@@ -1,0 +1,53 @@
+//! The field constants: `User::EMAIL`.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+
+use super::ir::{Default, Field, Record};
+use crate::signature::plain;
+
+/// The inherent impl with the constants, and with the functions that make defaults.
+pub(crate) fn constants(record: &Record) -> TokenStream {
+    let Record { m, item, model, fields, .. } = record;
+    let (name, vis) = (&item.ident, &item.vis);
+    let id = model.as_ref().map(|_| {
+        quote! {
+            /// The id of a document.
+            #vis const _ID: #m::Field<#name, #m::Id<#name>, #m::Unique> = #m::Field::new("_id");
+        }
+    });
+    let constants = fields.iter().map(|field| {
+        let Field { vis, ty, wire, constant, docs, .. } = field;
+        let doc = docs.is_empty().then(|| {
+            let text = format!(" The field `{}` of [`{}`].", plain(&field.name), plain(name));
+            quote!(#[doc = #text])
+        });
+        let kind = if field.unique { quote!(Unique) } else { quote!(Plain) };
+        quote! {
+            #doc
+            #(#docs)*
+            #vis const #constant: #m::Field<#name, #ty, #m::#kind> = #m::Field::new(#wire);
+        }
+    });
+    let defaults = fields.iter().filter_map(|field| {
+        let Default::Value(value) = &field.default else { return None };
+        let (function, ty) = (default_name(field), &field.ty);
+        Some(quote! {
+            #[doc(hidden)]
+            fn #function() -> #ty { #value }
+        })
+    });
+    quote! {
+        #[allow(dead_code, non_upper_case_globals, private_interfaces)]
+        impl #name {
+            #id
+            #(#constants)*
+            #(#defaults)*
+        }
+    }
+}
+
+/// The function that makes the default of a field.
+pub(crate) fn default_name(field: &Field) -> syn::Ident {
+    format_ident!("__default_{}", plain(&field.name))
+}

@@ -1,0 +1,73 @@
+//! What was proved: everything that is emitted, and no more decisions.
+
+use proc_macro2::{Span, TokenStream};
+use syn::{Attribute, Ident, ItemStruct, Type, Visibility};
+
+/// A struct of named fields, as a model or a value.
+pub(crate) struct Record {
+    /// Path of the runtime.
+    pub(crate) m: TokenStream,
+    /// The struct, our attributes taken out and the derived ones not yet put in.
+    pub(crate) item: ItemStruct,
+    /// What makes it a model.
+    pub(crate) model: Option<ModelPart>,
+    /// `rename_all` for serde, when it was given by our key.
+    pub(crate) rename_all: Option<String>,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// What a model has beyond a value.
+pub(crate) struct ModelPart {
+    pub(crate) id: String,
+    pub(crate) access: Access,
+}
+
+/// Who may reach it from outside.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Access {
+    Internal,
+    Protected,
+    Public,
+}
+
+/// A field.
+pub(crate) struct Field {
+    pub(crate) name: Ident,
+    pub(crate) vis: Visibility,
+    pub(crate) docs: Vec<Attribute>,
+    pub(crate) ty: Type,
+    /// Name on the wire.
+    pub(crate) wire: String,
+    /// `rename` for serde, when it was given by our key.
+    pub(crate) rename: Option<String>,
+    pub(crate) constant: Ident,
+    pub(crate) unique: bool,
+    pub(crate) index: bool,
+    pub(crate) private: bool,
+    /// Not when serde skips it (after a mistake): its type may not be serializable.
+    pub(crate) viewed: bool,
+    pub(crate) default: Default,
+    pub(crate) keywords: Vec<Keyword>,
+}
+
+/// What a field is when input has none.
+pub(crate) enum Default {
+    /// Input must have it.
+    None,
+    /// The default of its type.
+    OfType,
+    /// What the expression says.
+    Value(TokenStream),
+}
+
+/// A keyword in the JSON Schema of a field.
+pub(crate) struct Keyword {
+    /// Its name there.
+    pub(crate) json: &'static str,
+    /// Its value, a JSON literal in Rust tokens.
+    pub(crate) value: TokenStream,
+    /// The trait in `keywords` that the type of the field must have.
+    pub(crate) fits: Option<&'static str>,
+    /// Where the key was written.
+    pub(crate) span: Span,
+}

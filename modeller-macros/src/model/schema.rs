@@ -1,0 +1,187 @@
+//! The JSON keywords that `#[field]` writes, and what can be wrong with them without knowing the type.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens as _, quote};
+use syn::Expr;
+
+use super::args::FieldKey;
+use super::ir::Keyword;
+use crate::diagnostics::Diagnostics;
+use crate::keys::{Given, Keys, Number, nearest, number, text};
+
+/// A row: the key, its JSON name, and the trait that the type must have.
+type Row = (FieldKey, &'static str, Option<&'static str>);
+
+/// The table of keywords. A new one is a row here and a key in `args`.
+const KEYWORDS: &[Row] = &[
+    (FieldKey::Unique, "unique", Some("Indexable")),
+    (FieldKey::Index, "index", Some("Indexable")),
+    (FieldKey::MinLength, "minLength", Some("Text")),
+    (FieldKey::MaxLength, "maxLength", Some("Text")),
+    (FieldKey::Pattern, "pattern", Some("Text")),
+    (FieldKey::Format, "format", Some("Text")),
+    (FieldKey::Minimum, "minimum", Some("Number")),
+    (FieldKey::Maximum, "maximum", Some("Number")),
+    (FieldKey::ExclusiveMinimum, "exclusiveMinimum", Some("Number")),
+    (FieldKey::ExclusiveMaximum, "exclusiveMaximum", Some("Number")),
+    (FieldKey::MultipleOf, "multipleOf", Some("Number")),
+    (FieldKey::MinItems, "minItems", Some("List")),
+    (FieldKey::MaxItems, "maxItems", Some("List")),
+    (FieldKey::UniqueItems, "uniqueItems", Some("List")),
+    (FieldKey::Hidden, "hidden", None),
+];
+
+/// The formats of JSON Schema draft 2020-12, §7.3 of its validation part.
+const FORMATS: &[&str] = &[
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
+
+/// The keywords of a field, in the order of the table.
+pub(crate) fn keywords(keys: &Keys<FieldKey>, errors: &Diagnostics) -> Vec<Keyword> {
+    check(keys, errors);
+    KEYWORDS
+        .iter()
+        .filter_map(|(key, json, fits)| {
+            let entry = keys.get(*key)?;
+            let value: TokenStream = match &entry.given {
+                Given::Flag => quote!(true),
+                Given::Text(text) => text.to_token_stream(),
+                Given::Number(number) => number.tokens.clone(),
+                _ => return None,
+            };
+            Some(Keyword { json, value, fits: *fits, span: entry.name.span() })
+        })
+        .collect()
+}
+
+fn check(keys: &Keys<FieldKey>, errors: &Diagnostics) {
+    for (low, high, strict) in [
+        (FieldKey::MinLength, FieldKey::MaxLength, false),
+        (FieldKey::MinItems, FieldKey::MaxItems, false),
+        (FieldKey::Minimum, FieldKey::Maximum, false),
+        (FieldKey::ExclusiveMinimum, FieldKey::Maximum, true),
+        (FieldKey::Minimum, FieldKey::ExclusiveMaximum, true),
+        (FieldKey::ExclusiveMinimum, FieldKey::ExclusiveMaximum, true),
+    ] {
+        let (Some(a), Some(b)) = (keys.number(low), keys.number(high)) else { continue };
+        if above(a, b) || strict && !above(b, a) {
+            let (Some(low), Some(high)) = (keys.get(low), keys.get(high)) else { continue };
+            let (low, high) = (&low.name, &high.name);
+            errors.at(
+                high,
+                format!("nothing fits between `{low} = {}` and `{high} = {}`; widen one", shown(a), shown(b)),
+            );
+        }
+    }
+    if let Some(step) = keys.number(FieldKey::MultipleOf)
+        && step.value <= 0.0
+    {
+        errors.at(&step.tokens, "`multiple_of` must be above 0; write `multiple_of = 5`");
+    }
+    if let Some(format) = keys.text(FieldKey::Format) {
+        let value = format.value();
+        if !FORMATS.contains(&value.as_str()) {
+            let hint = nearest(&value, FORMATS.iter().copied())
+                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let names: Vec<String> = FORMATS.iter().map(|name| format!("`{name}`")).collect();
+            errors.at(format, format!("unknown format `{value}`{hint} (the formats are {})", names.join(", ")));
+        }
+    }
+    if let Some(pattern) = keys.text(FieldKey::Pattern)
+        && let Err(error) = regex_syntax::ast::parse::Parser::new().parse(&pattern.value())
+    {
+        let offset = error.span().start.offset;
+        errors.at(
+            pattern,
+            format!("`{}` is no regular expression: {} at byte {offset}; correct it", pattern.value(), error.kind()),
+        );
+    }
+    check_default(keys, errors);
+}
+
+/// A literal default against the bounds beside it.
+fn check_default(keys: &Keys<FieldKey>, errors: &Diagnostics) {
+    let Some(Given::Expr(default)) = keys.get(FieldKey::Default).map(|entry| &entry.given) else { return };
+    let refuse = |key: FieldKey, bound: &Number| {
+        if let Some(entry) = keys.get(key) {
+            let shown_default = default.to_token_stream().to_string();
+            errors.at(
+                default,
+                format!(
+                    "the default `{shown_default}` does not keep to `{} = {}`; change one of them",
+                    entry.name,
+                    shown(bound)
+                ),
+            );
+        }
+    };
+    let bound = |key: FieldKey| keys.number(key).map(|bound| (key, bound));
+    if let Some(value) = number(default) {
+        let checks: [(FieldKey, fn(&Number, &Number) -> bool); 5] = [
+            (FieldKey::Minimum, |value, bound| !above(bound, value)),
+            (FieldKey::Maximum, |value, bound| !above(value, bound)),
+            (FieldKey::ExclusiveMinimum, above),
+            (FieldKey::ExclusiveMaximum, |value, bound| above(bound, value)),
+            (FieldKey::MultipleOf, |value, step| match (value.whole, step.whole) {
+                (Some(value), Some(step)) if step > 0 => value % step == 0,
+                // Fractions are left to the check at the start: their remainder is a matter of rounding.
+                _ => true,
+            }),
+        ];
+        for (key, keeps) in checks {
+            if let Some((key, bound)) = bound(key)
+                && !keeps(&value, bound)
+            {
+                refuse(key, bound);
+            }
+        }
+    }
+    if let Some(value) = text(default) {
+        let length = i128::try_from(value.chars().count()).unwrap_or(i128::MAX);
+        if let Some((key, min)) = bound(FieldKey::MinLength)
+            && min.whole.is_some_and(|min| length < min)
+        {
+            refuse(key, min);
+        }
+        if let Some((key, max)) = bound(FieldKey::MaxLength)
+            && max.whole.is_some_and(|max| length > max)
+        {
+            refuse(key, max);
+        }
+    }
+}
+
+/// Whether `a` is greater, exactly where both are whole.
+fn above(a: &Number, b: &Number) -> bool {
+    match (a.whole, b.whole) {
+        (Some(a), Some(b)) => a > b,
+        _ => a.value > b.value,
+    }
+}
+
+fn shown(number: &Number) -> String {
+    number.tokens.to_string().replace(' ', "")
+}
+
+/// The value of a default, converted where it is a text: the type of the field may be `String`, `Private<String>` …
+pub(crate) fn default_value(default: &Expr) -> TokenStream {
+    if text(default).is_some() { quote!(::core::convert::Into::into(#default)) } else { quote!(#default) }
+}

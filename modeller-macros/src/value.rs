@@ -1,0 +1,181 @@
+//! `#[value]`: a struct or an enum that is not a collection: nested, argument, result, payload.
+//!
+//! A struct of named fields goes through the stages of `#[model]`; a newtype is read as what it wraps; a unit variant of an
+//! enum is a string.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Fields, Item, ItemEnum, ItemStruct, parse_quote};
+
+use crate::diagnostics::Diagnostics;
+use crate::keys::Keys;
+use crate::model::args::{
+    self, FieldKey, SerdeItem, ValueKey, Written, check_generics, name_value, refuse_field_keys, serde_metas,
+    take_derives,
+};
+use crate::model::{check, emit, schema};
+use crate::rename::RenameRule;
+use crate::signature::{last_segment, plain};
+use crate::{paths, stub};
+
+/// Expands `#[value(args)] item`.
+pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+    let errors = Diagnostics::new();
+    let keys = Keys::<ValueKey>::parse(args, &errors);
+    let m = paths::runtime(keys.path(ValueKey::Crate));
+    let tokens = match syn::parse2::<Item>(item.clone()) {
+        Ok(Item::Enum(parsed)) if check_generics("#[value]", &parsed.generics, &errors) => {
+            enumeration(&m, &keys, parsed, &errors)
+        }
+        Ok(Item::Struct(parsed))
+            if matches!(&parsed.fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1)
+                && check_generics("#[value]", &parsed.generics, &errors) =>
+        {
+            newtype(&m, parsed, &errors)
+        }
+        Ok(Item::Enum(_)) => stub::value(&m, item),
+        Ok(Item::Struct(parsed)) if !parsed.generics.params.is_empty() && !errors.is_clean() => stub::value(&m, item),
+        _ => match args::structure("#[value]", &item, &errors) {
+            Some(parsed) => {
+                let written = Written::new(parsed, &errors);
+                let record = check::value(m, &keys, written, &errors);
+                emit::record(&record, errors.is_clean())
+            }
+            None => stub::value(&m, item),
+        },
+    };
+    let errors = errors.finish();
+    quote!(#errors #tokens)
+}
+
+fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, errors: &Diagnostics) -> TokenStream {
+    take_derives("#[value]", &mut item.attrs, errors);
+    let serde = SerdeItem::read("#[value]", &mut item.attrs, errors);
+    let ours = keys.text(ValueKey::RenameAll);
+    let rule = check::rename_rule(ours, serde.rename_all.as_ref(), errors).unwrap_or(RenameRule::Camel);
+    let rename_all = serde.rename_all.is_none().then(|| {
+        let rule = ours.map_or_else(|| String::from("camelCase"), syn::LitStr::value);
+        quote!(#[serde(rename_all = #rule)])
+    });
+    for variant in &mut item.variants {
+        refuse_field_keys(&mut variant.attrs, errors);
+        variant.fields.iter_mut().for_each(|field| refuse_field_keys(&mut field.attrs, errors));
+    }
+    let structs = item.variants.iter().any(|variant| matches!(variant.fields, Fields::Named(_)));
+    let deny = structs.then(|| quote!(#[serde(deny_unknown_fields)]));
+    let name = &item.ident;
+    let units = item.variants.iter().filter(|variant| matches!(variant.fields, Fields::Unit));
+    let arms: Vec<TokenStream> = units
+        .map(|variant| {
+            let own = &variant.ident;
+            let renamed =
+                serde_metas(&variant.attrs).iter().filter(|meta| meta.path().is_ident("rename")).find_map(name_value);
+            let wire = renamed.map_or_else(|| rule.variant(&plain(own)), |text| text.value());
+            quote!(Self::#own => #m::ValueRef::Str(#wire),)
+        })
+        .collect();
+    let all_units = arms.len() == item.variants.len() && !arms.is_empty();
+    let view = if serde.tagged || arms.is_empty() {
+        // With a tag even a unit variant is an object.
+        quote!(#m::ValueRef::Serialized(self))
+    } else {
+        let rest = (!all_units).then(|| quote!(_ => #m::ValueRef::Serialized(self),));
+        quote!(match self { #(#arms)* #rest })
+    };
+    let indexable = (all_units && !serde.tagged).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #m::keywords::Indexable for #name {}
+        }
+    });
+    let derives = emit::derives(m);
+    quote! {
+        #derives
+        #rename_all
+        #deny
+        #item
+        const _: () = {
+            #[automatically_derived]
+            impl #m::AsValue for #name {
+                fn as_value(&self) -> #m::ValueRef<'_> {
+                    #view
+                }
+            }
+            #indexable
+        };
+    }
+}
+
+/// Which keyword traits a wrapped library type brings, by its name.
+const WRAPPED: &[(&str, &[&str])] = &[
+    ("String", &["Text", "Indexable"]),
+    ("bool", &["Indexable"]),
+    ("i8", &["Number", "Indexable"]),
+    ("i16", &["Number", "Indexable"]),
+    ("i32", &["Number", "Indexable"]),
+    ("i64", &["Number", "Indexable"]),
+    ("u8", &["Number", "Indexable"]),
+    ("u16", &["Number", "Indexable"]),
+    ("u32", &["Number", "Indexable"]),
+    ("u64", &["Number", "Indexable"]),
+    ("f32", &["Number", "Indexable"]),
+    ("f64", &["Number", "Indexable"]),
+];
+
+fn newtype(m: &TokenStream, mut item: ItemStruct, errors: &Diagnostics) -> TokenStream {
+    take_derives("#[value]", &mut item.attrs, errors);
+    let _serde = SerdeItem::read("#[value]", &mut item.attrs, errors);
+    let written = Written::new(item, errors);
+    let Written { mut item, fields } = written;
+    let Some(field) = fields.first() else { return TokenStream::new() };
+    for key in [FieldKey::Unique, FieldKey::Index, FieldKey::Default, FieldKey::Constant, FieldKey::Rename] {
+        if let Some(entry) = field.keys.get(key) {
+            errors.at(
+                &entry.name,
+                format!(
+                    "`{0}` is for a named field, and this one has no name; write it where the type is used",
+                    entry.name
+                ),
+            );
+        }
+    }
+    let keywords = schema::keywords(&field.keys, errors);
+    if !keywords.is_empty() {
+        let rows = keywords.iter().map(|keyword| {
+            let (json, value) = (keyword.json, &keyword.value);
+            quote!(#json = #value)
+        });
+        item.attrs.push(parse_quote!(#[schemars(extend(#(#rows),*))]));
+    }
+    let (name, ty) = (&item.ident, &field.field.ty);
+    let brings = last_segment(ty)
+        .and_then(|segment| WRAPPED.iter().find(|(known, _)| segment.ident == known && segment.arguments.is_empty()))
+        .map_or(&[][..], |(_, traits)| traits)
+        .iter()
+        .map(|name| format_ident!("{name}"));
+    let brings = brings.map(|fits| quote!(impl #m::keywords::#fits for #name {}));
+    let fits = errors.is_clean().then(|| {
+        let checks = keywords.iter().filter_map(|keyword| {
+            let fits = format_ident!("{}", keyword.fits?);
+            Some(quote_spanned!(keyword.span=> { fn fits<T: #m::keywords::#fits>() {} fits::<#ty>(); }))
+        });
+        quote!(const _: fn() = || { #(#checks)* };)
+    });
+    let derives = emit::derives(m);
+    quote! {
+        #derives
+        #item
+        const _: () = {
+            #[automatically_derived]
+            impl #m::AsValue for #name {
+                fn as_value(&self) -> #m::ValueRef<'_> {
+                    #[allow(unused_imports)]
+                    use #m::{BySerialize as _, ByView as _};
+                    (&#m::Probe(&self.0)).view()
+                }
+            }
+            #(#brings)*
+            #fits
+        };
+    }
+}
