@@ -4,3 +4,4 @@
 
 mod contention;
 mod faults;
+mod model;
