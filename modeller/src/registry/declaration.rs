@@ -32,10 +32,10 @@ pub enum Declaration {
 }
 
 /// How a hook or a worker is run.
-pub type RunUnit = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<()>>;
+pub(super) type RunUnit = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<()>>;
 
 /// How a method or an event is run.
-pub type RunOutput = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<Box<dyn AnyOutput>>>;
+pub(super) type RunOutput = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<Box<dyn AnyOutput>>>;
 
 /// What `#[hook]` says of a function.
 pub struct HookDeclaration {
