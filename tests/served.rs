@@ -1,4 +1,4 @@
-//! A client that is not ours hears all that a hook publishes, in commit order, and nothing else.
+//! A program that serves, and clients that are not ours.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -97,4 +97,46 @@ async fn a_foreign_client_misses_nothing() {
     let first = json!({"n": 0});
     connection.json("PATCH", &format!("/entries/{}", ids[0]), Some(&first)).await.unwrap();
     assert_eq!(next(&mut reds).await["payload"]["n"], 0);
+}
+
+/// 64 callers count one document up 500 times each, by an operator and by a method that reads and writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn increments_over_http_are_exact_and_nobody_conflicts() {
+    const CALLERS: i64 = 64;
+    const EACH: i64 = 500;
+    let folder = Folder::new();
+    let served = Served::start(env!("CARGO_BIN_EXE_served"), folder.path());
+    let mut connection = Connection::open(served.addr).await.unwrap();
+    let counter = connection.json("POST", "/counters", Some(&json!({"n": 0}))).await.unwrap().json();
+    let entry = connection.json("POST", "/entries", Some(&json!({"name": "one"}))).await.unwrap().json();
+    let path = |model: &str, doc: &Value| format!("/{model}/{}", doc["_id"].as_str().unwrap());
+    let (counter_path, entry_path) = (path("counters", &counter), path("entries", &entry));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (addr, counter, entry) = (served.addr, counter_path.clone(), entry_path.clone());
+            let id = json!({"id": entry.rsplit('/').next().unwrap()});
+            tokio::spawn(async move {
+                let mut connection = Connection::open(addr).await.unwrap();
+                let inc = json!({"$inc": {"n": 1}});
+                for step in 0..EACH {
+                    // Without hooks, which is an intent; with one, which is a transaction; and a method.
+                    for (method, path, body) in
+                        [("PATCH", &counter, &inc), ("PATCH", &entry, &inc), ("POST", &"/entries/bump".to_owned(), &id)]
+                    {
+                        if method == "PATCH" && path == &entry && step % 10 != 0 {
+                            continue;
+                        }
+                        let answer = connection.json(method, path, Some(body)).await.unwrap();
+                        assert_eq!(answer.status, 200, "{}", answer.json());
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let n = |answer: modeller_tests::http::Answer| answer.json()["n"].as_i64().unwrap();
+    assert_eq!(n(connection.json("GET", &counter_path, None).await.unwrap()), CALLERS * EACH);
+    assert_eq!(n(connection.json("GET", &entry_path, None).await.unwrap()), CALLERS * (EACH + EACH / 10));
 }
