@@ -38,6 +38,6 @@ impl OperationKey for EventKey {
 }
 
 /// Expands `#[event(args)] item`.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
     operation::<EventKey>(args, item)
 }

@@ -40,29 +40,29 @@ pub fn value(args: TokenStream, item: TokenStream) -> TokenStream {
 /// A function as a hook. See `modeller::hook`.
 #[proc_macro_attribute]
 pub fn hook(args: TokenStream, item: TokenStream) -> TokenStream {
-    hook::expand(args.into(), item.into()).into()
+    hook::expand(args.into(), &item.into()).into()
 }
 
 /// A function as a method. See `modeller::method`.
 #[proc_macro_attribute]
 pub fn method(args: TokenStream, item: TokenStream) -> TokenStream {
-    method::expand(args.into(), item.into()).into()
+    method::expand(args.into(), &item.into()).into()
 }
 
 /// A function as an event. See `modeller::event`.
 #[proc_macro_attribute]
 pub fn event(args: TokenStream, item: TokenStream) -> TokenStream {
-    event::expand(args.into(), item.into()).into()
+    event::expand(args.into(), &item.into()).into()
 }
 
 /// A function as a worker. See `modeller::worker`.
 #[proc_macro_attribute]
 pub fn worker(args: TokenStream, item: TokenStream) -> TokenStream {
-    worker::expand(args.into(), item.into()).into()
+    worker::expand(args.into(), &item.into()).into()
 }
 
 /// The entry of a program. See `modeller::main`.
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
-    entry::expand(args.into(), item.into()).into()
+    entry::expand(args.into(), &item.into()).into()
 }

@@ -7,7 +7,7 @@ use syn::spanned::Spanned as _;
 use syn::{Attribute, Type};
 
 use crate::diagnostics::Diagnostics;
-use crate::hook::{assertion, returned};
+use crate::hook::assertion;
 use crate::keys::{Key, Keys, keys};
 use crate::model::check::function_id;
 use crate::model::emit::access;
@@ -49,7 +49,7 @@ impl OperationKey for MethodKey {
 }
 
 /// Expands `#[method(args)] item`.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
     operation::<MethodKey>(args, item)
 }
 
@@ -95,10 +95,10 @@ struct Operation {
 const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "State", "Subscription"];
 
 /// Expands an operation.
-pub(crate) fn operation<K: OperationKey>(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn operation<K: OperationKey>(args: TokenStream, item: &TokenStream) -> TokenStream {
     let errors = Diagnostics::new();
     let (model, keys) = Keys::<K>::parse_after_model(args, &errors);
-    let handler = signature::parse(K::ATTRIBUTE, item.clone(), &errors);
+    let handler = signature::parse(K::ATTRIBUTE, item, &errors);
     let operation = check(model, &keys, handler, &errors);
     let clean = errors.is_clean();
     let tokens = operation.map(|operation| {
@@ -167,7 +167,11 @@ fn contract(operation: &Operation) -> TokenStream {
     let answer = operation.answer();
     let (parameter, argument) = match operation.args() {
         Some(param) => {
-            let ty = &param.ty;
+            let ty = match &param.ty {
+                // Refused already.
+                Type::Reference(reference) => &reference.elem,
+                ty => ty,
+            };
             (quote!(, args: #ty), quote!(args))
         }
         None => (TokenStream::new(), quote!(())),
@@ -218,7 +222,6 @@ fn registration(operation: &Operation) -> TokenStream {
     );
     let description = summary(&handler.item.attrs);
     let (answer, call, site) = (operation.answer(), handler.call(), register::site(m));
-    let returned = returned(m, &handler.output);
     let variant = format_ident!("{}", role.declaration);
     let registration = register::register(m, &quote!(#m::Declaration::#variant(&OPERATION)));
     let binding = handler.binding();
@@ -228,7 +231,6 @@ fn registration(operation: &Operation) -> TokenStream {
                 #[allow(dead_code)]
                 fn offered<A: #m::#bound>() {}
                 #(#offers)*
-                #returned
             };
             static OPERATION: #m::OperationDeclaration = #m::OperationDeclaration {
                 model: <#model as #m::ModelType>::DECLARATION,

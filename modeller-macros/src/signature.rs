@@ -48,13 +48,15 @@ impl Param {
 }
 
 /// Reads the function below an attribute.
-pub(crate) fn parse(attribute: &str, item: TokenStream, errors: &Diagnostics) -> Option<Handler> {
+pub(crate) fn parse(attribute: &str, item: &TokenStream, errors: &Diagnostics) -> Option<Handler> {
     let item: ItemFn = match syn::parse2(item.clone()) {
         Ok(item) => item,
         Err(error) => {
             if syn::parse2::<syn::Item>(item.clone()).is_ok() {
-                errors
-                    .at(item.into_iter().next(), format!("`{attribute}` is for functions; put it above an `async fn`"));
+                errors.at(
+                    item.clone().into_iter().next(),
+                    format!("`{attribute}` is for functions; put it above an `async fn`"),
+                );
             } else {
                 errors.push(error);
             }

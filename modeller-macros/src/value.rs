@@ -52,11 +52,12 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
     take_derives("#[value]", &mut item.attrs, errors);
     let serde = SerdeItem::read("#[value]", &mut item.attrs, errors);
     let ours = keys.text(ValueKey::RenameAll);
-    let rule = check::rename_rule(ours, serde.rename_all.as_ref(), errors).unwrap_or(RenameRule::Camel);
+    let rule = check::rename_rule(ours, serde.rename_all.as_ref(), errors);
     let rename_all = serde.rename_all.is_none().then(|| {
-        let rule = ours.map_or_else(|| String::from("camelCase"), syn::LitStr::value);
+        let rule = ours.filter(|_| rule.is_some()).map_or_else(|| String::from("camelCase"), syn::LitStr::value);
         quote!(#[serde(rename_all = #rule)])
     });
+    let rule = rule.unwrap_or(RenameRule::Camel);
     for variant in &mut item.variants {
         refuse_field_keys(&mut variant.attrs, errors);
         variant.fields.iter_mut().for_each(|field| refuse_field_keys(&mut field.attrs, errors));

@@ -38,10 +38,10 @@ struct Worker {
 }
 
 /// Expands `#[worker(args)] item`.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
     let errors = Diagnostics::new();
     let (model, keys) = Keys::<WorkerKey>::parse_after_model(args, &errors);
-    let handler = signature::parse("#[worker]", item.clone(), &errors);
+    let handler = signature::parse("#[worker]", item, &errors);
     let worker = check(model, &keys, handler, &errors);
     let tokens = worker.filter(|_| errors.is_clean()).map(|worker| emit(&worker));
     let errors = errors.finish();
@@ -108,7 +108,6 @@ fn emit(worker: &Worker) -> TokenStream {
                 #[allow(dead_code)]
                 fn offered<A: #m::WorkerArg>() {}
                 #(#offers)*
-                #returned
             };
             static WORKER: #m::WorkerDeclaration = #m::WorkerDeclaration {
                 model: <#model as #m::ModelType>::DECLARATION,
@@ -117,7 +116,7 @@ fn emit(worker: &Worker) -> TokenStream {
                 immediate: #immediate,
                 run: |#binding| ::std::boxed::Box::pin(async move {
                     #(#extract)*
-                    #m::Returned::returned(#call)
+                    #returned(#call)
                 }),
                 site: #site,
             };

@@ -32,8 +32,6 @@ const _: () = {
         #[allow(dead_code)]
         fn offered<A: ::modeller::__private::EventArg<User>>() {}
         offered::<Subscription<User>>();
-        fn returned<R: ::modeller::__private::Returned>() {}
-        returned::<Result<()>>();
     };
     static OPERATION: ::modeller::__private::OperationDeclaration = ::modeller::__private::OperationDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,

@@ -19,8 +19,6 @@ const _: () = {
         >() {}
         offered_beforeupdate::<&mut User>();
         offered_beforeupdate::<Caller>();
-        fn returned<R: ::modeller::__private::Returned>() {}
-        returned::<Result<()>>();
     };
     static HOOK: ::modeller::__private::HookDeclaration = ::modeller::__private::HookDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,

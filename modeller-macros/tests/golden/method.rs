@@ -33,8 +33,6 @@ const _: () = {
         #[allow(dead_code)]
         fn offered<A: ::modeller::__private::MethodArg>() {}
         offered::<Model<User>>();
-        fn returned<R: ::modeller::__private::Returned>() {}
-        returned::<Result<Doc<User>>>();
     };
     static OPERATION: ::modeller::__private::OperationDeclaration = ::modeller::__private::OperationDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,

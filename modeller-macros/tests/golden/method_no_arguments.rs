@@ -30,8 +30,6 @@ const _: () = {
         #[allow(dead_code)]
         fn offered<A: crate::inner::__private::MethodArg>() {}
         offered::<State<Clock>>();
-        fn returned<R: crate::inner::__private::Returned>() {}
-        returned::<Result<u64>>();
     };
     static OPERATION: crate::inner::__private::OperationDeclaration = crate::inner::__private::OperationDeclaration {
         model: <User as crate::inner::__private::ModelType>::DECLARATION,

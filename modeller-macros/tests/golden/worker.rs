@@ -6,8 +6,6 @@ const _: () = {
         #[allow(dead_code)]
         fn offered<A: ::modeller::__private::WorkerArg>() {}
         offered::<Model<User>>();
-        fn returned<R: ::modeller::__private::Returned>() {}
-        returned::<Result<()>>();
     };
     static WORKER: ::modeller::__private::WorkerDeclaration = ::modeller::__private::WorkerDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,

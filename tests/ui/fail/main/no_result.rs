@@ -1,0 +1,4 @@
+use modeller::prelude::*;
+
+#[modeller::main]
+async fn main() {}
