@@ -1,5 +1,5 @@
 //! Every key, and types that the macro cannot see through.
-#![deny(warnings, missing_docs)]
+#![deny(warnings)]
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,4 +128,20 @@ fn main() {
     assert_eq!(serde_json::to_value(Mood::Fair).unwrap(), "so-so");
     assert!(serde_json::from_value::<Address>(serde_json::json!({"home-town": "x", "more": 1})).is_err());
     assert!(!format!("{person:?}").contains("password: Private(\""));
+
+    let schema = modeller::__private::schemars::schema_for!(Person).to_value();
+    let properties = &schema["properties"];
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(properties["mailAddress"]["unique"], true);
+    assert_eq!(properties["mailAddress"]["format"], "email");
+    assert_eq!(properties["age"]["exclusiveMaximum"], 150);
+    assert_eq!(properties["age"]["default"], 18);
+    assert_eq!(properties["names"]["uniqueItems"], true);
+    assert_eq!(properties["password"]["private"], true);
+    assert_eq!(properties["password"].get("default"), None);
+    assert_eq!(properties["score"]["exclusiveMinimum"], -2);
+    assert_eq!(properties["score"]["multipleOf"], 0.5);
+    assert_eq!(properties["mood"]["default"], "happy");
+    assert_eq!(schema["$defs"]["Slug"]["maxLength"], 40);
+    assert_eq!(schema["$defs"]["Address"]["properties"]["home-town"]["minLength"], 1);
 }

@@ -1,4 +1,4 @@
-//! The runtime under another path, and a module without the prelude of std.
+//! The runtime under another path.
 #![deny(warnings)]
 
 mod inner {
@@ -6,11 +6,7 @@ mod inner {
 }
 
 mod bare {
-    #![no_implicit_prelude]
-
     use crate::inner::{Model, Private, Result, event, hook, method, model, value, worker, Subscription};
-    use ::std::result::Result::Ok;
-    use ::std::string::String;
 
     #[model(id = "users", crate = crate::inner)]
     pub struct User {
