@@ -1,1 +1,38 @@
-//! m
+//! Live, typed data back ends: annotate structs and functions, get validated CRUD, queries, RPC and subscriptions on one
+//! durable commit log.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// The expansions name `::modeller`, also in this crate's own tests and examples.
+extern crate self as modeller;
+
+mod app;
+mod core;
+mod error;
+mod model;
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+pub mod prelude;
+mod registry;
+#[cfg(feature = "server")]
+pub mod server;
+pub mod storage;
+
+#[cfg(feature = "macros")]
+pub use modeller_macros::{event, hook, main, method, model, value, worker};
+
+pub use crate::app::{App, AppBuilder, Transaction};
+pub use crate::core::document::{Doc, Stored};
+pub use crate::core::field::{Field, Numeric, Operand, Ordered, Plain, Unique};
+pub use crate::core::id::{Id, MAX_ID_BYTES, RawId};
+pub use crate::core::private::Private;
+pub use crate::core::query::filter::Filter;
+pub use crate::core::query::sort::Sort;
+pub use crate::core::query::update::Update;
+pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
+pub use crate::core::schema::{Access, ModelType};
+pub use crate::error::{Error, ErrorCode, Result, Violation};
+pub use crate::model::caller::{Call, Caller};
+pub use crate::model::handle::{Changing, Find, Model, Selector, System};
+pub use crate::model::handler::{Args, Operation, Output, Previous, State, Timing};
+pub use crate::model::subscription::{Heard, Listener, Subscription};

@@ -27,10 +27,7 @@ use super::query::update::{RawUpdate, Update, UpdateOperator};
 ///     pub age: u8,
 /// }
 /// let grown = User::AGE.gte(18) & !User::EMAIL.eq("root@example.com");
-/// assert_eq!(grown.to_json(), serde_json::json!({"$and": [
-///     {"age": {"$gte": 18}},
-///     {"$nor": [{"email": "root@example.com"}]},
-/// ]}));
+/// assert_eq!(grown.to_json(), serde_json::json!({"age": {"$gte": 18}, "$nor": [{"email": "root@example.com"}]}));
 /// # use modeller::__private::serde_json;
 /// ```
 pub struct Field<M: ?Sized, F: ?Sized, K = Plain> {
@@ -178,19 +175,19 @@ impl<M: 'static, F, K> Field<M, F, K> {
     /// Documents whose field is not equal to this.
     #[must_use]
     pub fn ne(self, value: impl Operand<F>) -> Filter<M> {
-        Filter::from_raw(RawFilter::compare(self.name, Compare::Eq, value.into_operand()).not())
+        self.compare(Compare::Ne, value.into_operand())
     }
 
     /// Documents whose field is equal to one of these.
     #[must_use]
     pub fn is_in<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter<M> {
-        Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect()))
+        Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect(), false))
     }
 
     /// Documents whose field is equal to none of these.
     #[must_use]
     pub fn not_in<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter<M> {
-        Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect()).not())
+        Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect(), true))
     }
 
     /// Documents whose field is greater.

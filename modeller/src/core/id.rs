@@ -44,6 +44,16 @@ impl RawId {
         Self(Repr::Uuid(high, low))
     }
 
+    /// Any text in the same compact form, as the key of an index. It need not be a valid id.
+    pub(crate) fn of_any_text(text: &str) -> Self {
+        canonical_uuid(text).map_or_else(|| Self(Repr::Text(text.into())), Self::of_uuid)
+    }
+
+    /// The one before all others.
+    pub(crate) fn least() -> Self {
+        Self(Repr::Text("".into()))
+    }
+
     /// Reads an id from its text.
     ///
     /// # Errors

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// SHA-256 of a log row, chained: it covers the hash of the row before.
 pub type Hash = [u8; 32];
@@ -101,6 +101,8 @@ pub enum Append {
     Appended(Head),
     /// Nothing was written: the log goes on with these groups, which another writer appended.
     Behind(Vec<LoggedGroup>),
+    /// Nothing was written: another writer is further ahead than the log reaches back. Start from a snapshot.
+    Truncated,
     /// Nobody knows: the connection broke while the group was being committed. [`Storage::find`] tells.
     Unknown(Uuid),
 }
@@ -188,6 +190,63 @@ impl Group {
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.entries.last().map_or(0, |entry| entry.seq)
+    }
+
+    /// The text that the log keeps of this group, and that its hash covers: the entries as a JSON array, byte for byte the
+    /// same in every engine. An engine must give back these bytes, not merely an equal JSON value.
+    ///
+    /// # Errors
+    /// None that can be met: the entries hold nothing that JSON cannot.
+    pub fn body(&self) -> Result<String> {
+        Ok(serde_json::to_string(&self.entries)?)
+    }
+
+    /// The group whose logged text this is.
+    ///
+    /// # Errors
+    /// When the text was not made by [`Group::body`].
+    pub fn from_body(id: Uuid, body: &str) -> Result<Self> {
+        Ok(Self { id, entries: serde_json::from_str(body)? })
+    }
+
+    /// Whether this group may follow `head` at all. Every engine asks this before it writes, so that a slip of the caller
+    /// ends at the first engine that it meets and not at the one that happens to be strict.
+    ///
+    /// # Errors
+    /// `STORAGE_GROUP`, when the group is empty, its sequence numbers or epochs do not follow on, a number does not fit a
+    /// signed 64-bit column, or a model has no usable id.
+    pub fn check(&self, head: &Head) -> Result<()> {
+        const MAX: u64 = i64::MAX as u64;
+        let refuse = |why: String| Err(Error::new("STORAGE_GROUP").status(500).message(why));
+        if self.entries.is_empty() {
+            return refuse("a group has at least one entry".into());
+        }
+        let (mut seq, mut epoch) = (head.seq, head.epoch);
+        for entry in &self.entries {
+            seq = seq.saturating_add(1);
+            if entry.seq != seq || seq > MAX || entry.at > MAX {
+                return refuse(format!("the entry has the sequence number {}, and {seq} is next", entry.seq));
+            }
+            match &entry.kind {
+                EntryKind::Epoch { number, .. } => {
+                    epoch = epoch.saturating_add(1);
+                    if *number != epoch || epoch > MAX {
+                        return refuse(format!("the entry begins epoch {number}, and {epoch} is next"));
+                    }
+                }
+                EntryKind::Commit { changes, .. } => {
+                    for change in changes {
+                        if change.rev > MAX {
+                            return refuse(format!("the revision {} is greater than {MAX}", change.rev));
+                        }
+                        if change.model.is_empty() || change.model.contains('\0') {
+                            return refuse("a change names no model".into());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The head after this group, when it follows `head` with `body` as its logged text.

@@ -196,7 +196,7 @@ impl<'a, S: Clone + Send + Sync + 'static> Extract<'a> for State<S> {
     }
 }
 
-impl<'a, T: Stored> Extract<'a> for &'a mut T {
+impl<'a, T: Send + 'static> Extract<'a> for &'a mut T {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
         match std::mem::replace(&mut invocation.payload, Payload::Taken) {
             Payload::Value(value) | Payload::Query(value) => value.downcast_mut().ok_or_else(|| absent("a value")),
@@ -320,32 +320,28 @@ offered!(AfterUpdate: Doc<T>, Previous<T>, Id<T>);
 offered!(AfterDelete: Doc<T>, Id<T>);
 offered!(AfterList: &mut Query<T>);
 
-macro_rules! always {
-    ($(<$($param:ident $(: $bound:path)?),*> $arg:ty: $($role:ident),*;)*) => {$(
-        impl<T: Stored, E_, $($param $(: $bound)?),*> HookArg<T, E_> for $arg {}
-        $(always!(@$role <$($param $(: $bound)?),*> $arg);)*
-    )*};
-    (@method <$($param:ident $(: $bound:path)?),*> $arg:ty) => {
-        impl<$($param $(: $bound)?),*> MethodArg for $arg {}
-        impl<T: ModelType, $($param $(: $bound)?),*> EventArg<T> for $arg {}
-    };
-    (@worker <$($param:ident $(: $bound:path)?),*> $arg:ty) => {
-        impl<$($param $(: $bound)?),*> WorkerArg for $arg {}
-    };
-}
+impl<T, E, N: ModelType> HookArg<T, E> for Model<N> {}
+impl<T, E, S> HookArg<T, E> for State<S> {}
+impl<T, E> HookArg<T, E> for Caller {}
+impl<T, E> HookArg<T, E> for Call {}
+impl<T, E> HookArg<T, E> for Operation {}
+impl<T, E> HookArg<T, E> for Timing {}
 
-always! {
-    <N: ModelType> Model<N>: method, worker;
-    <S> State<S>: method, worker;
-    <> Caller: method;
-    <> Call: method;
-    <> Operation:;
-    <> Timing:;
-}
-
+impl<N: ModelType> MethodArg for Model<N> {}
 impl<N: ModelType> MethodArg for System<Model<N>> {}
-impl<T, N: ModelType> EventArg<T> for System<Model<N>> {}
+impl<S> MethodArg for State<S> {}
+impl MethodArg for Caller {}
+impl MethodArg for Call {}
+
 impl<T: ModelType> EventArg<T> for Subscription<T> {}
+impl<T, N: ModelType> EventArg<T> for Model<N> {}
+impl<T, N: ModelType> EventArg<T> for System<Model<N>> {}
+impl<T, S> EventArg<T> for State<S> {}
+impl<T> EventArg<T> for Caller {}
+impl<T> EventArg<T> for Call {}
+
+impl<N: ModelType> WorkerArg for Model<N> {}
+impl<S> WorkerArg for State<S> {}
 
 /// The arguments of a method or an event: what `#[value]` makes of a type.
 #[diagnostic::on_unimplemented(

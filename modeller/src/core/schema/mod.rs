@@ -2,6 +2,7 @@
 
 pub mod keywords;
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::document::{AnyValue, Stored};
+use super::query::{Query, RawQuery};
 use super::validate::Validator;
 use crate::error::{Error, Result};
 
@@ -43,7 +45,7 @@ impl Access {
 }
 
 /// Where something was declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site {
     /// Path of the module.
     pub module: &'static str,
@@ -94,6 +96,8 @@ pub struct Kind {
     from_json: fn(Value) -> Result<Box<dyn AnyValue>, serde_json::Error>,
     from_text: fn(&str) -> Result<Box<dyn AnyValue>, serde_json::Error>,
     schema: fn() -> Schema,
+    to_query: fn(RawQuery) -> Box<dyn Any + Send>,
+    from_query: fn(&(dyn Any + Send)) -> Option<RawQuery>,
 }
 
 impl Kind {
@@ -105,6 +109,8 @@ impl Kind {
             from_json: |value| T::deserialize(value).map(|value| Box::new(value) as _),
             from_text: |text| serde_json::from_str::<T>(text).map(|value| Box::new(value) as _),
             schema: schema_of::<T>,
+            to_query: |raw| Box::new(Query::<T>::from_raw(raw)),
+            from_query: |query| query.downcast_ref::<Query<T>>().map(Query::to_raw),
         }
     }
 }
@@ -252,6 +258,16 @@ impl ModelSchema {
     /// What serde says when the type has changed since.
     pub fn decode(&self, text: &str) -> Result<Box<dyn AnyValue>, serde_json::Error> {
         (self.kind.from_text)(text)
+    }
+
+    /// A query as the hooks of the model see it.
+    pub(crate) fn typed_query(&self, raw: RawQuery) -> Box<dyn Any + Send> {
+        (self.kind.to_query)(raw)
+    }
+
+    /// The query that the hooks left.
+    pub(crate) fn raw_query(&self, query: &(dyn Any + Send)) -> Option<RawQuery> {
+        (self.kind.from_query)(query)
     }
 
     /// The field of that name.

@@ -1,0 +1,300 @@
+//! The composition root: models and an engine become an application.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::core::log::CommitLog;
+use crate::core::schema::{ModelDeclaration, ModelType};
+use crate::core::storage::Storage;
+use crate::core::transaction::Limits;
+use crate::error::{Error, Result};
+use crate::model::caller::Caller;
+use crate::model::handle::Model;
+use crate::model::runtime::{Inner, Runtime, Scope, next_number};
+use crate::model::subscription::Rooms;
+use crate::model::worker::Workers;
+use crate::registry::{assemble, schemas};
+
+/// An application that is open: its documents are in memory, and what is committed is durable.
+///
+/// A clone is the same application. It is closed when the last clone, and the last handle, is dropped.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "notes")]
+/// # pub struct Note { pub text: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let app = App::new().model::<Note>().in_memory().open().await?;
+/// app.model::<Note>().insert(Note { text: "hello".into() }).await?;
+/// assert_eq!(app.seq(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct App {
+    pub(crate) runtime: Runtime,
+    pub(crate) summary: Arc<str>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// All models of the program, with all that belongs to them.
+    ///
+    /// A crate that nothing of the program names is not linked, and its models are missing without a word from the compiler:
+    /// write `use my_models as _;`. The line that [`AppBuilder::serve`] prints says what was found.
+    #[must_use]
+    pub fn discover() -> AppBuilder {
+        AppBuilder { models: None, ..AppBuilder::default() }
+    }
+
+    /// No models but those that are named by [`AppBuilder::model`].
+    #[expect(clippy::new_ret_no_self, reason = "an application exists when it is opened")]
+    #[must_use]
+    pub fn new() -> AppBuilder {
+        AppBuilder { models: Some(Vec::new()), ..AppBuilder::default() }
+    }
+
+    /// The handle of a model: each operation is a transaction of its own.
+    ///
+    /// # Panics
+    /// When the application was built without the model, which is a mistake in the program; [`App::try_model`] answers an
+    /// error instead.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a mistake in the program, and documented")]
+    pub fn model<T: ModelType>(&self) -> Model<T> {
+        match self.try_model() {
+            Ok(model) => model,
+            Err(_) => panic!("the application was built without the model `{}`", T::DECLARATION.id),
+        }
+    }
+
+    /// The handle of a model.
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND` when the application was built without it.
+    pub fn try_model<T: ModelType>(&self) -> Result<Model<T>> {
+        Model::of_scope(&self.runtime.scope(Caller::application()))
+    }
+
+    /// Runs several operations as one transaction: all of them or none, serializable with all others. The body may be run a
+    /// second time when another transaction changed what it had read.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "accounts")]
+    /// # pub struct Account { pub balance: i64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<Account>().in_memory().open().await?;
+    /// # let accounts = app.model::<Account>();
+    /// # let (a, b) = (accounts.insert(Account { balance: 5 }).await?.id(), accounts.insert(Account { balance: 0 }).await?.id());
+    /// app.transaction(|tx| {
+    ///     let (a, b) = (a.clone(), b.clone());
+    ///     async move {
+    ///         let accounts = tx.model::<Account>()?;
+    ///         accounts.update(a, Account::BALANCE.inc(-5)).await?;
+    ///         accounts.update(b, Account::BALANCE.inc(5)).await?;
+    ///         Ok(())
+    ///     }
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What the body answers; `CONFLICT` when it lost twice because its second run took longer than a second.
+    pub async fn transaction<R, F, Fut>(&self, body: F) -> Result<R>
+    where
+        F: Fn(Transaction) -> Fut + Sync,
+        Fut: Future<Output = Result<R>> + Send,
+        R: Send,
+    {
+        let body = &body;
+        self.runtime.scope(Caller::application()).together(|scope| body(Transaction(scope))).await
+    }
+
+    /// Sequence number of the last durable commit.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.runtime.durable().seq
+    }
+
+    /// Starts all workers that do not run.
+    pub fn start_workers(&self) {
+        self.runtime.workers().start(&self.runtime, None, None);
+    }
+
+    /// Stops all workers, and waits for the runs that are under way.
+    pub async fn stop_workers(&self) {
+        self.runtime.workers().stop(None, None);
+        self.runtime.workers().drained().await;
+    }
+
+    /// What was assembled, in one line.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+}
+
+/// What the body of [`App::transaction`] works with.
+pub struct Transaction(Scope);
+
+impl Transaction {
+    /// The handle of a model in this transaction.
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND` when the application was built without it.
+    pub fn model<T: ModelType>(&self) -> Result<Model<T>> {
+        Model::of_scope(&self.0)
+    }
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Transaction").finish()
+    }
+}
+
+enum Engine {
+    /// What the features and the settings say.
+    Default,
+    Memory,
+    Given(Arc<dyn Storage>),
+}
+
+/// An application before it is opened.
+#[must_use = "an application is opened by `open` or `serve`"]
+pub struct AppBuilder {
+    models: Option<Vec<&'static ModelDeclaration>>,
+    engine: Engine,
+    states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    pub(crate) data: Option<PathBuf>,
+    #[cfg(feature = "server")]
+    pub(crate) settings: crate::server::Settings,
+}
+
+impl Default for AppBuilder {
+    fn default() -> Self {
+        Self {
+            models: None,
+            engine: Engine::Default,
+            states: HashMap::new(),
+            data: None,
+            #[cfg(feature = "server")]
+            settings: crate::server::Settings::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for AppBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppBuilder").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+impl AppBuilder {
+    /// With this model, and all that belongs to it.
+    pub fn model<T: ModelType>(mut self) -> Self {
+        self.models.get_or_insert_default().push(T::DECLARATION);
+        self
+    }
+
+    /// With a value that handlers take as `State<S>`.
+    pub fn state<S: Clone + Send + Sync + 'static>(mut self, state: S) -> Self {
+        self.states.insert(TypeId::of::<S>(), Box::new(state));
+        self
+    }
+
+    /// On this engine.
+    pub fn storage(mut self, storage: impl Storage) -> Self {
+        self.engine = Engine::Given(Arc::new(storage));
+        self
+    }
+
+    /// In memory alone: what is stored is gone with the application.
+    pub fn in_memory(mut self) -> Self {
+        self.engine = Engine::Memory;
+        self
+    }
+
+    /// With its data in this folder, which is made when it is not there. `data` unless given.
+    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data = Some(folder.into());
+        self
+    }
+
+    /// The folder of the data.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| PathBuf::from("data"))
+    }
+
+    /// Whether the application keeps something in its folder.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_in_memory(&self) -> bool {
+        match self.engine {
+            Engine::Memory => true,
+            Engine::Given(_) => self.data.is_none(),
+            Engine::Default => cfg!(not(feature = "sqlite")),
+        }
+    }
+
+    /// Opens the engine, reads all documents, and is ready for work. Workers are not started by this.
+    ///
+    /// # Errors
+    /// `INVALID_DECLARATION` with all that contradicts itself, `SCHEMA_CHANGED` when stored documents no longer fit, or why
+    /// the engine cannot be opened.
+    pub async fn open(self) -> Result<App> {
+        let assembly = assemble(self.models.as_deref())?;
+        let storage: Arc<dyn Storage> = match &self.engine {
+            Engine::Given(storage) => storage.clone(),
+            Engine::Memory => Arc::new(crate::storage::memory::Memory::new()),
+            #[cfg(feature = "sqlite")]
+            Engine::Default => Arc::new(crate::storage::sqlite::Sqlite::at(self.folder())),
+            #[cfg(not(feature = "sqlite"))]
+            Engine::Default => Arc::new(crate::storage::memory::Memory::new()),
+        };
+        let described = storage.describe();
+        let schemas = schemas(&assembly.models);
+        // Reading all documents takes a while, and would hold the runtime.
+        let log = tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas)).await.map_err(Error::internal)??;
+        let log = Arc::new(log);
+        let rooms = Arc::new(Rooms::default());
+        log.follow(rooms.clone());
+        let workers = Workers::new(assembly.workers);
+        let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        let state = log.durable();
+        let documents: usize =
+            (0..assembly.models.len()).filter_map(|at| state.collection(at)).map(|collection| collection.len()).sum();
+        let summary = format!(
+            "{} ({}), {}, {}, {}, {}; {} in {described}",
+            count(assembly.models.len(), "model"),
+            assembly.models.iter().map(|model| model.schema.id.as_ref()).collect::<Vec<_>>().join(", "),
+            count(assembly.models.iter().map(|model| model.hooks.len()).sum(), "hook"),
+            count(assembly.models.iter().map(|model| model.methods.len()).sum(), "method"),
+            count(assembly.models.iter().map(|model| model.events.len()).sum(), "event"),
+            count(workers.len(), "worker"),
+            count(documents, "document"),
+        );
+        let runtime = Runtime::new(Inner {
+            log,
+            models: assembly.models,
+            states: self.states,
+            rooms,
+            workers,
+            limits: Limits::default(),
+            number: next_number(),
+        });
+        Ok(App { runtime, summary: summary.into() })
+    }
+}

@@ -1,0 +1,1055 @@
+//! The commit log: everything durable and everything live is derived from this one order of commits.
+//!
+//! There are two heads. The *accepted* head is where commits are put in order: a batch is validated against it and applied to
+//! it under one lock, and transactions start from it. The *durable* head follows when the engine has taken a group of
+//! accepted commits in one append; reads from outside, answers, and all that follows the log see the durable head only. So
+//! one group fills while the one before is being synced, and nobody learns of a commit that a crash can undo: whoever is
+//! answered, also with a refusal or with what was only read, waits until the durable head has reached what he saw.
+//!
+//! The engine may have taken another writer's groups in the meantime. Then what was accepted and is not durable is put back,
+//! the other groups are applied, and each batch is put in order again: an intent is evaluated anew, a transaction is
+//! validated against what came between, and run again where it lost.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex, RwLock};
+use serde_json::Value;
+use tokio::sync::{Notify, oneshot, watch};
+use uuid::Uuid;
+
+use super::collection::{Change, ModelIndex, State};
+use super::document::{AnyValue, DocView, DynDoc};
+use super::id::RawId;
+use super::query::filter::RawFilter;
+use super::query::update::RawUpdate;
+use super::schema::ModelSchema;
+use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
+use crate::error::{Error, ErrorCode, Result};
+
+/// How long one transaction may keep all others from being accepted.
+const TURN: Duration = Duration::from_secs(1);
+/// How many changes of recent commits are kept to validate transactions against; one that started before loses its first run.
+const RECENT_CHANGES: usize = 65_536;
+/// Commits that a transaction checks outside of the lock before it takes it.
+const CHECKED_INSIDE: usize = 16;
+/// How long the engine is asked what became of a group before the application gives up.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+/// Rollbacks that are remembered to tell whether a snapshot has vanished.
+const REMEMBERED_ROLLBACKS: usize = 1_024;
+
+/// A payload that leaves with a commit.
+#[derive(Clone)]
+pub(crate) struct Publish {
+    pub(crate) model: ModelIndex,
+    /// Canonical text of the filter.
+    pub(crate) room: Arc<str>,
+    /// JSON text.
+    pub(crate) payload: Arc<str>,
+}
+
+/// One atomic set of changes.
+pub(crate) struct Commit {
+    pub(crate) seq: u64,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) published: Vec<Publish>,
+}
+
+/// What a transaction has seen, so that it can be told whether somebody changed it since.
+#[derive(Default)]
+pub(crate) struct Reads {
+    pub(crate) ids: HashSet<(ModelIndex, RawId)>,
+    pub(crate) filters: Vec<(ModelIndex, Arc<RawFilter>)>,
+}
+
+impl Reads {
+    fn changed_by(&self, commit: &Commit) -> bool {
+        commit.changes.iter().any(|change| {
+            self.ids.contains(&(change.model, change.id.clone()))
+                || self.filters.iter().any(|(model, filter)| {
+                    let matches = |doc: &Option<DynDoc>| {
+                        doc.as_ref().is_some_and(|doc| filter.matches(&DocView(doc.as_ref())))
+                    };
+                    *model == change.model && (matches(&change.before) || matches(&change.after))
+                })
+        })
+    }
+}
+
+/// Where a transaction starts: a snapshot of the accepted head.
+pub(crate) struct Base {
+    pub(crate) seen: Seen,
+    pub(crate) state: Arc<State>,
+}
+
+/// What a transaction ends as.
+pub(crate) struct Batch {
+    /// Where it started. The snapshot itself is let go, so that the committer can change collections in place.
+    pub(crate) seen: Seen,
+    pub(crate) changes: Vec<Change>,
+    /// The stored form of each change's after.
+    pub(crate) encoded: Vec<Option<String>>,
+    pub(crate) published: Vec<Publish>,
+    pub(crate) reads: Reads,
+}
+
+/// A write that the committer evaluates itself, so that it cannot conflict.
+pub(crate) enum Intent {
+    /// A checked value in the place of whatever has the id.
+    Put { model: ModelIndex, id: RawId, value: PutValue, encoded: Option<String>, expect: Expect },
+    /// The next version of a document.
+    Update { model: ModelIndex, id: RawId, update: Arc<RawUpdate>, if_rev: Option<u64> },
+    /// The end of a document.
+    Delete { model: ModelIndex, id: RawId, if_rev: Option<u64> },
+}
+
+/// A value on its way to be a document. It is moved there, and copied from there when the intent is evaluated again.
+pub(crate) struct PutValue {
+    fresh: Option<Box<dyn AnyValue>>,
+    placed: Option<DynDoc>,
+}
+
+impl PutValue {
+    pub(crate) fn new(value: Box<dyn AnyValue>) -> Self {
+        Self { fresh: Some(value), placed: None }
+    }
+
+    fn place(&mut self, id: &RawId, rev: u64) -> Result<DynDoc> {
+        let fresh = self.fresh.take().or_else(|| self.placed.as_ref().map(|doc| doc.copy()));
+        let doc = fresh.ok_or_else(|| Error::internal("a put without a value"))?.into_doc(id.clone(), rev);
+        self.placed = Some(doc.clone());
+        Ok(doc)
+    }
+}
+
+/// What has to be in the place of a put.
+#[derive(Clone, Copy)]
+pub(crate) enum Expect {
+    Absent,
+    Present { if_rev: Option<u64> },
+}
+
+/// How what was handed over ended.
+pub(crate) enum Answer {
+    /// It is durable.
+    Durable(Arc<Commit>),
+    /// The order was changed by another writer, and it no longer fits: run it again.
+    Again,
+    /// Evaluated again, the intent was refused.
+    Refused(Error, Seen, Intent),
+    /// The log is closed.
+    Closed,
+}
+
+/// A point of the accepted order.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    /// Grows when accepted commits are put back.
+    generation: u64,
+    pub(crate) seq: u64,
+}
+
+/// What became of a point of the accepted order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Settled {
+    /// It is durable.
+    Durable,
+    /// It was put back.
+    Vanished,
+}
+
+/// Who wants to know of every commit, in order, when it is durable and before anybody is answered. It must not block.
+pub(crate) trait Follower: Send + Sync {
+    fn committed(&self, commits: &[Arc<Commit>]);
+}
+
+enum Work {
+    Batch(Batch),
+    Intent(Intent),
+}
+
+struct Pending {
+    commit: Arc<Commit>,
+    encoded: Vec<Option<String>>,
+    at: u64,
+    work: Work,
+    answer: oneshot::Sender<Answer>,
+}
+
+struct TurnHeld {
+    id: u64,
+    until: Instant,
+}
+
+struct Accept {
+    state: Arc<State>,
+    head: Head,
+    generation: u64,
+    /// For each rollback, the generation that it began and the seq that it went back to.
+    rollbacks: VecDeque<(u64, u64)>,
+    recent: VecDeque<Arc<Commit>>,
+    recent_changes: usize,
+    pending: Vec<Pending>,
+    waiters: BTreeMap<u64, Vec<oneshot::Sender<Result<Settled, ()>>>>,
+    durable_seq: u64,
+    turn: Option<TurnHeld>,
+    turns: u64,
+    flushing: bool,
+    stopping: bool,
+    closed: Option<Arc<str>>,
+}
+
+struct Shared {
+    schemas: Vec<Arc<ModelSchema>>,
+    storage: Arc<dyn Storage>,
+    durable: ArcSwap<State>,
+    accept: Mutex<Accept>,
+    work: Condvar,
+    turn_queue: tokio::sync::Mutex<()>,
+    turn_free: Notify,
+    followers: RwLock<Vec<Arc<dyn Follower>>>,
+    closed: watch::Sender<Option<Arc<str>>>,
+}
+
+/// The commit log of one application, open.
+pub(crate) struct CommitLog {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The right to be the only one accepted, for a second at most.
+pub(crate) struct Turn<'a> {
+    log: &'a CommitLog,
+    id: u64,
+    _queue: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut accept = self.log.shared.accept.lock();
+        if accept.turn.as_ref().is_some_and(|held| held.id == self.id) {
+            accept.turn = None;
+        }
+        drop(accept);
+        self.log.shared.turn_free.notify_waiters();
+    }
+}
+
+/// What the order says of a batch.
+pub(crate) enum Accepted {
+    /// It is in; the answer follows.
+    In(oneshot::Receiver<Answer>),
+    /// Somebody changed what it had seen.
+    Lost,
+}
+
+/// What another writer has made of the log.
+struct Ahead {
+    state: State,
+    head: Head,
+    commits: Vec<Arc<Commit>>,
+}
+
+enum Verdict {
+    In,
+    Lost,
+    Refused(Error, Work),
+}
+
+/// What became of what was handed over.
+enum Handed {
+    In(oneshot::Receiver<Answer>),
+    Lost,
+    Refused(Error, Seen, Work),
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl CommitLog {
+    /// Opens the engine, reads all documents and, where the schemas are not those of the store, begins an epoch.
+    pub(crate) fn open(storage: Arc<dyn Storage>, schemas: Vec<Arc<ModelSchema>>) -> Result<Self> {
+        let text = epoch_text(&schemas);
+        let (state, mut head, stored) = load(storage.as_ref(), &schemas)?;
+        let mut state = state;
+        if stored.as_deref() != Some(text.as_str()) {
+            if stored.is_some() {
+                prove_all(&state, &schemas)?;
+            }
+            let kind = EntryKind::Epoch { number: head.epoch + 1, schemas: text };
+            let group =
+                Group { id: Uuid::new_v4(), entries: vec![Entry { seq: head.seq + 1, at: now_ms(), kind }] };
+            head = match storage.append(&head, &group)? {
+                Append::Appended(head) => head,
+                Append::Behind(_) | Append::Truncated => {
+                    return Err(Error::new(ErrorCode::Unavailable).message("another writer changed the store at the start"));
+                }
+                Append::Unknown(id) => storage
+                    .find(id)?
+                    .ok_or_else(|| Error::new(ErrorCode::Unavailable).message("the store did not take the new schemas"))?,
+            };
+        }
+        state.seq = head.seq;
+        let state = Arc::new(state);
+        let instant = storage.is_instant();
+        let shared = Arc::new(Shared {
+            schemas,
+            storage,
+            durable: ArcSwap::new(state.clone()),
+            accept: Mutex::new(Accept {
+                durable_seq: state.seq,
+                state,
+                head,
+                generation: 0,
+                rollbacks: VecDeque::new(),
+                recent: VecDeque::new(),
+                recent_changes: 0,
+                pending: Vec::new(),
+                waiters: BTreeMap::new(),
+                turn: None,
+                turns: 0,
+                flushing: false,
+                stopping: false,
+                closed: None,
+            }),
+            work: Condvar::new(),
+            turn_queue: tokio::sync::Mutex::new(()),
+            turn_free: Notify::new(),
+            followers: RwLock::new(Vec::new()),
+            closed: watch::Sender::new(None),
+        });
+        let thread = if instant {
+            None
+        } else {
+            let shared = shared.clone();
+            Some(std::thread::Builder::new().name("modeller-committer".into()).spawn(move || shared.run())?)
+        };
+        Ok(Self { shared, thread })
+    }
+
+    pub(crate) fn schema(&self, model: ModelIndex) -> Option<&Arc<ModelSchema>> {
+        self.shared.schemas.get(model)
+    }
+
+    pub(crate) fn schemas(&self) -> &[Arc<ModelSchema>] {
+        &self.shared.schemas
+    }
+
+    /// The durable head.
+    pub(crate) fn durable(&self) -> Arc<State> {
+        self.shared.durable.load_full()
+    }
+
+    /// The accepted head.
+    pub(crate) fn base(&self) -> Base {
+        let accept = self.shared.accept.lock();
+        Base {
+            seen: Seen { generation: accept.generation, seq: accept.state.seq },
+            state: accept.state.clone(),
+        }
+    }
+
+    pub(crate) fn follow(&self, follower: Arc<dyn Follower>) {
+        self.shared.followers.write().push(follower);
+    }
+
+    /// Resolves when the log had to close, with the reason.
+    pub(crate) async fn failed(&self) -> Arc<str> {
+        let mut closed = self.shared.closed.subscribe();
+        match closed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_else(|| "closed".into()),
+            Err(_) => "closed".into(),
+        }
+    }
+
+    /// Whether the turn has not been taken away.
+    pub(crate) fn holds(&self, turn: &Turn<'_>) -> bool {
+        self.shared.accept.lock().turn.as_ref().is_some_and(|held| held.id == turn.id)
+    }
+
+    /// Waits for the turn: nothing but what its holder hands over is accepted while it lasts.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        let queue = self.shared.turn_queue.lock().await;
+        let mut accept = self.shared.accept.lock();
+        accept.turns += 1;
+        let id = accept.turns;
+        accept.turn = Some(TurnHeld { id, until: Instant::now() + TURN });
+        Turn { log: self, id, _queue: queue }
+    }
+
+    /// Puts a batch in order, or says that it lost.
+    pub(crate) async fn accept(&self, batch: Batch, turn: Option<&Turn<'_>>) -> Result<Accepted> {
+        let mut checked = batch.seen.seq;
+        // What can be validated without the lock is.
+        loop {
+            let commits: Vec<Arc<Commit>> = {
+                let accept = self.shared.accept.lock();
+                match accept.since(checked) {
+                    Some(since) if since.len() > CHECKED_INSIDE => since.cloned().collect(),
+                    _ => break,
+                }
+            };
+            if commits.iter().any(|commit| batch.reads.changed_by(commit)) {
+                return Ok(Accepted::Lost);
+            }
+            checked = commits.last().map_or(checked, |commit| commit.seq);
+        }
+        match self.hand_over(Work::Batch(batch), checked, turn).await? {
+            Handed::In(receiver) => Ok(Accepted::In(receiver)),
+            Handed::Lost => Ok(Accepted::Lost),
+            Handed::Refused(error, seen, _) => match self.settled(seen).await? {
+                Settled::Durable => Err(error),
+                Settled::Vanished => Ok(Accepted::Lost),
+            },
+        }
+    }
+
+    /// Evaluates an intent and waits until it, or what it was refused for, is durable.
+    pub(crate) async fn intent(&self, mut intent: Intent) -> Result<Arc<Commit>> {
+        loop {
+            let (error, seen) = match self.hand_over(Work::Intent(intent), 0, None).await? {
+                Handed::In(receiver) => match receiver.await {
+                    Ok(Answer::Durable(commit)) => return Ok(commit),
+                    Ok(Answer::Refused(error, seen, back)) => {
+                        intent = back;
+                        (error, seen)
+                    }
+                    Ok(Answer::Again | Answer::Closed) | Err(_) => return Err(self.closed_error()),
+                },
+                Handed::Refused(error, seen, Work::Intent(back)) => {
+                    intent = back;
+                    (error, seen)
+                }
+                Handed::Refused(_, _, Work::Batch(_)) | Handed::Lost => {
+                    return Err(Error::internal("an intent cannot lose"));
+                }
+            };
+            // A refusal whose reason vanished is evaluated again.
+            if self.settled(seen).await? == Settled::Durable {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Waits until a snapshot is durable, or was put back.
+    pub(crate) async fn settled(&self, seen: Seen) -> Result<Settled> {
+        let receiver = {
+            let mut accept = self.shared.accept.lock();
+            if accept.vanished(seen) {
+                return Ok(Settled::Vanished);
+            }
+            if seen.seq <= accept.durable_seq {
+                return Ok(Settled::Durable);
+            }
+            if accept.closed.is_some() {
+                drop(accept);
+                return Err(self.closed_error());
+            }
+            let (sender, receiver) = oneshot::channel();
+            accept.waiters.entry(seen.seq).or_default().push(sender);
+            receiver
+        };
+        match receiver.await {
+            Ok(Ok(settled)) => Ok(settled),
+            Ok(Err(())) | Err(_) => Err(self.closed_error()),
+        }
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        let reason = self.shared.accept.lock().closed.clone();
+        let error = Error::new(ErrorCode::Unavailable).message("the store is closed");
+        match reason {
+            Some(reason) => error.caused_by(reason.to_string()),
+            None => error,
+        }
+    }
+
+    async fn hand_over(&self, work: Work, checked: u64, turn: Option<&Turn<'_>>) -> Result<Handed> {
+        loop {
+            let free = self.shared.turn_free.notified();
+            let until = {
+                let mut accept = self.shared.accept.lock();
+                if accept.closed.is_some() || accept.stopping {
+                    drop(accept);
+                    return Err(self.closed_error());
+                }
+                let held = accept.turn.as_ref().filter(|held| Some(held.id) != turn.map(|turn| turn.id));
+                match held.map(|held| held.until) {
+                    Some(until) if until > Instant::now() => until,
+                    expired => {
+                        if expired.is_some() {
+                            accept.turn = None;
+                        }
+                        let (sender, receiver) = oneshot::channel();
+                        let verdict = accept.take(&self.shared.schemas, work, checked, sender);
+                        let seen = Seen { generation: accept.generation, seq: accept.state.seq };
+                        return Ok(match verdict {
+                            Verdict::In => {
+                                self.shared.kick(accept);
+                                Handed::In(receiver)
+                            }
+                            Verdict::Lost => Handed::Lost,
+                            Verdict::Refused(error, work) => Handed::Refused(error, seen, work),
+                        });
+                    }
+                }
+            };
+            // Whoever takes the turn away looks again at what is there.
+            let _ = tokio::time::timeout_at(until.into(), free).await;
+        }
+    }
+}
+
+impl Drop for CommitLog {
+    /// What was accepted is written before the engine is let go.
+    fn drop(&mut self) {
+        self.shared.accept.lock().stopping = true;
+        self.shared.work.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer panicked");
+        }
+    }
+}
+
+impl Intent {
+    /// The change that the intent amounts to at this state, and the stored form of its after.
+    fn evaluate(&mut self, state: &State, schemas: &[Arc<ModelSchema>]) -> Result<(Change, Option<String>)> {
+        let missing = |id: &RawId| Error::not_found(ErrorCode::NotFound, &id.to_string());
+        match self {
+            Self::Put { model, id, value, encoded, expect } => {
+                let before = state.get(*model, id).cloned();
+                match (*expect, &before) {
+                    (Expect::Absent, Some(_)) => return Err(Error::unique("_id")),
+                    (Expect::Present { .. }, None) => return Err(missing(id)),
+                    (Expect::Present { if_rev }, Some(before)) => check_rev(if_rev, before)?,
+                    (Expect::Absent, None) => {}
+                }
+                let rev = next_rev(before.as_ref(), state.seq);
+                let after = value.place(id, rev)?;
+                let text = match encoded.take() {
+                    Some(text) => text,
+                    None => after.encode()?,
+                };
+                Ok((Change { model: *model, id: id.clone(), before, after: Some(after) }, Some(text)))
+            }
+            Self::Update { model, id, update, if_rev } => {
+                let before = state.get(*model, id).ok_or_else(|| missing(id))?;
+                check_rev(*if_rev, before)?;
+                let schema = schemas.get(*model).ok_or_else(|| missing(id))?;
+                let mut json = before.to_stored()?;
+                update.apply(&mut json)?;
+                let value = schema.value_from_json(json)?;
+                let after = value.into_doc(id.clone(), next_rev(Some(before), state.seq));
+                let text = after.encode()?;
+                Ok((Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, Some(text)))
+            }
+            Self::Delete { model, id, if_rev } => {
+                let before = state.get(*model, id).ok_or_else(|| missing(id))?;
+                check_rev(*if_rev, before)?;
+                Ok((Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None }, None))
+            }
+        }
+    }
+}
+
+pub(crate) fn check_rev(if_rev: Option<u64>, doc: &DynDoc) -> Result<()> {
+    match if_rev {
+        Some(expected) if expected != doc.rev() => Err(Error::conflict(expected, doc.rev())),
+        _ => Ok(()),
+    }
+}
+
+/// 1 + max(revision of the version before, seq of the snapshot): known before the commit, and strictly growing.
+pub(crate) fn next_rev(before: Option<&DynDoc>, seq: u64) -> u64 {
+    1 + before.map_or(0, |doc| doc.rev()).max(seq)
+}
+
+impl Accept {
+    /// The recent commits after this one; `None` when they do not reach back that far.
+    fn since(&self, seq: u64) -> Option<impl ExactSizeIterator<Item = &Arc<Commit>>> {
+        let from = self.recent.partition_point(|commit| commit.seq <= seq);
+        let reach = self.state.seq <= seq || self.recent.front().is_some_and(|first| first.seq <= seq + 1);
+        reach.then(|| self.recent.range(from..))
+    }
+
+    fn vanished(&self, seen: Seen) -> bool {
+        if seen.generation == self.generation {
+            return false;
+        }
+        match self.rollbacks.iter().find(|(generation, _)| *generation > seen.generation) {
+            // The floors rise, so that the first rollback after the snapshot is the lowest.
+            Some((generation, floor)) => *generation != seen.generation + 1 || seen.seq > *floor,
+            None => true,
+        }
+    }
+
+    fn take(
+        &mut self,
+        schemas: &[Arc<ModelSchema>],
+        mut work: Work,
+        checked: u64,
+        answer: oneshot::Sender<Answer>,
+    ) -> Verdict {
+        let (changes, encoded, published) = match &mut work {
+            Work::Intent(intent) => match intent.evaluate(&self.state, schemas) {
+                Ok((change, encoded)) => (vec![change], vec![encoded], Vec::new()),
+                Err(error) => return Verdict::Refused(error, work),
+            },
+            Work::Batch(batch) => {
+                let seen = batch.seen;
+                if self.vanished(seen) {
+                    return Verdict::Lost;
+                }
+                // What was checked outside may have been put back since.
+                let checked = if seen.generation == self.generation { checked } else { seen.seq };
+                let changed = match self.since(checked.max(seen.seq)) {
+                    None => true,
+                    Some(mut since) => since.any(|commit| batch.reads.changed_by(commit)),
+                };
+                if changed {
+                    return Verdict::Lost;
+                }
+                (batch.changes.clone(), std::mem::take(&mut batch.encoded), batch.published.clone())
+            }
+        };
+        let state = Arc::make_mut(&mut self.state);
+        if let Err(taken) = state.apply(&changes) {
+            // A transaction that saw the value free, and sees it taken now, is to meet that in its handler.
+            return match &work {
+                Work::Batch(batch) if batch.seen.seq < state.seq => Verdict::Lost,
+                _ => Verdict::Refused(Error::unique(&taken.field), work),
+            };
+        }
+        state.seq += 1;
+        let commit = Arc::new(Commit { seq: state.seq, changes, published });
+        self.remember(commit.clone());
+        self.pending.push(Pending { commit, encoded, at: now_ms(), work, answer });
+        Verdict::In
+    }
+
+    fn remember(&mut self, commit: Arc<Commit>) {
+        self.recent_changes += commit.changes.len();
+        self.recent.push_back(commit);
+        while self.recent_changes > RECENT_CHANGES
+            && self.recent.len() > 1
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.recent_changes -= oldest.changes.len();
+        }
+    }
+}
+
+impl Shared {
+    /// Sees to it that what is pending is written: here where the engine is instant, else by the committer's thread.
+    fn kick(&self, mut accept: parking_lot::MutexGuard<'_, Accept>) {
+        if !self.storage.is_instant() {
+            drop(accept);
+            self.work.notify_one();
+            return;
+        }
+        if accept.flushing {
+            return;
+        }
+        accept.flushing = true;
+        drop(accept);
+        while self.flush() {}
+    }
+
+    /// The committer's thread.
+    fn run(&self) {
+        loop {
+            {
+                let mut accept = self.accept.lock();
+                while accept.pending.is_empty() && !accept.stopping && accept.closed.is_none() {
+                    self.work.wait(&mut accept);
+                }
+                if accept.closed.is_some() || (accept.stopping && accept.pending.is_empty()) {
+                    return;
+                }
+            }
+            self.flush();
+        }
+    }
+
+    /// Writes all that is pending as one group. False when there was nothing.
+    fn flush(&self) -> bool {
+        let (mut pending, state, head) = {
+            let mut accept = self.accept.lock();
+            if accept.pending.is_empty() || accept.closed.is_some() {
+                accept.flushing = false;
+                return false;
+            }
+            (std::mem::take(&mut accept.pending), accept.state.clone(), accept.head)
+        };
+        let group = match self.group(&mut pending) {
+            Ok(group) => group,
+            Err(error) => {
+                self.close(pending, &error);
+                return true;
+            }
+        };
+        match self.append(&head, &group) {
+            Ok(Append::Appended(head)) => self.publish(pending, state, head),
+            Ok(Append::Behind(groups)) => match self.catch_up(&groups) {
+                Ok(ahead) => self.fall_back(pending, ahead),
+                Err(error) => self.close(pending, &error),
+            },
+            Ok(Append::Truncated) => match self.start_over() {
+                Ok(ahead) => self.fall_back(pending, ahead),
+                Err(error) => self.close(pending, &error),
+            },
+            Ok(Append::Unknown(_)) => {
+                self.close(pending, &Error::internal("the store cannot tell what became of a group"));
+            }
+            Err(error) => self.close(pending, &error),
+        }
+        true
+    }
+
+    fn group(&self, pending: &mut [Pending]) -> Result<Group> {
+        let model = |index: ModelIndex| self.schemas.get(index).map_or_else(String::new, |schema| schema.id.to_string());
+        let entries = pending
+            .iter_mut()
+            .map(|pending| {
+                let mut encoded = std::mem::take(&mut pending.encoded).into_iter();
+                let changes = pending.commit.changes.iter().map(|change| {
+                    let doc = match (&change.after, encoded.next().flatten()) {
+                        (None, _) => None,
+                        (Some(_), Some(text)) => Some(text),
+                        (Some(after), None) => Some(after.encode()?),
+                    };
+                    let version = change.after.as_ref().or(change.before.as_ref());
+                    let rev = version.map_or(0, |doc| doc.rev());
+                    Ok(StoredChange { model: model(change.model), id: change.id.to_string(), rev, doc })
+                });
+                let published = pending.commit.published.iter().map(|publish| StoredPublish {
+                    model: model(publish.model),
+                    room: publish.room.to_string(),
+                    payload: publish.payload.to_string(),
+                });
+                let kind = EntryKind::Commit { changes: changes.collect::<Result<_>>()?, published: published.collect() };
+                Ok(Entry { seq: pending.commit.seq, at: pending.at, kind })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Group { id: Uuid::new_v4(), entries })
+    }
+
+    /// Appends, and finds out what became of the group where that is not known. Nobody is answered meanwhile.
+    fn append(&self, head: &Head, group: &Group) -> Result<Append> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let id = match self.storage.append(head, group)? {
+                Append::Unknown(id) => id,
+                known => return Ok(known),
+            };
+            loop {
+                match self.storage.find(id) {
+                    Ok(Some(head)) => return Ok(Append::Appended(head)),
+                    Ok(None) => break,
+                    Err(error) if begun.elapsed() > UNKNOWN_FOR => return Err(error),
+                    Err(_) => {
+                        std::thread::sleep(pause);
+                        pause = (pause * 2).min(Duration::from_millis(500));
+                    }
+                }
+            }
+            if begun.elapsed() > UNKNOWN_FOR {
+                return Ok(Append::Unknown(id));
+            }
+        }
+    }
+
+    /// The group is durable: show it, tell the followers, answer, in this order.
+    fn publish(&self, pending: Vec<Pending>, state: Arc<State>, head: Head) {
+        let seq = head.seq;
+        let old = self.durable.swap(state);
+        let commits: Vec<Arc<Commit>> = pending.iter().map(|pending| pending.commit.clone()).collect();
+        for follower in self.followers.read().iter() {
+            follower.committed(&commits);
+        }
+        let due = {
+            let mut accept = self.accept.lock();
+            accept.head = head;
+            accept.durable_seq = seq;
+            let later = accept.waiters.split_off(&(seq + 1));
+            std::mem::replace(&mut accept.waiters, later)
+        };
+        for pending in pending {
+            let _ = pending.answer.send(Answer::Durable(pending.commit));
+        }
+        for waiter in due.into_values().flatten() {
+            let _ = waiter.send(Ok(Settled::Durable));
+        }
+        // Last, because taking an old state apart can take a while.
+        drop(old);
+    }
+
+    /// What the log amounts to after another writer's groups.
+    fn catch_up(&self, groups: &[LoggedGroup]) -> Result<Ahead> {
+        let mut state = State::clone(&self.durable.load());
+        let mut commits = Vec::new();
+        for entry in groups.iter().flat_map(|logged| &logged.group.entries) {
+            let commit = self.decode(&state, entry)?;
+            state.apply(&commit.changes).map_err(|taken| Error::unique(&taken.field))?;
+            state.seq = entry.seq;
+            commits.push(Arc::new(commit));
+        }
+        let head = groups.last().map(|logged| logged.head);
+        let head = head.ok_or_else(|| Error::internal("the store says that it is ahead, and by nothing"))?;
+        Ok(Ahead { state, head, commits })
+    }
+
+    /// The same from a snapshot, where the log does not reach back far enough: all that differs is one commit. What was
+    /// published in between is gone; a listener that has to know compares sequence numbers.
+    fn start_over(&self) -> Result<Ahead> {
+        let (mut state, head, stored) = load(self.storage.as_ref(), &self.schemas)?;
+        if stored.as_deref() != Some(epoch_text(&self.schemas).as_str()) {
+            return Err(other_epoch());
+        }
+        state.seq = head.seq;
+        let before = self.durable.load();
+        let mut changes = Vec::new();
+        for model in 0..self.schemas.len() {
+            let (Some(old), Some(new)) = (before.collection(model), state.collection(model)) else { continue };
+            for doc in old.all() {
+                let after = new.get(doc.id());
+                if after.is_none_or(|after| after.rev() != doc.rev()) {
+                    changes.push(Change { model, id: doc.id().clone(), before: Some(doc.clone()), after: after.cloned() });
+                }
+            }
+            for doc in new.all().filter(|doc| old.get(doc.id()).is_none()) {
+                changes.push(Change { model, id: doc.id().clone(), before: None, after: Some(doc.clone()) });
+            }
+        }
+        let commit = Arc::new(Commit { seq: head.seq, changes, published: Vec::new() });
+        Ok(Ahead { state, head, commits: vec![commit] })
+    }
+
+    /// Another writer was first: shows what he wrote, and puts what was accepted in order again behind it.
+    fn fall_back(&self, in_flight: Vec<Pending>, ahead: Ahead) {
+        let Ahead { state, head, commits: foreign } = ahead;
+        let mut accept = self.accept.lock();
+        let floor = accept.durable_seq;
+        let later = std::mem::take(&mut accept.pending);
+        accept.generation += 1;
+        let generation = accept.generation;
+        accept.rollbacks.push_back((generation, floor));
+        if accept.rollbacks.len() > REMEMBERED_ROLLBACKS {
+            accept.rollbacks.pop_front();
+        }
+        while let Some(newest) = accept.recent.pop_back() {
+            if newest.seq <= floor {
+                accept.recent.push_back(newest);
+                break;
+            }
+            accept.recent_changes -= newest.changes.len();
+        }
+        foreign.iter().for_each(|commit| accept.remember(commit.clone()));
+        let state = Arc::new(state);
+        accept.state = state.clone();
+        accept.head = head;
+        accept.durable_seq = head.seq;
+        let vanished: Vec<_> = std::mem::take(&mut accept.waiters).into_values().flatten().collect();
+        drop(accept);
+
+        self.durable.store(state);
+        for follower in self.followers.read().iter() {
+            follower.committed(&foreign);
+        }
+        for waiter in vanished {
+            let _ = waiter.send(Ok(Settled::Vanished));
+        }
+
+        let mut accept = self.accept.lock();
+        for pending in in_flight.into_iter().chain(later) {
+            let Pending { work, answer, .. } = pending;
+            let seq = match &work {
+                Work::Batch(batch) => batch.seen.seq,
+                Work::Intent(_) => 0,
+            };
+            let (sender, receiver) = oneshot::channel();
+            // The verdict decides whose channel it is: the caller's is only needed where the answer comes later.
+            drop(receiver);
+            match accept.take(&self.schemas, work, seq, sender) {
+                Verdict::In => {
+                    if let Some(last) = accept.pending.last_mut() {
+                        last.answer = answer;
+                    }
+                }
+                Verdict::Lost => {
+                    let _ = answer.send(Answer::Again);
+                }
+                Verdict::Refused(error, Work::Intent(intent)) => {
+                    let seen = Seen { generation: accept.generation, seq: accept.state.seq };
+                    let _ = answer.send(Answer::Refused(error, seen, intent));
+                }
+                Verdict::Refused(_, Work::Batch(_)) => {
+                    let _ = answer.send(Answer::Again);
+                }
+            }
+        }
+    }
+
+    /// Another writer's entry as a commit at this state.
+    fn decode(&self, state: &State, entry: &Entry) -> Result<Commit> {
+        let EntryKind::Commit { changes, published } = &entry.kind else {
+            return Err(other_epoch());
+        };
+        let model = |id: &str| {
+            self.schemas
+                .iter()
+                .position(|schema| schema.id == id)
+                .ok_or_else(|| Error::internal(format!("another node has written to an unknown model `{id}`")))
+        };
+        let changes = changes
+            .iter()
+            .map(|change| {
+                let index = model(&change.model)?;
+                let id = RawId::parse(&change.id)?;
+                let schema = self.schemas.get(index).ok_or_else(|| Error::internal("unknown model"))?;
+                let after = match &change.doc {
+                    None => None,
+                    Some(text) => Some(schema.decode(text)?.into_doc(id.clone(), change.rev)),
+                };
+                Ok(Change { model: index, before: state.get(index, &id).cloned(), id, after })
+            })
+            .collect::<Result<_>>()?;
+        let published = published
+            .iter()
+            .map(|publish| {
+                Ok(Publish {
+                    model: model(&publish.model)?,
+                    room: publish.room.as_str().into(),
+                    payload: publish.payload.as_str().into(),
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Commit { seq: entry.seq, changes, published })
+    }
+
+    /// The engine failed: what it holds now is not known, so nothing more is accepted and nobody is told that it went well.
+    fn close(&self, in_flight: Vec<Pending>, error: &Error) {
+        let reason: Arc<str> = format!("{error:?}").into();
+        tracing::error!(error = %reason, "the store failed; nothing more is accepted");
+        let (pending, waiters) = {
+            let mut accept = self.accept.lock();
+            accept.closed = Some(reason.clone());
+            accept.flushing = false;
+            (std::mem::take(&mut accept.pending), std::mem::take(&mut accept.waiters))
+        };
+        for pending in in_flight.into_iter().chain(pending) {
+            let _ = pending.answer.send(Answer::Closed);
+        }
+        for waiter in waiters.into_values().flatten() {
+            let _ = waiter.send(Err(()));
+        }
+        self.closed.send_replace(Some(reason));
+        self.turn_free.notify_waiters();
+    }
+}
+
+/// The schemas of an epoch, as text: what decides whether stored documents still mean the same.
+fn epoch_text(schemas: &[Arc<ModelSchema>]) -> String {
+    let all: serde_json::Map<String, Value> = schemas
+        .iter()
+        .map(|schema| {
+            let unique: Vec<Value> =
+                schema.fields.iter().filter(|field| field.unique).map(|field| field.name.as_ref().into()).collect();
+            (schema.id.to_string(), serde_json::json!({"schema": schema.json, "unique": unique}))
+        })
+        .collect();
+    Value::Object(all).to_string()
+}
+
+fn other_epoch() -> Error {
+    Error::new(ErrorCode::Unavailable).message("another node has begun an epoch with other schemas")
+}
+
+/// How many offending documents a refused start names.
+const NAMED: usize = 10;
+
+fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, Head, Option<String>)> {
+    let mut state = State::new(schemas);
+    let mut wrong: Vec<String> = Vec::new();
+    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+    let places: std::collections::HashMap<&str, ModelIndex> =
+        schemas.iter().enumerate().map(|(at, schema)| (schema.id.as_ref(), at)).collect();
+    let opened = storage.open(&mut |stored| {
+        let Some((model, schema)) = places.get(stored.model).and_then(|at| Some((*at, schemas.get(*at)?))) else {
+            *unknown.entry(stored.model.to_owned()).or_default() += 1;
+            return Ok(());
+        };
+        if wrong.len() >= NAMED {
+            return Ok(());
+        }
+        let id = RawId::parse(stored.id)?;
+        match schema.decode(stored.doc) {
+            Ok(value) => {
+                let doc = value.into_doc(id, stored.rev);
+                if let Some(collection) = state.collection_mut(model) {
+                    if let Some(field) = collection.taken(&doc) {
+                        wrong.push(format!("{}/{}: another document has its `{field}`", stored.model, stored.id));
+                        return Ok(());
+                    }
+                    collection.put(doc);
+                }
+            }
+            // The cause names fields and types, never values: the error of serde is cut to its first line.
+            Err(cause) => wrong.push(format!("{}/{}: {}", stored.model, stored.id, field_of(&cause))),
+        }
+        Ok(())
+    })?;
+    if !unknown.is_empty() {
+        let models: Vec<String> = unknown.iter().map(|(id, count)| format!("`{id}` ({count} documents)")).collect();
+        return Err(Error::new("SCHEMA_CHANGED").status(500).message(format!(
+            "the store holds models that this program does not have: {}; is a crate with models not linked?",
+            models.join(", ")
+        )));
+    }
+    refuse(&wrong)?;
+    Ok((state, opened.head, opened.schemas))
+}
+
+/// What serde says of a stored document without repeating a value of it, which may be private.
+fn field_of(cause: &serde_json::Error) -> String {
+    let text = cause.to_string();
+    match text.split_once("invalid type").or_else(|| text.split_once("invalid value")) {
+        Some(_) => "a stored value has another type than its field".into(),
+        None => text,
+    }
+}
+
+fn prove_all(state: &State, schemas: &[Arc<ModelSchema>]) -> Result<()> {
+    let mut wrong = Vec::new();
+    for (model, schema) in schemas.iter().enumerate() {
+        let Some(collection) = state.collection(model) else { continue };
+        for doc in collection.all() {
+            if wrong.len() >= NAMED {
+                break;
+            }
+            if let Err(error) = schema.check(&doc.to_stored()?) {
+                wrong.push(format!("{}/{}: {error}", schema.id, doc.id()));
+            }
+        }
+    }
+    refuse(&wrong)
+}
+
+fn refuse(wrong: &[String]) -> Result<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new("SCHEMA_CHANGED").status(500).message(format!(
+        "stored documents no longer fit their models; nothing was changed. The first of them: {}",
+        wrong.join("; ")
+    )))
+}

@@ -1,0 +1,131 @@
+//! Queries: the syntax of the MongoDB manual, parsed once into one tree that field constants build as well.
+
+pub(crate) mod canonical;
+pub(crate) mod filter;
+pub(crate) mod parse;
+pub(crate) mod plan;
+pub(crate) mod sort;
+pub(crate) mod update;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use self::filter::{Filter, RawFilter};
+use self::sort::{RawSort, Sort};
+use super::document::Doc;
+
+/// The most documents that one list answers.
+pub const MAX_LIMIT: usize = 1_000;
+
+/// How many documents a list answers when the query does not say.
+pub const DEFAULT_LIMIT: usize = 100;
+
+/// Which documents, in which order, and which part of them.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "users")]
+/// # pub struct User { pub age: u8 }
+/// let query = Query::of(User::AGE.gte(18)).sort(User::AGE.desc()).limit(20);
+/// assert_eq!(query.limit, Some(20));
+/// ```
+#[derive(Debug)]
+pub struct Query<T: ?Sized> {
+    /// Which documents.
+    pub filter: Filter<T>,
+    /// In which order; by `_id` where it says nothing.
+    pub sort: Sort<T>,
+    /// How many are passed over.
+    pub skip: usize,
+    /// How many are answered at most: [`DEFAULT_LIMIT`] when not given, never more than [`MAX_LIMIT`].
+    pub limit: Option<usize>,
+}
+
+impl<T: ?Sized> Query<T> {
+    /// All documents, in the order of their ids.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::of(Filter::all())
+    }
+
+    /// The documents that match.
+    #[must_use]
+    pub fn of(filter: Filter<T>) -> Self {
+        Self { filter, sort: Sort::none(), skip: 0, limit: None }
+    }
+
+    /// In this order.
+    #[must_use]
+    pub fn sort(mut self, sort: Sort<T>) -> Self {
+        self.sort = sort;
+        self
+    }
+
+    /// Without the first so many.
+    #[must_use]
+    pub fn skip(mut self, skip: usize) -> Self {
+        self.skip = skip;
+        self
+    }
+
+    /// At most so many.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    pub(crate) fn from_raw(raw: RawQuery) -> Self {
+        Self { filter: Filter::from_arc(raw.filter), sort: Sort::from_raw(raw.sort), skip: raw.skip, limit: raw.limit }
+    }
+
+    pub(crate) fn to_raw(&self) -> RawQuery {
+        RawQuery { filter: self.filter.raw().clone(), sort: self.sort.raw().clone(), skip: self.skip, limit: self.limit }
+    }
+}
+
+impl<T: ?Sized> Clone for Query<T> {
+    fn clone(&self) -> Self {
+        Self { filter: self.filter.clone(), sort: self.sort.clone(), skip: self.skip, limit: self.limit }
+    }
+}
+
+impl<T: ?Sized> From<Filter<T>> for Query<T> {
+    fn from(filter: Filter<T>) -> Self {
+        Self::of(filter)
+    }
+}
+
+/// A query of whatever model.
+#[derive(Clone, Debug)]
+pub(crate) struct RawQuery {
+    pub(crate) filter: Arc<RawFilter>,
+    pub(crate) sort: RawSort,
+    pub(crate) skip: usize,
+    pub(crate) limit: Option<usize>,
+}
+
+impl RawQuery {
+    /// How many documents a list answers at most.
+    pub(crate) fn page_size(&self) -> usize {
+        // As in MongoDB, a limit of 0 is none; here that is the largest page.
+        match self.limit {
+            None => DEFAULT_LIMIT,
+            Some(0) => MAX_LIMIT,
+            Some(limit) => limit.min(MAX_LIMIT),
+        }
+    }
+}
+
+/// What a list answers: a part of the matching documents, and the commit that it was read at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", bound(serialize = "T: Serialize", deserialize = "T: serde::de::DeserializeOwned"))]
+pub struct Page<T> {
+    /// The documents, in order.
+    pub items: Vec<Doc<T>>,
+    /// Where to go on.
+    pub next_cursor: Option<String>,
+    /// Sequence number of the last commit that it shows.
+    pub seq: u64,
+}

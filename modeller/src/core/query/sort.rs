@@ -1,0 +1,135 @@
+//! The order of a list.
+
+use std::cmp::Ordering;
+use std::marker::PhantomData;
+
+use serde_json::Value;
+
+use super::filter::{Path, reach};
+use crate::core::document::{AnyDoc, DocView, DynDoc};
+use crate::core::value::{AsValue, ValueRef};
+
+/// Which end of an order comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The least first.
+    Ascending,
+    /// The greatest first.
+    Descending,
+}
+
+/// A sort by fields of whatever model; documents that are equal in all of them come in the order of their ids.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawSort(Vec<(Path, Direction)>);
+
+impl RawSort {
+    pub(crate) fn push(&mut self, path: Path, direction: Direction) {
+        self.0.push((path, direction));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn compare(&self, a: &DynDoc, b: &DynDoc) -> Ordering {
+        self.0
+            .iter()
+            .map(|(path, direction)| match direction {
+                Direction::Ascending => compare_at(a.as_ref(), b.as_ref(), path, *direction),
+                Direction::Descending => compare_at(a.as_ref(), b.as_ref(), path, *direction).reverse(),
+            })
+            .find(|order| order.is_ne())
+            .unwrap_or_else(|| a.id().cmp(b.id()))
+    }
+}
+
+/// An array stands for its least element when rising, its greatest when falling; an empty one is below `null`.
+fn compare_at(a: &dyn AnyDoc, b: &dyn AnyDoc, path: &Path, direction: Direction) -> Ordering {
+    // A plain field, which nearly all sorts are by, is compared where it lies.
+    if let Some(name) = path.single()
+        && let (Some(of_a), Some(of_b)) = (plain(a, name), plain(b, name))
+    {
+        return of_a.compare(&of_b);
+    }
+    match (key(a, path, direction), key(b, path, direction)) {
+        (Some(of_a), Some(of_b)) => of_a.as_value().compare(&of_b.as_value()),
+        (of_a, of_b) => of_a.is_some().cmp(&of_b.is_some()),
+    }
+}
+
+/// The value of a top-level field, unless it has to be looked into.
+fn plain<'a>(doc: &'a dyn AnyDoc, name: &str) -> Option<ValueRef<'a>> {
+    match name {
+        "_id" => Some(ValueRef::Id(doc.id())),
+        "_rev" => Some(ValueRef::UInt(doc.rev())),
+        _ => match doc.object().get(name) {
+            Some(ValueRef::Array(_) | ValueRef::Serialized(_)) => None,
+            value => Some(value.unwrap_or(ValueRef::Null)),
+        },
+    }
+}
+
+/// The value that the document is sorted by; `None` for an empty array.
+fn key(doc: &dyn AnyDoc, path: &Path, direction: Direction) -> Option<Value> {
+    let mut best: Option<Value> = None;
+    let mut empty = false;
+    reach(&DocView(doc), path.names(), &mut |value| {
+        let value = value.unwrap_or(ValueRef::Null);
+        if let ValueRef::Array(array) = value {
+            // Its elements follow; an empty one has none.
+            empty |= array.is_empty();
+            return false;
+        }
+        let better = best.as_ref().is_none_or(|best| match direction {
+            Direction::Ascending => value.compare(&best.as_value()).is_lt(),
+            Direction::Descending => value.compare(&best.as_value()).is_gt(),
+        });
+        if better {
+            best = Some(value.to_json());
+        }
+        false
+    });
+    best.or(if empty { None } else { Some(Value::Null) })
+}
+
+/// A sort by fields of the model `T`.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "users")]
+/// # pub struct User { pub name: String, pub age: u8 }
+/// let oldest_first = User::AGE.desc().then(User::NAME.asc());
+/// ```
+#[derive(Debug)]
+pub struct Sort<T: ?Sized>(RawSort, PhantomData<fn(&T)>);
+
+impl<T: ?Sized> Sort<T> {
+    pub(crate) fn none() -> Self {
+        Self::from_raw(RawSort::default())
+    }
+
+    pub(crate) fn by(name: &str, direction: Direction) -> Self {
+        Self::from_raw(RawSort(vec![(Path::new(name), direction)]))
+    }
+
+    /// By this first, by `next` where it is equal.
+    #[must_use]
+    pub fn then(mut self, next: Self) -> Self {
+        self.0.0.extend(next.0.0);
+        self
+    }
+
+    pub(crate) fn from_raw(raw: RawSort) -> Self {
+        Self(raw, PhantomData)
+    }
+
+    pub(crate) fn raw(&self) -> &RawSort {
+        &self.0
+    }
+}
+
+impl<T: ?Sized> Clone for Sort<T> {
+    fn clone(&self) -> Self {
+        Self::from_raw(self.0.clone())
+    }
+}

@@ -1,0 +1,269 @@
+//! A transaction: a snapshot, what was changed on top of it, and what was read of it.
+//!
+//! It reads its own writes: the collections that it writes to are its own copies, which share what stays. A savepoint is a copy
+//! of all that. What was read stays read when a savepoint is taken back, because the program may have acted on it.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use parking_lot::Mutex;
+
+use super::collection::{Change, ModelIndex, State};
+use super::document::{AnyValue, DynDoc};
+use super::id::RawId;
+use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, check_rev, next_rev};
+use super::query::RawQuery;
+use super::query::filter::RawFilter;
+use crate::error::{Error, ErrorCode, Result};
+
+/// How much one transaction may change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Documents and published payloads.
+    pub(crate) changes: usize,
+    /// Bytes of their stored forms.
+    pub(crate) bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { changes: 10_000, bytes: 16 * 1024 * 1024 }
+    }
+}
+
+/// One transaction. Shared by all handles that belong to it.
+pub(crate) struct Transaction {
+    log: Arc<CommitLog>,
+    seen: Seen,
+    limits: Limits,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    written: Written,
+    reads: Reads,
+    closed: bool,
+}
+
+/// What a savepoint remembers.
+#[derive(Clone)]
+struct Written {
+    state: State,
+    changes: OrdMap<(ModelIndex, RawId), Next>,
+    published: imbl::Vector<Publish>,
+    bytes: usize,
+}
+
+#[derive(Clone)]
+struct Next {
+    before: Option<DynDoc>,
+    after: Option<DynDoc>,
+    encoded: Option<Arc<str>>,
+}
+
+/// Where a transaction can be taken back to.
+pub(crate) struct Savepoint(Written);
+
+impl Transaction {
+    pub(crate) fn begin(log: Arc<CommitLog>, limits: Limits) -> Self {
+        let base = log.base();
+        let written = Written {
+            state: State::clone(&base.state),
+            changes: OrdMap::new(),
+            published: imbl::Vector::new(),
+            bytes: 0,
+        };
+        let inner = Mutex::new(Inner { written, reads: Reads::default(), closed: false });
+        Self { log, seen: base.seen, limits, inner }
+    }
+
+    /// The point of the order that it started from.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    fn open<R>(&self, f: impl FnOnce(&mut Inner) -> Result<R>) -> Result<R> {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Err(closed());
+        }
+        f(&mut inner)
+    }
+
+    pub(crate) fn get(&self, model: ModelIndex, id: &RawId) -> Result<Option<DynDoc>> {
+        self.open(|inner| {
+            inner.reads.ids.insert((model, id.clone()));
+            Ok(inner.written.state.get(model, id).cloned())
+        })
+    }
+
+    pub(crate) fn find(&self, model: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+        self.open(|inner| {
+            inner.read_filter(model, &query.filter);
+            Ok(inner.written.state.collection(model).map(|collection| collection.find(query, most)).unwrap_or_default())
+        })
+    }
+
+    pub(crate) fn count(&self, model: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
+        self.open(|inner| {
+            inner.read_filter(model, filter);
+            Ok(inner.written.state.collection(model).map_or(0, |collection| collection.count(filter)))
+        })
+    }
+
+    /// Puts a value in the place of an id. `checked` says that it is known to fit the schema.
+    pub(crate) fn put(
+        &self,
+        model: ModelIndex,
+        id: &RawId,
+        value: Box<dyn AnyValue>,
+        expect: Expect,
+        checked: bool,
+    ) -> Result<DynDoc> {
+        if !checked && let Some(schema) = self.log.schema(model) {
+            schema.check(&value.to_stored()?)?;
+        }
+        self.open(|inner| {
+            inner.reads.ids.insert((model, id.clone()));
+            let before = inner.written.state.get(model, id).cloned();
+            match (expect, &before) {
+                (Expect::Absent, Some(_)) => return Err(Error::unique("_id")),
+                (Expect::Present { .. }, None) => return Err(missing(id)),
+                (Expect::Present { if_rev }, Some(before)) => check_rev(if_rev, before)?,
+                (Expect::Absent, None) => {}
+            }
+            let first = inner.written.changes.get(&(model, id.clone())).map_or(before, |next| next.before.clone());
+            let doc = value.into_doc(id.clone(), next_rev(first.as_ref(), self.seen.seq));
+            let Some(collection) = inner.written.state.collection_mut(model) else {
+                return Err(Error::internal("unknown model"));
+            };
+            if let Some(field) = collection.taken(&doc) {
+                let error = Error::unique(field);
+                // Who is in the way was seen by this.
+                inner.read_holders(model, &doc);
+                return Err(error);
+            }
+            let encoded: Arc<str> = doc.encode()?.into();
+            let bytes = inner.written.bytes + encoded.len();
+            inner.bound(&self.limits, bytes)?;
+            if let Some(collection) = inner.written.state.collection_mut(model) {
+                collection.put(doc.clone());
+            }
+            inner.written.bytes = bytes;
+            let next = Next { before: first, after: Some(doc.clone()), encoded: Some(encoded) };
+            inner.written.changes.insert((model, id.clone()), next);
+            Ok(doc)
+        })
+    }
+
+    pub(crate) fn delete(&self, model: ModelIndex, id: &RawId, if_rev: Option<u64>) -> Result<DynDoc> {
+        self.open(|inner| {
+            inner.reads.ids.insert((model, id.clone()));
+            let Some(before) = inner.written.state.get(model, id).cloned() else { return Err(missing(id)) };
+            check_rev(if_rev, &before)?;
+            inner.bound(&self.limits, inner.written.bytes)?;
+            if let Some(collection) = inner.written.state.collection_mut(model) {
+                collection.remove(id);
+            }
+            let key = (model, id.clone());
+            let first = inner.written.changes.get(&key).map_or_else(|| Some(before.clone()), |next| next.before.clone());
+            if first.is_none() {
+                // It came and went within the transaction.
+                inner.written.changes.remove(&key);
+            } else {
+                inner.written.changes.insert(key, Next { before: first, after: None, encoded: None });
+            }
+            Ok(before)
+        })
+    }
+
+    pub(crate) fn publish(&self, publish: Publish) -> Result<()> {
+        self.open(|inner| {
+            let bytes = inner.written.bytes + publish.payload.len();
+            inner.bound(&self.limits, bytes)?;
+            inner.written.bytes = bytes;
+            inner.written.published.push_back(publish);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn savepoint(&self) -> Result<Savepoint> {
+        self.open(|inner| Ok(Savepoint(inner.written.clone())))
+    }
+
+    pub(crate) fn roll_back(&self, savepoint: Savepoint) {
+        let mut inner = self.inner.lock();
+        if !inner.closed {
+            inner.written = savepoint.0;
+        }
+    }
+
+    /// Ends the transaction: nothing can be done with it any more.
+    pub(crate) fn close(&self) {
+        self.inner.lock().closed = true;
+    }
+
+    /// Ends it and hands out what it amounts to; `None` when it only read.
+    pub(crate) fn finish(&self) -> Option<Batch> {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        let reads = std::mem::take(&mut inner.reads);
+        let changes = std::mem::take(&mut inner.written.changes);
+        let published = std::mem::take(&mut inner.written.published);
+        // The working copy would keep the committer from changing its collections in place.
+        inner.written.state = State::empty();
+        drop(inner);
+        if changes.is_empty() && published.is_empty() {
+            return None;
+        }
+        let mut batch = Batch {
+            seen: self.seen,
+            changes: Vec::with_capacity(changes.len()),
+            encoded: Vec::with_capacity(changes.len()),
+            published: published.into_iter().collect(),
+            reads,
+        };
+        for ((model, id), next) in changes {
+            batch.encoded.push(next.encoded.map(|text| text.to_string()));
+            batch.changes.push(Change { model, id, before: next.before, after: next.after });
+        }
+        Some(batch)
+    }
+}
+
+impl Inner {
+    fn read_filter(&mut self, model: ModelIndex, filter: &Arc<RawFilter>) {
+        // A loop over the same query is one read.
+        if !self.reads.filters.iter().rev().take(8).any(|(known, read)| *known == model && read == filter) {
+            self.reads.filters.push((model, filter.clone()));
+        }
+    }
+
+    /// Notes the documents that hold a unique value that this one wants.
+    fn read_holders(&mut self, model: ModelIndex, doc: &DynDoc) {
+        let Some(collection) = self.written.state.collection(model) else { return };
+        for id in collection.holders(doc) {
+            self.reads.ids.insert((model, id));
+        }
+    }
+
+    fn bound(&self, limits: &Limits, bytes: usize) -> Result<()> {
+        let written = self.written.changes.len() + self.written.published.len();
+        if written < limits.changes && bytes <= limits.bytes {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::TransactionTooLarge).message(format!(
+            "a transaction changes at most {} documents and {} bytes; do it in several",
+            limits.changes, limits.bytes
+        )))
+    }
+}
+
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorCode::TransactionClosed)
+        .message("this handle belongs to a transaction that has ended; take one from the application")
+}
+
+pub(crate) fn missing(id: &RawId) -> Error {
+    Error::not_found(ErrorCode::NotFound, &id.to_string())
+}

@@ -1,0 +1,117 @@
+//! Who asks, and which call it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Who asks: the application itself, anyone, or somebody with a verified token.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "users")]
+/// # pub struct User { pub name: String }
+/// #[method(User)]
+/// async fn whoami(caller: Caller) -> Result<Option<String>> {
+///     Ok(caller.subject().map(str::to_owned))
+/// }
+/// ```
+#[derive(Clone, Default)]
+pub struct Caller(Who);
+
+#[derive(Clone, Default)]
+enum Who {
+    Application,
+    #[default]
+    Anyone,
+    Verified(Arc<Map<String, Value>>),
+}
+
+impl Caller {
+    /// The application itself: code that runs in process and was not called from outside.
+    #[must_use]
+    pub fn application() -> Self {
+        Self(Who::Application)
+    }
+
+    /// Somebody from outside who said nothing of himself.
+    #[must_use]
+    pub fn anyone() -> Self {
+        Self(Who::Anyone)
+    }
+
+    /// Somebody from outside whose token was verified, with its claims (RFC 7519 §4).
+    #[must_use]
+    pub fn verified(claims: Map<String, Value>) -> Self {
+        Self(Who::Verified(Arc::new(claims)))
+    }
+
+    /// Whether it is the application itself.
+    #[must_use]
+    pub fn is_application(&self) -> bool {
+        matches!(self.0, Who::Application)
+    }
+
+    /// Whether a token was verified.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        matches!(self.0, Who::Verified(_))
+    }
+
+    /// A claim of the verified token.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        match &self.0 {
+            Who::Verified(claims) => claims.get(name),
+            Who::Application | Who::Anyone => None,
+        }
+    }
+
+    /// The subject of the verified token, its claim `sub`.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.claim("sub")?.as_str()
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Who::Application => f.write_str("Caller::Application"),
+            Who::Anyone => f.write_str("Caller::Anyone"),
+            Who::Verified(_) => write!(f, "Caller::Verified({:?})", self.subject()),
+        }
+    }
+}
+
+/// Which call a handler runs for.
+///
+/// A transaction that loses against another is run once more; the id is the same in both runs.
+#[derive(Clone, Debug)]
+pub struct Call {
+    id: Uuid,
+    attempt: u32,
+}
+
+impl Call {
+    pub(crate) fn new() -> Self {
+        Self { id: Uuid::now_v7(), attempt: 1 }
+    }
+
+    pub(crate) fn again(&self) -> Self {
+        Self { id: self.id, attempt: self.attempt + 1 }
+    }
+
+    /// The same in every run of the call.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// 1 in the first run.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+}

@@ -1,0 +1,349 @@
+//! The typed handle of a model: `users.insert(…)`, `users.find(…)`.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use serde_json::Value;
+
+use super::runtime::{OperationKind, Runtime, Scope, Target};
+use super::subscription::Subscription;
+use crate::core::collection::ModelIndex;
+use crate::core::document::{Doc, DynDoc};
+use crate::core::id::Id;
+use crate::core::query::filter::Filter;
+use crate::core::query::sort::Sort;
+use crate::core::query::update::Update;
+use crate::core::query::{Page, Query};
+use crate::core::schema::ModelType;
+use crate::error::{Error, ErrorCode, Result};
+
+/// The documents and the behaviour of one model.
+///
+/// As a handler's argument it belongs to the handler's transaction: it reads what that has written, and after its end it
+/// answers `TRANSACTION_CLOSED`. From [`App::model`](crate::App::model) each operation is a transaction of its own, and is
+/// answered when it is durable.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "users")]
+/// # pub struct User { #[field(unique)] pub email: String, pub age: u8 }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let app = App::new().model::<User>().in_memory().open().await?;
+/// let users = app.model::<User>();
+/// let ada = users.insert(User { email: "ada@example.com".into(), age: 36 }).await?;
+/// let older = users.update(ada.id(), User::AGE.inc(1)).await?;
+/// assert_eq!((older.age, older.rev() > ada.rev()), (37, true));
+/// assert_eq!(users.find(User::AGE.gt(36)).sort(User::EMAIL.asc()).limit(10).await?, [older]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Model<T> {
+    pub(crate) scope: Scope,
+    pub(crate) index: ModelIndex,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Model<T> {
+    fn clone(&self) -> Self {
+        Self { scope: self.scope.clone(), index: self.index, of: PhantomData }
+    }
+}
+
+impl<T> std::fmt::Debug for Model<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Model").field(&std::any::type_name::<T>()).finish()
+    }
+}
+
+/// A handle that acts as the application in a handler that callers reach: `System<Model<T>>`.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "users", public)]
+/// # pub struct User { pub name: String }
+/// #[model(id = "audit")]
+/// pub struct Audit { pub what: String }
+///
+/// #[method(User)]
+/// async fn note(audit: System<Model<Audit>>) -> Result<()> {
+///     audit.insert(Audit { what: "noted".into() }).await?;
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct System<H>(pub H);
+
+impl<H> std::ops::Deref for System<H> {
+    type Target = H;
+    fn deref(&self) -> &H {
+        &self.0
+    }
+}
+
+/// Which document: by its id, or the first that matches a filter.
+#[derive(Debug)]
+pub struct Selector<T>(Target, PhantomData<fn() -> T>);
+
+impl<T> From<Id<T>> for Selector<T> {
+    fn from(id: Id<T>) -> Self {
+        Self(Target::Id(id.raw().clone()), PhantomData)
+    }
+}
+
+impl<T> From<&Id<T>> for Selector<T> {
+    fn from(id: &Id<T>) -> Self {
+        Self(Target::Id(id.raw().clone()), PhantomData)
+    }
+}
+
+impl<T> From<&Doc<T>> for Selector<T> {
+    fn from(doc: &Doc<T>) -> Self {
+        doc.id().into()
+    }
+}
+
+impl<T> From<Filter<T>> for Selector<T> {
+    fn from(filter: Filter<T>) -> Self {
+        Self(Target::First(filter.raw().clone()), PhantomData)
+    }
+}
+
+type Operation<'a, R> = Pin<Box<dyn Future<Output = Result<R>> + Send + 'a>>;
+
+impl<T: ModelType> Model<T> {
+    pub(crate) fn of_scope(scope: &Scope) -> Result<Self> {
+        let id = T::DECLARATION.id;
+        let index = scope.runtime().find_model(id).ok_or_else(|| Error::not_found(ErrorCode::ModelNotFound, id))?;
+        Ok(Self { scope: scope.clone(), index, of: PhantomData })
+    }
+
+    fn typed(doc: &DynDoc) -> Result<Doc<T>> {
+        Doc::from_dyn(doc).ok_or_else(|| Error::internal("a document of another type"))
+    }
+
+    /// The same handle of the application, which may also be used inside of one of its transactions. What it does there is
+    /// a transaction of its own: it does not see what the surrounding one has written, and stays when that is undone.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { scope: self.scope.detached(), index: self.index, of: PhantomData }
+    }
+
+    /// The JSON Schema (draft 2020-12) that input has to fit.
+    #[must_use]
+    pub fn schema(&self) -> Value {
+        self.runtime().models().get(self.index).map(|model| model.schema.json.clone()).unwrap_or_default()
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.scope.runtime()
+    }
+
+    /// Stores a new document under a new id.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR`, `UNIQUE_VIOLATION`, or what a hook answers.
+    pub async fn insert(&self, value: T) -> Result<Doc<T>> {
+        Self::typed(&self.scope.insert(self.index, None, Box::new(value), false).await?)
+    }
+
+    /// Stores a new document under an id of the program's choice.
+    ///
+    /// # Errors
+    /// As [`Model::insert`]; `UNIQUE_VIOLATION` on `_id` when there is a document with that id.
+    pub async fn insert_with_id(&self, id: Id<T>, value: T) -> Result<Doc<T>> {
+        Self::typed(&self.scope.insert(self.index, Some(id.raw().clone()), Box::new(value), false).await?)
+    }
+
+    /// The document with the id, or the first that matches, in the order of their ids. Fires no hooks.
+    ///
+    /// # Errors
+    /// Those of a transaction.
+    pub async fn get(&self, which: impl Into<Selector<T>>) -> Result<Option<Doc<T>>> {
+        let target = which.into().0;
+        self.scope.get(self.index, &target).await?.map(|doc| Self::typed(&doc)).transpose()
+    }
+
+    /// The documents that match, all of them unless limited. Fires no hooks.
+    pub fn find(&self, filter: Filter<T>) -> Find<'_, T> {
+        Find { model: self, query: Query::of(filter) }
+    }
+
+    /// A page of the documents of a query. Fires the hooks of `list`.
+    ///
+    /// # Errors
+    /// What a hook answers.
+    pub async fn list(&self, query: impl Into<Query<T>>) -> Result<Page<T>> {
+        let listed = self.scope.list(self.index, &query.into().to_raw()).await?;
+        let items = listed.docs.iter().map(Self::typed).collect::<Result<_>>()?;
+        Ok(Page { items, next_cursor: None, seq: listed.seq })
+    }
+
+    /// How many documents match. Fires no hooks.
+    ///
+    /// # Errors
+    /// Those of a transaction.
+    pub async fn count(&self, filter: Filter<T>) -> Result<usize> {
+        self.scope.count(self.index, filter.raw()).await
+    }
+
+    /// Changes one document. `.if_rev(…)` makes it conditional.
+    pub fn update(&self, which: impl Into<Selector<T>>, update: Update<T>) -> Changing<'_, T> {
+        Changing { model: self, target: which.into().0, what: What::Update(update), if_rev: None }
+    }
+
+    /// Puts another value in the place of a document. `.if_rev(…)` makes it conditional.
+    pub fn replace(&self, id: impl Into<Id<T>>, value: T) -> Changing<'_, T> {
+        let target = Target::Id(id.into().raw().clone());
+        Changing { model: self, target, what: What::Replace(Box::new(value)), if_rev: None }
+    }
+
+    /// Deletes one document, and answers it. `.if_rev(…)` makes it conditional.
+    pub fn delete(&self, which: impl Into<Selector<T>>) -> Changing<'_, T> {
+        Changing { model: self, target: which.into().0, what: What::Delete, if_rev: None }
+    }
+
+    /// Calls a method by its id, with JSON arguments.
+    ///
+    /// # Errors
+    /// `METHOD_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers.
+    pub async fn call(&self, id: &str, args: Value) -> Result<Value> {
+        let operation = self.scope.operation(self.index, OperationKind::Method, id)?;
+        let args = self.scope.args(operation, Some(args))?;
+        let output = self.scope.call(self.index, OperationKind::Method, id, args, None).await?;
+        super::output_json(output.as_ref())
+    }
+
+    /// The ids of the model's methods.
+    #[must_use]
+    pub fn methods(&self) -> Vec<&'static str> {
+        let runtime = self.runtime();
+        runtime.model(self.index).map(|model| model.methods.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// The room of this filter.
+    #[must_use]
+    pub fn subscription(&self, filter: Filter<T>) -> Subscription<T> {
+        Subscription::new(self.clone(), &filter)
+    }
+
+    /// Starts all workers of the model that do not run.
+    pub fn start_workers(&self) {
+        self.runtime().workers().start(self.runtime(), Some(self.index), None);
+    }
+
+    /// Starts a worker by its id. False when there is none of that id.
+    pub fn start_worker(&self, id: &str) -> bool {
+        self.runtime().workers().start(self.runtime(), Some(self.index), Some(id))
+    }
+
+    /// Stops all workers of the model; a run that has begun is finished.
+    pub fn stop_workers(&self) {
+        self.runtime().workers().stop(Some(self.index), None);
+    }
+
+    /// Stops a worker by its id; a run that has begun is finished. False when there is none of that id.
+    pub fn stop_worker(&self, id: &str) -> bool {
+        self.runtime().workers().stop(Some(self.index), Some(id))
+    }
+
+    /// Whether the worker of that id runs.
+    #[must_use]
+    pub fn is_running(&self, id: &str) -> bool {
+        self.runtime().workers().is_running(self.index, id)
+    }
+}
+
+impl<T> From<&Doc<T>> for Id<T> {
+    fn from(doc: &Doc<T>) -> Self {
+        doc.id()
+    }
+}
+
+/// A query of [`Model::find`], run by `.await`.
+#[derive(Clone, Debug)]
+#[must_use = "a query is run by `.await`"]
+pub struct Find<'a, T> {
+    model: &'a Model<T>,
+    query: Query<T>,
+}
+
+impl<'a, T: ModelType> Find<'a, T> {
+    /// In this order.
+    pub fn sort(mut self, sort: Sort<T>) -> Self {
+        self.query.sort = sort;
+        self
+    }
+
+    /// Without the first so many.
+    pub fn skip(mut self, skip: usize) -> Self {
+        self.query.skip = skip;
+        self
+    }
+
+    /// At most so many.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.query.limit = Some(limit);
+        self
+    }
+}
+
+impl<'a, T: ModelType> IntoFuture for Find<'a, T> {
+    type Output = Result<Vec<Doc<T>>>;
+    type IntoFuture = Operation<'a, Vec<Doc<T>>>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let most = self.query.limit.unwrap_or(usize::MAX);
+            let docs = self.model.scope.find(self.model.index, &self.query.to_raw(), most).await?;
+            docs.iter().map(Model::typed).collect()
+        })
+    }
+}
+
+enum What<T> {
+    Update(Update<T>),
+    Replace(Box<T>),
+    Delete,
+}
+
+/// A write to one document, done by `.await`.
+#[must_use = "a write is done by `.await`"]
+pub struct Changing<'a, T> {
+    model: &'a Model<T>,
+    target: Target,
+    what: What<T>,
+    if_rev: Option<u64>,
+}
+
+impl<T> std::fmt::Debug for Changing<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changing").field("if_rev", &self.if_rev).finish_non_exhaustive()
+    }
+}
+
+impl<T> Changing<'_, T> {
+    /// Only if the document is at this revision; else `CONFLICT`.
+    pub fn if_rev(mut self, rev: u64) -> Self {
+        self.if_rev = Some(rev);
+        self
+    }
+}
+
+/// The errors are `NOT_FOUND`, `CONFLICT`, `VALIDATION_ERROR`, `UNIQUE_VIOLATION`, and what a hook answers.
+impl<'a, T: ModelType> IntoFuture for Changing<'a, T> {
+    type Output = Result<Doc<T>>;
+    type IntoFuture = Operation<'a, Doc<T>>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Model { scope, index, .. } = self.model;
+            let doc = match (self.what, self.target) {
+                (What::Update(update), target) => scope.update(*index, target, update.raw().clone(), self.if_rev).await?,
+                (What::Replace(value), Target::Id(id)) => scope.replace(*index, id, value, self.if_rev).await?,
+                (What::Replace(_), Target::First(_)) => return Err(Error::internal("a replacement is by id")),
+                (What::Delete, target) => scope.delete(*index, target, self.if_rev).await?,
+            };
+            Model::typed(&doc)
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! LAYER 2, behaviour: hooks, methods, events, workers, subscriptions, and the handles that reach them. It knows no HTTP.
+
+pub(crate) mod caller;
+pub(crate) mod handle;
+pub(crate) mod handler;
+pub(crate) mod runtime;
+pub(crate) mod subscription;
+pub(crate) mod worker;
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use self::handle::Model;
+use self::handler::{AnyOutput, AnyPayload, Args, Output};
+use self::runtime::OperationKind;
+use self::subscription::{Room, Subscription};
+use crate::core::schema::ModelType;
+use crate::error::{Error, Result};
+
+/// Calls a method with typed arguments. For expansions: the body of a call trait.
+pub fn call<M: ModelType, A: Args, O: Output>(
+    model: &Model<M>,
+    id: &'static str,
+    args: A,
+) -> impl Future<Output = Result<O>> + Send {
+    call_typed(model, OperationKind::Method, id, args, None)
+}
+
+/// Runs an event with typed arguments. For expansions: the body of a call trait.
+pub fn dispatch<M: ModelType, A: Args, O: Output>(
+    subscription: &Subscription<M>,
+    id: &'static str,
+    args: A,
+) -> impl Future<Output = Result<O>> + Send {
+    subscription.dispatch_typed(id, args)
+}
+
+pub(crate) async fn call_typed<M: ModelType, A: Args, O: Output>(
+    model: &Model<M>,
+    kind: OperationKind,
+    id: &'static str,
+    args: A,
+    room: Option<Arc<Room>>,
+) -> Result<O> {
+    let operation = model.scope.operation(model.index, kind, id)?;
+    if let Some((_, validator)) = &operation.args {
+        validator.check(&args.to_stored()?)?;
+    }
+    let output = model.scope.call(model.index, kind, id, Box::new(args), room).await?;
+    let any: Box<dyn Any + Send + Sync> = output;
+    any.downcast::<O>().map(|output| *output).map_err(|_| Error::internal("an answer of another type"))
+}
+
+/// An answer as JSON, private parts left out.
+pub(crate) fn output_json(output: &dyn AnyOutput) -> Result<Value> {
+    let mut text = Vec::new();
+    output.write_json(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}

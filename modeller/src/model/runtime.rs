@@ -1,0 +1,813 @@
+//! An application as it runs: the models with their behaviour, on one commit log.
+//!
+//! A [`Scope`] says where an operation happens and who acts. From a handle of the application each operation is a transaction
+//! of its own; from a handle that a handler was given it is a step of that handler's transaction. Every step is a savepoint:
+//! when it fails, what it and its hooks did is undone, and the handler may go on.
+
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::caller::{Call, Caller};
+use super::handler::{AnyOutput, AnyPayload, HookEvent, Invocation, Operation, Payload, Timing};
+use super::subscription::{Room, Rooms};
+use super::worker::Workers;
+use crate::core::collection::{ModelIndex, State};
+use crate::core::document::{AnyValue, DynDoc};
+use crate::core::id::RawId;
+use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, PutValue, Settled};
+use crate::core::query::filter::RawFilter;
+use crate::core::query::update::RawUpdate;
+use crate::core::query::{MAX_LIMIT, RawQuery};
+use crate::core::schema::{Access, ModelSchema};
+use crate::core::transaction::{Limits, Transaction, closed, missing};
+use crate::core::validate::Validator;
+use crate::error::{Error, ErrorCode, Result};
+use crate::registry::{HookDeclaration, OperationDeclaration};
+
+/// How long a transaction lives at most.
+const LIFETIME: Duration = Duration::from_secs(10);
+/// How deep operations nest: a hook that inserts into a model whose hook inserts, and so on.
+const MAX_DEPTH: usize = 16;
+
+tokio::task_local! {
+    /// The application whose transaction this task is in.
+    static CURRENT: u64;
+}
+
+/// A running application. A clone is the same one.
+#[derive(Clone)]
+pub(crate) struct Runtime(Arc<Inner>);
+
+/// What a runtime is made of.
+pub(crate) struct Inner {
+    pub(crate) log: Arc<CommitLog>,
+    pub(crate) models: Vec<ModelRuntime>,
+    pub(crate) states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) workers: Workers,
+    pub(crate) limits: Limits,
+    /// Tells the applications of one process apart.
+    pub(crate) number: u64,
+}
+
+/// A model with its behaviour.
+pub(crate) struct ModelRuntime {
+    pub(crate) schema: Arc<ModelSchema>,
+    /// In the order in which they run.
+    pub(crate) hooks: Vec<&'static HookDeclaration>,
+    pub(crate) methods: BTreeMap<&'static str, OperationRuntime>,
+    pub(crate) events: BTreeMap<&'static str, OperationRuntime>,
+}
+
+/// A method or an event, proved.
+pub(crate) struct OperationRuntime {
+    pub(crate) declaration: &'static OperationDeclaration,
+    pub(crate) access: Access,
+    pub(crate) args: Option<(Value, Validator)>,
+    pub(crate) output: Value,
+}
+
+/// Which kind of operation is called.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum OperationKind {
+    Method,
+    Event,
+}
+
+impl ModelRuntime {
+    fn hooks(&self, event: HookEvent) -> impl Iterator<Item = &'static HookDeclaration> {
+        self.hooks.iter().copied().filter(move |hook| hook.on.contains(&event))
+    }
+
+    fn has_hooks(&self, operation: Operation) -> bool {
+        self.hooks.iter().any(|hook| hook.on.iter().any(|event| event.operation == operation))
+    }
+
+    pub(crate) fn operation(&self, kind: OperationKind, id: &str) -> Option<&OperationRuntime> {
+        match kind {
+            OperationKind::Method => self.methods.get(id),
+            OperationKind::Event => self.events.get(id),
+        }
+    }
+}
+
+/// A number that no other application of the process has.
+pub(crate) fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Runtime {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self(inner)
+    }
+
+    pub(crate) fn log(&self) -> &Arc<CommitLog> {
+        &self.0.log
+    }
+
+    pub(crate) fn models(&self) -> &[ModelRuntime] {
+        &self.0.models
+    }
+
+    pub(crate) fn rooms(&self) -> &Arc<Rooms> {
+        &self.0.rooms
+    }
+
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.0.workers
+    }
+
+    pub(crate) fn find_model(&self, id: &str) -> Option<ModelIndex> {
+        self.0.models.iter().position(|model| model.schema.id == id)
+    }
+
+    pub(crate) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
+        self.0.models.get(index).ok_or_else(|| Error::internal("unknown model"))
+    }
+
+    pub(crate) fn state<S: Clone + 'static>(&self) -> Option<S> {
+        self.0.states.get(&TypeId::of::<S>())?.downcast_ref::<S>().cloned()
+    }
+
+    /// The durable head.
+    pub(crate) fn durable(&self) -> Arc<State> {
+        self.0.log.durable()
+    }
+
+    /// The scope of handles of the application.
+    pub(crate) fn scope(&self, caller: Caller) -> Scope {
+        Scope { runtime: self.clone(), caller, binding: Binding::Application }
+    }
+
+    /// Runs a transaction: once, and once more holding the turn if it lost.
+    pub(crate) async fn transact<R, F, Fut>(&self, body: F) -> Result<R>
+    where
+        F: Fn(Arc<Step>) -> Fut + Sync,
+        Fut: Future<Output = Result<R>> + Send,
+        R: Send,
+    {
+        let log = self.log();
+        let until = Instant::now() + LIFETIME;
+        let mut call = Call::new();
+        let mut turn = None;
+        loop {
+            let transaction = Arc::new(Transaction::begin(log.clone(), self.0.limits));
+            let step = Step::root(transaction.clone(), call.clone());
+            let run = CURRENT.scope(self.0.number, caught(body(step.clone())));
+            let outcome = tokio::time::timeout_at(until.into(), run).await;
+            step.close();
+            match outcome {
+                Err(_) => {
+                    transaction.close();
+                    return Err(Error::new(ErrorCode::Timeout)
+                        .message(format!("a transaction lives {} seconds at most", LIFETIME.as_secs())));
+                }
+                Ok(Err(error)) => {
+                    transaction.close();
+                    drop(turn.take());
+                    // It was refused for what it saw, which the caller must not learn before it is durable.
+                    if log.settled(transaction.seen()).await? == Settled::Durable {
+                        return Err(error);
+                    }
+                }
+                Ok(Ok(value)) => {
+                    let Some(batch) = transaction.finish() else {
+                        drop(turn.take());
+                        if log.settled(transaction.seen()).await? == Settled::Durable {
+                            return Ok(value);
+                        }
+                        call = call.again();
+                        continue;
+                    };
+                    match log.accept(batch, turn.as_ref()).await? {
+                        Accepted::In(answer) => {
+                            // Others are let in while this one becomes durable.
+                            drop(turn.take());
+                            match answer.await {
+                                Ok(Answer::Durable(_)) => return Ok(value),
+                                Ok(Answer::Again) => {}
+                                Ok(Answer::Refused(error, ..)) => return Err(error),
+                                Ok(Answer::Closed) | Err(_) => return Err(log.closed_error()),
+                            }
+                        }
+                        Accepted::Lost => {
+                            if turn.as_ref().is_some_and(|turn| !log.holds(turn)) {
+                                return Err(Error::new(ErrorCode::Conflict)
+                                    .message("the transaction lost twice; its second run took longer than its turn"));
+                            }
+                        }
+                    }
+                    if turn.is_none() {
+                        turn = Some(log.turn().await);
+                    }
+                }
+            }
+            if Instant::now() >= until {
+                return Err(Error::new(ErrorCode::Conflict).message("the transaction lost until its time ran out"));
+            }
+            call = call.again();
+        }
+    }
+}
+
+/// A future whose panic is an `INTERNAL` error: a handler's mistake is not the end of the connection that met it.
+pub(crate) async fn caught<R>(future: impl Future<Output = Result<R>>) -> Result<R> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |context| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned())
+                    .unwrap_or_default();
+                Poll::Ready(Err(Error::internal(format!("a handler panicked: {text}"))))
+            }
+        }
+    })
+    .await
+}
+
+/// One level of a transaction: what the handles of one handler share.
+pub(crate) struct Step {
+    transaction: Arc<Transaction>,
+    call: Call,
+    /// Operations of one handler run one after the other, also when it starts several at once: each is a savepoint, and
+    /// savepoints only nest.
+    turn: tokio::sync::Mutex<()>,
+    closed: AtomicBool,
+    depth: usize,
+    chain: Vec<String>,
+}
+
+impl Step {
+    fn root(transaction: Arc<Transaction>, call: Call) -> Arc<Self> {
+        Arc::new(Self {
+            transaction,
+            call,
+            turn: tokio::sync::Mutex::new(()),
+            closed: AtomicBool::new(false),
+            depth: 0,
+            chain: Vec::new(),
+        })
+    }
+
+    fn child(&self, name: String) -> Result<Arc<Self>> {
+        let mut chain = self.chain.clone();
+        chain.push(name);
+        if chain.len() > MAX_DEPTH {
+            return Err(Error::new(ErrorCode::TransactionTooLarge)
+                .message(format!("operations nest {MAX_DEPTH} deep at most: {}", chain.join(" > "))));
+        }
+        Ok(Arc::new(Self {
+            transaction: self.transaction.clone(),
+            call: self.call.clone(),
+            turn: tokio::sync::Mutex::new(()),
+            closed: AtomicBool::new(false),
+            depth: self.depth + 1,
+            chain,
+        }))
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+}
+
+/// Where an operation happens, and who acts.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    runtime: Runtime,
+    /// Whose rights count.
+    caller: Caller,
+    binding: Binding,
+}
+
+#[derive(Clone)]
+enum Binding {
+    /// A transaction for each operation.
+    Application,
+    /// The same, and also inside of a transaction of the same application.
+    Detached,
+    /// A step of this.
+    Step(Arc<Step>),
+}
+
+/// Which document.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Id(RawId),
+    /// The first that matches.
+    First(Arc<RawFilter>),
+}
+
+impl Scope {
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub(crate) fn as_application(&self) -> Self {
+        Self { caller: Caller::application(), ..self.clone() }
+    }
+
+    pub(crate) fn detached(&self) -> Self {
+        Self { binding: Binding::Detached, ..self.clone() }
+    }
+
+    /// The scope of the handles in a transaction's body.
+    pub(crate) fn in_step(&self, step: Arc<Step>) -> Self {
+        Self { binding: Binding::Step(step), ..self.clone() }
+    }
+
+    /// Whether the one who acts may reach something of this level at all.
+    pub(crate) fn allow(&self, access: Access, what: &str) -> Result<()> {
+        if self.caller.is_application() {
+            return Ok(());
+        }
+        match access {
+            Access::Public => Ok(()),
+            Access::Protected if self.caller.is_verified() => Ok(()),
+            Access::Protected => Err(Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")),
+            Access::Internal => Err(Error::new(ErrorCode::Forbidden).message(format!(
+                "`{what}` is not reachable for a caller; a handler that means to act as the application takes `System<Model<…>>`"
+            ))),
+        }
+    }
+
+    fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
+        let model = self.runtime.model(index)?;
+        self.allow(model.schema.access, &model.schema.id)?;
+        Ok(model)
+    }
+
+    /// Refuses a handle of the application inside of one of its transactions: it would not see what that has written, and
+    /// could wait for itself.
+    fn check_not_nested(&self) -> Result<()> {
+        let nested = CURRENT.try_with(|number| *number == self.runtime.0.number).unwrap_or(false);
+        if nested && matches!(self.binding, Binding::Application) {
+            return Err(Error::new(ErrorCode::NestedTransaction).message(
+                "a handle of the application was used inside one of its transactions; \
+                 take a `Model<…>` as an argument of the handler, or say `.detached()`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Runs one operation as a step of its transaction, or as a transaction of its own.
+    async fn operate<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
+    where
+        F: Fn(Arc<Step>) -> Fut + Sync,
+        Fut: Future<Output = Result<R>> + Send,
+        R: Send,
+    {
+        match &self.binding {
+            Binding::Step(step) => run_step(step, name(), &body).await,
+            Binding::Application | Binding::Detached => {
+                self.check_not_nested()?;
+                let (name, body) = (&name, &body);
+                self.runtime.transact(|root| async move { run_step(&root, name(), body).await }).await
+            }
+        }
+    }
+
+    /// The scope of a hook: it acts as the application.
+    fn of_hook(&self, step: &Arc<Step>) -> Self {
+        self.as_application().in_step(step.clone())
+    }
+
+    async fn run_hooks(
+        &self,
+        index: ModelIndex,
+        event: HookEvent,
+        step: &Arc<Step>,
+        payload: &mut HookPayload<'_>,
+        previous: Option<&DynDoc>,
+    ) -> Result<()> {
+        let model = self.runtime.model(index)?;
+        for hook in model.hooks(event) {
+            let invocation = Invocation {
+                scope: self.of_hook(step),
+                caller: self.caller.clone(),
+                call: step.call.clone(),
+                event: Some(event),
+                payload: payload.borrow(),
+                previous: previous.cloned(),
+                room: None,
+            };
+            if let Err(error) = (hook.run)(invocation).await {
+                tracing::error!(model = %model.schema.id, hook = hook.id, error = %error, "hook failed");
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn insert(
+        &self,
+        index: ModelIndex,
+        id: Option<RawId>,
+        value: Box<dyn AnyValue>,
+        checked: bool,
+    ) -> Result<DynDoc> {
+        let model = self.model(index)?;
+        let id = id.unwrap_or_else(RawId::generate);
+        if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::Insert) {
+            self.check_not_nested()?;
+            return self.put_intent(index, id, value, checked, Expect::Absent).await;
+        }
+        let (id, value) = (&id, &value);
+        self.operate(
+            || format!("{}.insert", model.schema.id),
+            |step| async move {
+                let mut value = value.copy();
+                let event = |timing| HookEvent { timing, operation: Operation::Insert };
+                let before = event(Timing::Before);
+                let hooked = model.hooks(before).next().is_some();
+                if hooked && !checked {
+                    // A hook sees only what fits the schema, as it would from outside.
+                    model.schema.check(&value.to_stored()?)?;
+                }
+                self.run_hooks(index, before, &step, &mut HookPayload::Value(&mut *value), None).await?;
+                let doc = step.transaction.put(index, id, value, Expect::Absent, checked && !hooked)?;
+                self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Doc(&doc), None).await?;
+                Ok(doc)
+            },
+        )
+        .await
+    }
+
+    async fn put_intent(
+        &self,
+        index: ModelIndex,
+        id: RawId,
+        value: Box<dyn AnyValue>,
+        checked: bool,
+        expect: Expect,
+    ) -> Result<DynDoc> {
+        if !checked {
+            self.runtime.model(index)?.schema.check(&value.to_stored()?)?;
+        }
+        let intent = Intent::Put { model: index, id, value: PutValue::new(value), encoded: None, expect };
+        let commit = self.runtime.log().intent(intent).await?;
+        commit.changes.first().and_then(|change| change.after.clone()).ok_or_else(|| Error::internal("an empty commit"))
+    }
+
+    pub(crate) async fn update(
+        &self,
+        index: ModelIndex,
+        target: Target,
+        update: Arc<RawUpdate>,
+        if_rev: Option<u64>,
+    ) -> Result<DynDoc> {
+        let model = self.model(index)?;
+        if let (Target::Id(id), false) = (&target, model.has_hooks(Operation::Update))
+            && !matches!(self.binding, Binding::Step(_))
+        {
+            self.check_not_nested()?;
+            let intent = Intent::Update { model: index, id: id.clone(), update, if_rev };
+            let commit = self.runtime.log().intent(intent).await?;
+            return commit
+                .changes
+                .first()
+                .and_then(|change| change.after.clone())
+                .ok_or_else(|| Error::internal("an empty commit"));
+        }
+        let (target, update) = (&target, &update);
+        self.operate(
+            || format!("{}.update", model.schema.id),
+            |step| async move {
+                let current = step.resolve(index, target)?;
+                let mut json = current.to_stored()?;
+                update.apply(&mut json)?;
+                let value = model.schema.value_from_json(json)?;
+                self.next_version(index, &step, &current, value, if_rev).await
+            },
+        )
+        .await
+    }
+
+    /// Puts another value in the place of a document. What the caller may not see and did not send is kept.
+    pub(crate) async fn replace(
+        &self,
+        index: ModelIndex,
+        id: RawId,
+        value: Box<dyn AnyValue>,
+        if_rev: Option<u64>,
+    ) -> Result<DynDoc> {
+        let model = self.model(index)?;
+        let (id, value) = (&id, &value);
+        self.operate(
+            || format!("{}.replace", model.schema.id),
+            |step| async move {
+                let current = step.resolve(index, &Target::Id(id.clone()))?;
+                let value = value.copy();
+                model.schema.check(&value.to_stored()?)?;
+                self.next_version(index, &step, &current, value, if_rev).await
+            },
+        )
+        .await
+    }
+
+    /// The part that updates and replacements share. The value is known to fit the schema.
+    async fn next_version(
+        &self,
+        index: ModelIndex,
+        step: &Arc<Step>,
+        current: &DynDoc,
+        mut value: Box<dyn AnyValue>,
+        if_rev: Option<u64>,
+    ) -> Result<DynDoc> {
+        let model = self.runtime.model(index)?;
+        crate::core::log::check_rev(if_rev, current)?;
+        let event = |timing| HookEvent { timing, operation: Operation::Update };
+        let before = event(Timing::Before);
+        let hooked = model.hooks(before).next().is_some();
+        let mut payload = HookPayload::Value(&mut *value);
+        self.run_hooks(index, before, step, &mut payload, Some(current)).await?;
+        let doc =
+            step.transaction.put(index, current.id(), value, Expect::Present { if_rev: Some(current.rev()) }, !hooked)?;
+        self.run_hooks(index, event(Timing::After), step, &mut HookPayload::Doc(&doc), Some(current)).await?;
+        Ok(doc)
+    }
+
+    pub(crate) async fn delete(&self, index: ModelIndex, target: Target, if_rev: Option<u64>) -> Result<DynDoc> {
+        let model = self.model(index)?;
+        if let (Target::Id(id), false) = (&target, model.has_hooks(Operation::Delete))
+            && !matches!(self.binding, Binding::Step(_))
+        {
+            self.check_not_nested()?;
+            let commit =
+                self.runtime.log().intent(Intent::Delete { model: index, id: id.clone(), if_rev }).await?;
+            return commit
+                .changes
+                .first()
+                .and_then(|change| change.before.clone())
+                .ok_or_else(|| Error::internal("an empty commit"));
+        }
+        let target = &target;
+        self.operate(
+            || format!("{}.delete", model.schema.id),
+            |step| async move {
+                let current = step.resolve(index, target)?;
+                crate::core::log::check_rev(if_rev, &current)?;
+                let event = |timing| HookEvent { timing, operation: Operation::Delete };
+                let mut payload = HookPayload::Id(current.id());
+                self.run_hooks(index, event(Timing::Before), &step, &mut payload, Some(&current)).await?;
+                let doc = step.transaction.delete(index, current.id(), Some(current.rev()))?;
+                self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Doc(&doc), None).await?;
+                Ok(doc)
+            },
+        )
+        .await
+    }
+
+    pub(crate) async fn get(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
+        self.model(index)?;
+        match &self.binding {
+            Binding::Step(step) => {
+                step.check_open()?;
+                match target {
+                    Target::Id(id) => step.transaction.get(index, id),
+                    Target::First(filter) => {
+                        Ok(step.transaction.find(index, &first(filter), 1)?.into_iter().next())
+                    }
+                }
+            }
+            Binding::Application | Binding::Detached => {
+                self.check_not_nested()?;
+                let state = self.runtime.durable();
+                Ok(match target {
+                    Target::Id(id) => state.get(index, id).cloned(),
+                    Target::First(filter) => state
+                        .collection(index)
+                        .and_then(|collection| collection.find(&first(filter), 1).into_iter().next()),
+                })
+            }
+        }
+    }
+
+    pub(crate) async fn find(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+        self.model(index)?;
+        match &self.binding {
+            Binding::Step(step) => {
+                step.check_open()?;
+                step.transaction.find(index, query, most)
+            }
+            Binding::Application | Binding::Detached => {
+                self.check_not_nested()?;
+                let state = self.runtime.durable();
+                Ok(state.collection(index).map(|collection| collection.find(query, most)).unwrap_or_default())
+            }
+        }
+    }
+
+    pub(crate) async fn count(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
+        self.model(index)?;
+        match &self.binding {
+            Binding::Step(step) => {
+                step.check_open()?;
+                step.transaction.count(index, filter)
+            }
+            Binding::Application | Binding::Detached => {
+                self.check_not_nested()?;
+                Ok(self.runtime.durable().collection(index).map_or(0, |collection| collection.count(filter)))
+            }
+        }
+    }
+
+    /// The documents of a query with the hooks of `list`, how many match in all if asked, and the commit they were read at.
+    pub(crate) async fn list(&self, index: ModelIndex, query: &RawQuery) -> Result<Listed> {
+        let model = self.model(index)?;
+        if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::List) {
+            self.check_not_nested()?;
+            let state = self.runtime.durable();
+            let docs =
+                state.collection(index).map(|collection| collection.find(query, query.page_size())).unwrap_or_default();
+            return Ok(Listed { docs, query: query.clone(), seq: state.seq });
+        }
+        self.operate(
+            || format!("{}.list", model.schema.id),
+            |step| async move {
+                let mut typed = model.schema.typed_query(query.clone());
+                let event = |timing| HookEvent { timing, operation: Operation::List };
+                self.run_hooks(index, event(Timing::Before), &step, &mut HookPayload::Query(&mut *typed), None).await?;
+                let changed = model.schema.raw_query(&*typed).unwrap_or_else(|| query.clone());
+                let docs = step.transaction.find(index, &changed, changed.page_size().min(MAX_LIMIT))?;
+                self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Query(&mut *typed), None).await?;
+                Ok(Listed { docs, query: changed, seq: step.transaction.seen().seq })
+            },
+        )
+        .await
+    }
+
+    /// Calls a method or an event with checked arguments.
+    pub(crate) async fn call(
+        &self,
+        index: ModelIndex,
+        kind: OperationKind,
+        id: &str,
+        args: Box<dyn AnyPayload>,
+        room: Option<Arc<Room>>,
+    ) -> Result<Box<dyn AnyOutput>> {
+        let operation = self.operation(index, kind, id)?;
+        let (args, room) = (&args, &room);
+        let schema = &self.runtime.model(index)?.schema;
+        self.operate(
+            || format!("{}.{id}", schema.id),
+            |step| async move {
+                let invocation = Invocation {
+                    scope: self.in_step(step.clone()),
+                    caller: self.caller.clone(),
+                    call: step.call.clone(),
+                    event: None,
+                    payload: Payload::Args((**args).copy()),
+                    previous: None,
+                    room: room.clone(),
+                };
+                (operation.declaration.run)(invocation).await
+            },
+        )
+        .await
+    }
+
+    /// A method or an event that the one who acts may reach.
+    pub(crate) fn operation(&self, index: ModelIndex, kind: OperationKind, id: &str) -> Result<&OperationRuntime> {
+        let model = self.runtime.model(index)?;
+        let code = match kind {
+            OperationKind::Method => ErrorCode::MethodNotFound,
+            OperationKind::Event => ErrorCode::EventNotFound,
+        };
+        let operation = model.operation(kind, id).ok_or_else(|| Error::not_found(code.clone(), id))?;
+        if operation.access == Access::Internal && !self.caller.is_application() {
+            // What cannot be reached from outside is not there.
+            return Err(Error::not_found(code, id));
+        }
+        self.allow(operation.access, id)?;
+        Ok(operation)
+    }
+
+    /// The arguments of an operation from JSON, checked.
+    pub(crate) fn args(&self, operation: &OperationRuntime, json: Option<Value>) -> Result<Box<dyn AnyPayload>> {
+        match (&operation.args, &operation.declaration.args) {
+            (Some((_, validator)), Some(kind)) => {
+                let json = json.unwrap_or(Value::Null);
+                validator.check(&json)?;
+                (kind.from_json)(json).map_err(|cause| {
+                    Error::new(ErrorCode::ValidationError).message("the arguments do not fit their type").caused_by(cause)
+                })
+            }
+            _ => match json {
+                None | Some(Value::Null) => Ok(Box::new(())),
+                Some(Value::Object(object)) if object.is_empty() => Ok(Box::new(())),
+                Some(_) => Err(Error::new(ErrorCode::ValidationError).message("this operation takes no arguments")),
+            },
+        }
+    }
+
+    pub(crate) async fn publish(&self, publish: Publish) -> Result<()> {
+        self.model(publish.model)?;
+        let publish = &publish;
+        self.operate(
+            || "publish".into(),
+            |step| async move { step.transaction.publish(publish.clone()) },
+        )
+        .await
+    }
+
+    /// Several operations, and whatever else, as one step.
+    pub(crate) async fn together<R, F, Fut>(&self, body: F) -> Result<R>
+    where
+        F: Fn(Self) -> Fut + Sync,
+        Fut: Future<Output = Result<R>> + Send,
+        R: Send,
+    {
+        let body = &body;
+        self.operate(|| "transaction".into(), |step| body(self.in_step(step))).await
+    }
+}
+
+/// What a list found.
+pub(crate) struct Listed {
+    pub(crate) docs: Vec<DynDoc>,
+    /// The query as the hooks left it.
+    pub(crate) query: RawQuery,
+    pub(crate) seq: u64,
+}
+
+fn first(filter: &Arc<RawFilter>) -> RawQuery {
+    RawQuery { filter: filter.clone(), sort: Default::default(), skip: 0, limit: Some(1) }
+}
+
+async fn run_step<R, F, Fut>(parent: &Arc<Step>, name: String, body: &F) -> Result<R>
+where
+    F: Fn(Arc<Step>) -> Fut + Sync,
+    Fut: Future<Output = Result<R>> + Send,
+{
+    parent.check_open()?;
+    let _one_at_a_time = parent.turn.lock().await;
+    parent.check_open()?;
+    let step = parent.child(name)?;
+    let savepoint = parent.transaction.savepoint()?;
+    let outcome = body(step.clone()).await;
+    step.close();
+    if outcome.is_err() {
+        parent.transaction.roll_back(savepoint);
+    }
+    outcome
+}
+
+impl Step {
+    fn resolve(&self, index: ModelIndex, target: &Target) -> Result<DynDoc> {
+        match target {
+            Target::Id(id) => self.transaction.get(index, id)?.ok_or_else(|| missing(id)),
+            Target::First(filter) => self
+                .transaction
+                .find(index, &first(filter), 1)?
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::new(ErrorCode::NotFound).message("no document matches")),
+        }
+    }
+}
+
+/// The payload of a hook's event, lent to one hook after the other.
+enum HookPayload<'a> {
+    Value(&'a mut dyn AnyValue),
+    Doc(&'a DynDoc),
+    Id(&'a RawId),
+    Query(&'a mut (dyn Any + Send)),
+}
+
+impl HookPayload<'_> {
+    fn borrow(&mut self) -> Payload<'_> {
+        match self {
+            Self::Value(value) => Payload::Value(value.as_any_mut()),
+            Self::Doc(doc) => Payload::Doc(DynDoc::clone(doc)),
+            Self::Id(id) => Payload::Id(RawId::clone(id)),
+            Self::Query(query) => Payload::Query(&mut **query),
+        }
+    }
+}

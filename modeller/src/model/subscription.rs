@@ -1,0 +1,281 @@
+//! Subscriptions: rooms of a model, each keyed by the canonical text of a filter.
+//!
+//! What is published leaves with the commit of its transaction: the rooms follow the log, so that listeners hear commits in
+//! their order, each once it is durable and before the one who made it is answered. A listener that does not keep up never
+//! holds a commit back: in process it is told how much it missed, a socket is closed and has to subscribe again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use super::handle::Model;
+use super::handler::{Args, Output};
+use super::runtime::{OperationKind, Scope};
+use crate::core::collection::ModelIndex;
+use crate::core::log::{Commit, Follower, Publish};
+use crate::core::query::canonical::canonical;
+use crate::core::query::filter::{Filter, RawFilter};
+use crate::core::schema::ModelType;
+use crate::error::Result;
+
+/// How many payloads wait for a listener in process before it misses the oldest.
+const LISTENER_BACKLOG: usize = 1_024;
+
+/// A payload as it was published.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) seq: u64,
+    /// JSON text.
+    pub(crate) payload: Arc<str>,
+    /// What all sockets of the room are sent, made once by the first.
+    pub(crate) frame: OnceLock<Arc<str>>,
+}
+
+/// A socket in a room.
+pub(crate) trait Sink: Send + Sync {
+    /// Takes a payload without waiting.
+    fn deliver(&self, room: &Room, published: &Arc<Published>);
+}
+
+/// All who listen to one filter of one model.
+pub(crate) struct Room {
+    pub(crate) model: ModelIndex,
+    /// Canonical text of the filter.
+    pub(crate) key: Arc<str>,
+    /// What clients call it: one for all of them, so that a frame is the same for all.
+    pub(crate) name: String,
+    listeners: broadcast::Sender<Arc<Published>>,
+    sinks: Mutex<Vec<(u64, Weak<dyn Sink>)>>,
+    rooms: Weak<Rooms>,
+}
+
+/// All rooms of an application.
+#[derive(Default)]
+pub(crate) struct Rooms {
+    open: Mutex<HashMap<(ModelIndex, Arc<str>), Weak<Room>>>,
+    next: AtomicU64,
+}
+
+impl Rooms {
+    /// The one room of this filter.
+    pub(crate) fn room(self: &Arc<Self>, model: ModelIndex, filter: &RawFilter) -> Arc<Room> {
+        let key: Arc<str> = canonical(filter).into();
+        let mut open = self.open.lock();
+        if let Some(room) = open.get(&(model, key.clone())).and_then(Weak::upgrade) {
+            return room;
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let room = Arc::new(Room {
+            model,
+            key: key.clone(),
+            name: format!("s{number}"),
+            listeners: broadcast::Sender::new(LISTENER_BACKLOG),
+            sinks: Mutex::new(Vec::new()),
+            rooms: Arc::downgrade(self),
+        });
+        open.insert((model, key), Arc::downgrade(&room));
+        room
+    }
+
+    /// How many rooms there are.
+    pub(crate) fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+}
+
+impl Follower for Rooms {
+    fn committed(&self, commits: &[Arc<Commit>]) {
+        for commit in commits {
+            for publish in &commit.published {
+                let room = self.open.lock().get(&(publish.model, publish.room.clone())).and_then(Weak::upgrade);
+                if let Some(room) = room {
+                    room.deliver(&Arc::new(Published {
+                        seq: commit.seq,
+                        payload: publish.payload.clone(),
+                        frame: OnceLock::new(),
+                    }));
+                }
+            }
+        }
+    }
+}
+
+impl Room {
+    /// Lets a socket listen. The same number twice is one.
+    pub(crate) fn join(&self, number: u64, sink: Weak<dyn Sink>) {
+        let mut sinks = self.sinks.lock();
+        if !sinks.iter().any(|(known, _)| *known == number) {
+            sinks.push((number, sink));
+        }
+    }
+
+    pub(crate) fn leave(&self, number: u64) {
+        self.sinks.lock().retain(|(known, _)| *known != number);
+    }
+
+    fn deliver(&self, published: &Arc<Published>) {
+        // Nobody in process listening is no error.
+        let _ = self.listeners.send(published.clone());
+        self.sinks.lock().retain(|(_, sink)| {
+            sink.upgrade().is_some_and(|sink| {
+                sink.deliver(self, published);
+                true
+            })
+        });
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let Some(rooms) = self.rooms.upgrade() else { return };
+        let mut open = rooms.open.lock();
+        let key = (self.model, self.key.clone());
+        // Another room of the same filter may have been opened since.
+        if open.get(&key).is_some_and(|room| room.strong_count() == 0) {
+            open.remove(&key);
+        }
+    }
+}
+
+/// A room of the model `T`: whoever subscribes to the same filter is in the same one.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "users")]
+/// # pub struct User { pub name: String, pub admin: bool }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let app = App::new().model::<User>().in_memory().open().await?;
+/// let admins = app.model::<User>().subscription(User::ADMIN.eq(true));
+/// let mut heard = admins.listen();
+/// admins.publish(&"hello").await?;
+/// assert_eq!(heard.next().await, Some(Heard::Payload { seq: 2, payload: "hello".into() }));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Subscription<T> {
+    model: Model<T>,
+    room: Arc<Room>,
+}
+
+impl<T> Clone for Subscription<T> {
+    fn clone(&self) -> Self {
+        Self { model: self.model.clone(), room: self.room.clone() }
+    }
+}
+
+impl<T> std::fmt::Debug for Subscription<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("id", &self.room.name).finish_non_exhaustive()
+    }
+}
+
+impl<T: ModelType> Subscription<T> {
+    pub(crate) fn new(model: Model<T>, filter: &Filter<T>) -> Self {
+        let room = model.scope.runtime().rooms().room(model.index, filter.raw());
+        Self { model, room }
+    }
+
+    pub(crate) fn of_scope(scope: &Scope, room: Arc<Room>) -> Result<Self> {
+        Ok(Self { model: Model::of_scope(scope)?, room })
+    }
+
+    /// What the room is called towards clients, e.g. `s1`: the same for all in it, as long as somebody is.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.room.name
+    }
+
+    /// The canonical text of its filter.
+    #[must_use]
+    pub fn room(&self) -> &str {
+        &self.room.key
+    }
+
+    /// Sends a payload to all in the room, in process and on sockets. In a transaction it leaves with the commit.
+    ///
+    /// # Errors
+    /// `INTERNAL` when the payload cannot be serialized; otherwise those of a transaction.
+    pub async fn publish(&self, payload: &(impl Serialize + ?Sized + Sync)) -> Result<()> {
+        let payload = serde_json::to_string(payload)?;
+        let publish =
+            Publish { model: self.room.model, room: self.room.key.clone(), payload: payload.into() };
+        self.model.scope.publish(publish).await
+    }
+
+    /// Hears all that is published from here on.
+    #[must_use]
+    pub fn listen(&self) -> Listener {
+        Listener { receiver: self.room.listeners.subscribe(), _room: self.room.clone() }
+    }
+
+    /// Runs an event of the model with JSON arguments.
+    ///
+    /// # Errors
+    /// `EVENT_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers.
+    pub async fn dispatch(&self, id: &str, args: Value) -> Result<Value> {
+        let scope = &self.model.scope;
+        let operation = scope.operation(self.model.index, OperationKind::Event, id)?;
+        let args = scope.args(operation, Some(args))?;
+        let output = scope.call(self.model.index, OperationKind::Event, id, args, Some(self.room.clone())).await?;
+        super::output_json(output.as_ref())
+    }
+
+    /// The ids of the events of the model.
+    #[must_use]
+    pub fn events(&self) -> Vec<&'static str> {
+        let runtime = self.model.scope.runtime();
+        runtime.model(self.model.index).map(|model| model.events.keys().copied().collect()).unwrap_or_default()
+    }
+
+    pub(crate) async fn dispatch_typed<A: Args, O: Output>(&self, id: &'static str, args: A) -> Result<O> {
+        super::call_typed(&self.model, OperationKind::Event, id, args, Some(self.room.clone())).await
+    }
+}
+
+/// What a [`Listener`] hears.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// A payload, and the commit that it left with.
+    Payload {
+        /// Sequence number of the commit.
+        seq: u64,
+        /// What was published.
+        payload: Value,
+    },
+    /// It was too slow, and missed so many payloads.
+    Missed(u64),
+}
+
+/// One who listens to a room in process. Up to 1,024 payloads wait for it.
+#[derive(Debug)]
+pub struct Listener {
+    receiver: broadcast::Receiver<Arc<Published>>,
+    /// The room lasts as long as somebody listens.
+    _room: Arc<Room>,
+}
+
+impl std::fmt::Debug for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Room").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Listener {
+    /// What is heard next; `None` when nothing can follow.
+    pub async fn next(&mut self) -> Option<Heard> {
+        match self.receiver.recv().await {
+            Ok(published) => Some(Heard::Payload {
+                seq: published.seq,
+                payload: serde_json::from_str(&published.payload).unwrap_or_default(),
+            }),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Heard::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Puts declarations together: sorts them, because the linker's order means nothing, and refuses what contradicts itself, all
+//! of it at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::{DECLARATIONS, Declaration, OperationDeclaration, WorkerDeclaration};
+use crate::core::collection::ModelIndex;
+use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operation_id};
+use crate::core::validate::Validator;
+use crate::error::{Error, Result};
+use crate::model::runtime::{ModelRuntime, OperationRuntime};
+
+/// The models of an application with all that belongs to them.
+pub(crate) struct Assembly {
+    pub(crate) models: Vec<ModelRuntime>,
+    pub(crate) workers: Vec<(ModelIndex, &'static WorkerDeclaration)>,
+}
+
+/// All models of the program, or those that are named, in the order of their ids.
+pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<Assembly> {
+    let mut wrong: Vec<String> = Vec::new();
+    let mut declarations: Vec<&Declaration> = DECLARATIONS.iter().collect();
+    declarations.sort_by_key(|declaration| site(declaration));
+
+    let mut chosen: Vec<&'static ModelDeclaration> = match named {
+        Some(named) => named.to_vec(),
+        None => declarations
+            .iter()
+            .filter_map(|declaration| match declaration {
+                Declaration::Model(model) => Some(*model),
+                _ => None,
+            })
+            .collect(),
+    };
+    chosen.sort_by_key(|model| (model.id, model.site));
+    // A model named twice is one.
+    chosen.dedup_by(|a, b| std::ptr::eq(*a, *b) || (a.id == b.id && a.site == b.site));
+    for pair in chosen.windows(2) {
+        if let [a, b] = pair
+            && a.id == b.id
+        {
+            wrong.push(format!("two models have the id `{}`: at {} and {}", a.id, place(&a.site), place(&b.site)));
+        }
+    }
+
+    let places: HashMap<(&str, Site), ModelIndex> =
+        chosen.iter().enumerate().map(|(at, model)| ((model.id, model.site), at)).collect();
+    let find = |model: &ModelDeclaration| places.get(&(model.id, model.site)).copied();
+
+    let mut models: Vec<ModelRuntime> = Vec::new();
+    for declaration in &chosen {
+        match ModelSchema::prove(declaration) {
+            Ok(schema) => models.push(ModelRuntime {
+                schema,
+                hooks: Vec::new(),
+                methods: BTreeMap::new(),
+                events: BTreeMap::new(),
+            }),
+            Err(error) => wrong.push(error.text().to_owned()),
+        }
+    }
+    if models.len() != chosen.len() {
+        return refuse(wrong);
+    }
+
+    let mut workers: Vec<(ModelIndex, &'static WorkerDeclaration)> = Vec::new();
+    for declaration in declarations {
+        match *declaration {
+            Declaration::Model(_) => {}
+            Declaration::Hook(hook) => {
+                let Some(model) = find(hook.model).and_then(|at| models.get_mut(at)) else { continue };
+                if let Some(other) = model.hooks.iter().find(|other| other.id == hook.id) {
+                    wrong.push(twice("hook", hook.model.id, hook.id, &other.site, &hook.site));
+                }
+                model.hooks.push(hook);
+            }
+            Declaration::Method(operation) | Declaration::Event(operation) => {
+                let Some(model) = find(operation.model).and_then(|at| models.get_mut(at)) else { continue };
+                let known = model.methods.get(operation.id).or_else(|| model.events.get(operation.id));
+                if let Some(other) = known {
+                    // A method is reached by its id alone, so one id is one operation.
+                    wrong.push(twice("operation", operation.model.id, operation.id, &other.declaration.site, &operation.site));
+                    continue;
+                }
+                match prove(operation, model.schema.access) {
+                    Ok(proved) if matches!(declaration, Declaration::Method(_)) => {
+                        model.methods.insert(operation.id, proved);
+                    }
+                    Ok(proved) => {
+                        model.events.insert(operation.id, proved);
+                    }
+                    Err(reason) => wrong.push(reason),
+                }
+            }
+            Declaration::Worker(worker) => {
+                let Some(at) = find(worker.model) else { continue };
+                let twin = worker.id.and_then(|id| {
+                    workers.iter().find(|(model, other)| *model == at && other.id == Some(id)).map(|(_, other)| (id, other.site))
+                });
+                if let Some((id, site)) = twin {
+                    wrong.push(twice("worker", worker.model.id, id, &site, &worker.site));
+                }
+                workers.push((at, worker));
+            }
+        }
+    }
+    for model in &mut models {
+        // Stable: within one order they stay sorted by their site.
+        model.hooks.sort_by_key(|hook| hook.order);
+    }
+    if wrong.is_empty() { Ok(Assembly { models, workers }) } else { refuse(wrong) }
+}
+
+fn refuse(wrong: Vec<String>) -> Result<Assembly> {
+    Err(Error::new("INVALID_DECLARATION").status(500).message(wrong.join("; ")))
+}
+
+fn prove(operation: &'static OperationDeclaration, of_model: Access) -> std::result::Result<OperationRuntime, String> {
+    let wrong = |what: &str| format!("`{}.{}` ({}): {what}", operation.model.id, operation.id, place(&operation.site));
+    if !is_operation_id(operation.id) {
+        return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*"));
+    }
+    let args = match &operation.args {
+        None => None,
+        Some(kind) => {
+            let schema = (kind.schema)().to_value();
+            let validator = Validator::new(&schema).map_err(|reason| wrong(&reason))?;
+            Some((schema, validator))
+        }
+    };
+    Ok(OperationRuntime {
+        declaration: operation,
+        access: operation.access.unwrap_or(of_model),
+        args,
+        output: (operation.output.schema)().to_value(),
+    })
+}
+
+fn site(declaration: &Declaration) -> Site {
+    match declaration {
+        Declaration::Model(it) => it.site,
+        Declaration::Hook(it) => it.site,
+        Declaration::Method(it) | Declaration::Event(it) => it.site,
+        Declaration::Worker(it) => it.site,
+    }
+}
+
+fn place(site: &Site) -> String {
+    format!("{}:{}", site.file, site.line)
+}
+
+fn twice(what: &str, model: &str, id: &str, a: &Site, b: &Site) -> String {
+    format!("`{model}` has two {what}s with the id `{id}`: at {} and {}", place(a), place(b))
+}
+
+/// Shares a schema without its model.
+pub(crate) fn schemas(models: &[ModelRuntime]) -> Vec<Arc<ModelSchema>> {
+    models.iter().map(|model| model.schema.clone()).collect()
+}

@@ -1,0 +1,7 @@
+//! From the attributes of the whole program to the models of one application.
+
+mod assemble;
+mod declaration;
+
+pub(crate) use assemble::{assemble, schemas};
+pub use declaration::{DECLARATIONS, Declaration, HookDeclaration, OperationDeclaration, WorkerDeclaration};
