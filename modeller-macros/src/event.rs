@@ -29,6 +29,7 @@ impl OperationKey for EventKey {
         argument_of_model: true,
         receiver: "Subscription",
         entry: "dispatch",
+        taken: &["clone", "dispatch", "events", "id", "listen", "publish", "room"],
     };
     const PUBLIC: Self = Self::Public;
     const PROTECTED: Self = Self::Protected;

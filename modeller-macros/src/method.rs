@@ -40,6 +40,28 @@ impl OperationKey for MethodKey {
         argument_of_model: false,
         receiver: "Model",
         entry: "call",
+        taken: &[
+            "call",
+            "clone",
+            "count",
+            "delete",
+            "detached",
+            "find",
+            "get",
+            "insert",
+            "insert_with_id",
+            "is_running",
+            "list",
+            "methods",
+            "replace",
+            "schema",
+            "start_worker",
+            "start_workers",
+            "stop_worker",
+            "stop_workers",
+            "subscription",
+            "update",
+        ],
     };
     const PUBLIC: Self = Self::Public;
     const PROTECTED: Self = Self::Protected;
@@ -67,6 +89,8 @@ pub(crate) struct Role {
     pub(crate) receiver: &'static str,
     /// The runtime's function that calls it by its id.
     pub(crate) entry: &'static str,
+    /// What the receiver has of its own: Rust would call that, and silently where the arguments agree.
+    pub(crate) taken: &'static [&'static str],
 }
 
 /// The keys that methods and events share.
@@ -119,6 +143,17 @@ fn check<K: OperationKey>(
 ) -> Option<Operation> {
     let handler = handler?;
     let id = function_id(keys, K::ID, handler.name(), errors);
+    let name = plain(handler.name());
+    if K::ROLE.taken.contains(&name.as_str()) {
+        let receiver = K::ROLE.receiver;
+        errors.at(
+            handler.name(),
+            format!(
+                "every `{receiver}` has a `{name}` of its own, which would be called instead; rename the function, and write \
+                 `id = \"{name}\"` to keep the name on the wire"
+            ),
+        );
+    }
     let access = [(K::PUBLIC, Access::Public), (K::PROTECTED, Access::Protected), (K::INTERNAL, Access::Internal)]
         .into_iter()
         .find(|(key, _)| keys.has(*key))

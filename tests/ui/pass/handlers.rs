@@ -66,8 +66,8 @@ async fn by_reference(args: &Greet, users: &Model<User>) -> Result<u64> {
     Ok(args.word.len() as u64)
 }
 
-#[method(User)]
-async fn call(users: System<Model<User>>) -> Result<()> {
+#[method(User, id = "call")]
+async fn do_call(users: System<Model<User>>) -> Result<()> {
     let _ = users;
     Ok(())
 }
@@ -118,7 +118,7 @@ async fn spin() -> Result<()> {
 pub async fn uses(users: &Model<User>, room: &Subscription<User>) -> Result<()> {
     let word: String = users.greet(Greet { word: String::new() }).await?;
     let length: u64 = users.by_reference(Greet { word }).await?;
-    users.call().await?;
+    users.do_call().await?;
     let _: Option<Doc<User>> = users.of_library_types(vec![length.to_string()]).await?;
     let _: u8 = users.own_error().await?;
     room.moved(Greet { word: String::new() }).await?;

@@ -10,12 +10,10 @@ pub struct Promote {
     pub email: String,
 }
 
-pub struct Opaque;
-
 #[method(User)]
-async fn promote(args: Promote) -> Result<Opaque> {
+async fn update(args: Promote) -> Result<()> {
     let _ = args;
-    Ok(Opaque)
+    Ok(())
 }
 
 fn main() {}
