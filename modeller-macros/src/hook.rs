@@ -12,7 +12,7 @@ use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Keys, keys, nearest};
 use crate::model::check::function_id;
 use crate::rename::pascal;
-use crate::signature::{self, Handler, Param};
+use crate::signature::{self, Handler, Param, conditions};
 use crate::{paths, register};
 
 keys! {
@@ -122,8 +122,9 @@ fn emit(hook: &Hook) -> TokenStream {
     });
     let returned = returned(m, &handler.output);
     let registration = register::register(m, &quote!(#m::Declaration::Hook(&HOOK)));
-    let binding = handler.binding();
+    let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
     quote! {
+        #(#cfg)*
         const _: () = {
             const _: fn() = || {
                 #(#offers)*

@@ -13,7 +13,7 @@ use crate::model::check::function_id;
 use crate::model::emit::access;
 use crate::model::ir::Access;
 use crate::rename::pascal;
-use crate::signature::{self, Handler, Param, docs, plain, summary};
+use crate::signature::{self, Handler, Param, conditions, docs, plain, summary};
 use crate::{paths, register};
 
 keys! {
@@ -149,7 +149,7 @@ fn check<K: OperationKey>(
         errors.at(
             handler.name(),
             format!(
-                "every `{receiver}` has a `{name}` of its own, which would be called instead; rename the function, and write \
+                "`{name}` is a method of every `{receiver}`, which would be called instead; rename the function, and write \
                  `id = \"{name}\"` to keep the name on the wire"
             ),
         );
@@ -214,7 +214,9 @@ fn contract(operation: &Operation) -> TokenStream {
     let signature = quote! {
         fn #name(&self #parameter) -> impl ::core::future::Future<Output = #m::Result<#answer>> + ::core::marker::Send
     };
+    let cfg = conditions(&handler.item.attrs);
     quote! {
+        #(#cfg)*
         #[doc = #text]
         #[allow(dead_code, private_interfaces)]
         #vis trait #contract {
@@ -222,6 +224,7 @@ fn contract(operation: &Operation) -> TokenStream {
             #(#docs)*
             #signature;
         }
+        #(#cfg)*
         #[automatically_derived]
         impl #contract for #m::#receiver<#model> {
             #signature {
@@ -259,8 +262,9 @@ fn registration(operation: &Operation) -> TokenStream {
     let (answer, call, site) = (operation.answer(), handler.call(), register::site(m));
     let variant = format_ident!("{}", role.declaration);
     let registration = register::register(m, &quote!(#m::Declaration::#variant(&OPERATION)));
-    let binding = handler.binding();
+    let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
     quote! {
+        #(#cfg)*
         const _: () = {
             const _: fn() = || {
                 #[allow(dead_code)]

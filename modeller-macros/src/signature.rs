@@ -181,6 +181,11 @@ pub(crate) fn docs(attrs: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attrs.iter().filter(|attr| attr.path().is_ident("doc"))
 }
 
+/// The conditions under which an item is compiled. What is generated beside it has the same ones.
+pub(crate) fn conditions(attrs: &[Attribute]) -> Vec<&Attribute> {
+    attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect()
+}
+
 /// The name without `r#`.
 pub(crate) fn plain(name: &Ident) -> String {
     use syn::ext::IdentExt as _;

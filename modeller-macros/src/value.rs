@@ -15,7 +15,7 @@ use crate::model::args::{
 };
 use crate::model::{check, emit, schema};
 use crate::rename::RenameRule;
-use crate::signature::{last_segment, plain};
+use crate::signature::{conditions, last_segment, plain};
 use crate::{paths, stub};
 
 /// Expands `#[value(args)] item`.
@@ -72,7 +72,8 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
             let renamed =
                 serde_metas(&variant.attrs).iter().filter(|meta| meta.path().is_ident("rename")).find_map(name_value);
             let wire = renamed.map_or_else(|| rule.variant(&plain(own)), |text| text.value());
-            quote!(Self::#own => #m::ValueRef::Str(#wire),)
+            let cfg = conditions(&variant.attrs);
+            quote!(#(#cfg)* Self::#own => #m::ValueRef::Str(#wire),)
         })
         .collect();
     let all_units = arms.len() == item.variants.len() && !arms.is_empty();
@@ -89,12 +90,13 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
             impl #m::keywords::Indexable for #name {}
         }
     });
-    let derives = emit::derives(m);
+    let (derives, cfg) = (emit::derives(m), conditions(&item.attrs));
     quote! {
         #derives
         #rename_all
         #deny
         #item
+        #(#cfg)*
         const _: () = {
             #[automatically_derived]
             impl #m::AsValue for #name {
@@ -162,10 +164,11 @@ fn newtype(m: &TokenStream, mut item: ItemStruct, errors: &Diagnostics) -> Token
         });
         quote!(const _: fn() = || { #(#checks)* };)
     });
-    let derives = emit::derives(m);
+    let (derives, cfg) = (emit::derives(m), conditions(&item.attrs));
     quote! {
         #derives
         #item
+        #(#cfg)*
         const _: () = {
             #[automatically_derived]
             impl #m::AsValue for #name {

@@ -10,7 +10,7 @@ use crate::diagnostics::Diagnostics;
 use crate::hook::{assertion, returned};
 use crate::keys::{Keys, keys};
 use crate::model::check::function_id;
-use crate::signature::{self, Handler};
+use crate::signature::{self, Handler, conditions};
 use crate::{paths, register};
 
 keys! {
@@ -101,8 +101,9 @@ fn emit(worker: &Worker) -> TokenStream {
         .as_ref()
         .map_or_else(|| quote!(::core::option::Option::None), |id| quote!(::core::option::Option::Some(#id)));
     let registration = register::register(m, &quote!(#m::Declaration::Worker(&WORKER)));
-    let binding = handler.binding();
+    let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
     quote! {
+        #(#cfg)*
         const _: () = {
             const _: fn() = || {
                 #[allow(dead_code)]

@@ -139,6 +139,13 @@ impl Written {
             .iter_mut()
             .map(|field| {
                 let keys = take_field_keys(&mut field.attrs, errors);
+                if let Some(cfg) = field.attrs.iter().find(|attr| attr.path().is_ident("cfg")) {
+                    errors.at(
+                        cfg,
+                        "`cfg` cannot be on a field of a model or a value: what is stored would depend on how a program was \
+                         built; put the whole struct under it",
+                    );
+                }
                 let serde = SerdeField::read(&field.attrs, errors);
                 WrittenField { field: field.clone(), keys, serde }
             })

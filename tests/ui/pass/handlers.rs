@@ -114,6 +114,48 @@ async fn spin() -> Result<()> {
     Ok(())
 }
 
+#[hook(User, before(insert))]
+#[cfg(any())]
+async fn left_out(_: NotThere) -> Result<()> {
+    Ok(())
+}
+
+#[method(User)]
+#[cfg(any())]
+async fn left_out_too(_: NotThere) -> Result<()> {
+    Ok(())
+}
+
+#[model(id = "left-out")]
+#[cfg(any())]
+struct LeftOut {
+    field: NotThere,
+}
+
+/// In a function, with names that the expansions use too.
+pub fn inner() {
+    #[model(id = "inner")]
+    struct Inner {
+        slot: u8,
+        name: String,
+    }
+    #[value]
+    enum Value {
+        Option,
+        Some(u8),
+    }
+    #[hook(Inner, before(insert))]
+    async fn returned(_: &mut Inner) -> Result<()> {
+        Ok(())
+    }
+    #[method(Inner)]
+    async fn output(payload: Value) -> Result<Value> {
+        let _ = Value::Option;
+        Ok(payload)
+    }
+    let _ = (Inner::SLOT, Inner::NAME);
+}
+
 /// Uses them.
 pub async fn uses(users: &Model<User>, room: &Subscription<User>) -> Result<()> {
     let word: String = users.greet(Greet { word: String::new() }).await?;
