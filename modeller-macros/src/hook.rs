@@ -122,6 +122,7 @@ fn emit(hook: &Hook) -> TokenStream {
     });
     let returned = returned(m, &handler.output);
     let registration = register::register(m, &quote!(#m::Declaration::Hook(&HOOK)));
+    let unfit = handler.params.first().map(|_| quote!(#[allow(unused_imports)] use #m::Unfit as _;));
     let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
     quote! {
         #(#cfg)*
@@ -135,6 +136,7 @@ fn emit(hook: &Hook) -> TokenStream {
                 on: &[#(#m::on::#events::EVENT),*],
                 order: #order,
                 run: |#binding| ::std::boxed::Box::pin(async move {
+                    #unfit
                     #(#extract)*
                     #returned(#call)
                 }),

@@ -2,7 +2,7 @@
 //! is the same on a subscription, so [`Operation`] serves both.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Type};
 
@@ -185,7 +185,7 @@ impl Operation {
     /// What it answers when nothing failed.
     fn answer(&self) -> TokenStream {
         let (m, output) = (&self.m, &self.handler.output);
-        let span = output.to_token_stream().span();
+        let span = output.span();
         quote_spanned!(span=> <#output as #m::Returned>::Output)
     }
 }
@@ -200,16 +200,16 @@ fn contract(operation: &Operation) -> TokenStream {
     let text = format!(" The {} `{id}` as a method of `{}`.", role.word, role.receiver);
     let own_doc = docs.is_empty().then(|| quote!(#[doc = #text]));
     let answer = operation.answer();
-    let (parameter, argument) = match operation.args() {
+    let (parameter, argument, ty) = match operation.args() {
         Some(param) => {
             let ty = match &param.ty {
                 // Refused already.
                 Type::Reference(reference) => &reference.elem,
                 ty => ty,
             };
-            (quote!(, args: #ty), quote!(args))
+            (quote!(, args: #ty), quote!(args), quote!(#ty))
         }
-        None => (TokenStream::new(), quote!(())),
+        None => (TokenStream::new(), quote!(()), quote!(())),
     };
     let signature = quote! {
         fn #name(&self #parameter) -> impl ::core::future::Future<Output = #m::Result<#answer>> + ::core::marker::Send
@@ -228,7 +228,9 @@ fn contract(operation: &Operation) -> TokenStream {
         #[automatically_derived]
         impl #contract for #m::#receiver<#model> {
             #signature {
-                #m::#entry(self, #id, #argument)
+                #[allow(unused_imports)]
+                use #m::UnfitCall as _;
+                #m::Calling::<#ty, #answer>::#entry(self, #id, #argument)
             }
         }
     }
@@ -244,8 +246,8 @@ fn registration(operation: &Operation) -> TokenStream {
         Some(param) => {
             let (ty, local) = (&param.ty, &param.local);
             (
-                quote_spanned!(ty.span()=> ::core::option::Option::Some(#m::PayloadKind::of::<#ty>())),
-                quote_spanned!(ty.span()=> let #local = #m::payload::<#ty>(&mut __call)?;),
+                quote!(::core::option::Option::Some(#m::Witness::<#ty>::PAYLOAD)),
+                quote!(let #local: #ty = #m::Witness::<#ty>::payload(&mut __call)?;),
             )
         }
         None => (quote!(::core::option::Option::None), TokenStream::new()),
@@ -263,9 +265,13 @@ fn registration(operation: &Operation) -> TokenStream {
     let variant = format_ident!("{}", role.declaration);
     let registration = register::register(m, &quote!(#m::Declaration::#variant(&OPERATION)));
     let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
+    let schemas = schemas(operation);
     quote! {
         #(#cfg)*
         const _: () = {
+            #[allow(unused_imports)]
+            use #m::Unfit as _;
+            #schemas
             const _: fn() = || {
                 #[allow(dead_code)]
                 fn offered<A: #m::#bound>() {}
@@ -277,15 +283,38 @@ fn registration(operation: &Operation) -> TokenStream {
                 access: #access,
                 description: #description,
                 args: #args,
-                output: #m::OutputKind::of::<#answer>(),
+                output: #m::Witness::<#answer>::OUTPUT,
                 run: |#binding| ::std::boxed::Box::pin(async move {
                     #take
                     #(#extract)*
-                    #m::output(#call)
+                    #m::Witness::<#answer>::output(#call)
                 }),
                 site: #site,
             };
             #registration
         };
     }
+}
+
+/// The assertions that arguments and answer have a schema.
+fn schemas(operation: &Operation) -> TokenStream {
+    let Operation { m, role, handler, .. } = operation;
+    let word = role.word;
+    let args = operation.args().map(|param| {
+        let ty = &param.ty;
+        let message = format!(
+            "`{}` cannot be the arguments of a {word}, it has no schema; annotate it with `#[value]` (what a {word} is given \
+             beside its arguments stands after them)",
+            paths::shown(ty),
+        );
+        quote_spanned!(ty.span()=> const _: () = ::core::assert!(#m::Witness::<#ty>::IS_ARGS, #message);)
+    });
+    let answer = operation.answer();
+    let message = format!(
+        "what `{}` answers has no schema; annotate the type with `#[value]`, or answer `Doc<…>`, a library type or `()`",
+        handler.name(),
+    );
+    let span = handler.answer().unwrap_or(&handler.output).span();
+    let output = quote_spanned!(span=> const _: () = ::core::assert!(#m::Witness::<#answer>::IS_OUTPUT, #message););
+    quote!(#args #output)
 }

@@ -101,6 +101,7 @@ fn emit(worker: &Worker) -> TokenStream {
         .as_ref()
         .map_or_else(|| quote!(::core::option::Option::None), |id| quote!(::core::option::Option::Some(#id)));
     let registration = register::register(m, &quote!(#m::Declaration::Worker(&WORKER)));
+    let unfit = handler.params.first().map(|_| quote!(#[allow(unused_imports)] use #m::Unfit as _;));
     let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
     quote! {
         #(#cfg)*
@@ -116,6 +117,7 @@ fn emit(worker: &Worker) -> TokenStream {
                 every: ::core::time::Duration::new(#seconds, #nanos),
                 immediate: #immediate,
                 run: |#binding| ::std::boxed::Box::pin(async move {
+                    #unfit
                     #(#extract)*
                     #returned(#call)
                 }),

@@ -19,6 +19,7 @@ pub use crate::model::handler::{
     output, payload,
 };
 pub use crate::model::subscription::Subscription;
+pub use crate::model::witness::{Calling, Taking, Unfit, UnfitCall, Witness};
 pub use crate::model::{call, dispatch};
 pub use crate::registry::{DECLARATIONS, Declaration, HookDeclaration, OperationDeclaration, WorkerDeclaration};
 #[cfg(feature = "server")]
