@@ -1,3 +1,5 @@
+//! The program of the README, without its server.
+
 use modeller::prelude::*;
 
 /// A person who can sign in.
@@ -31,5 +33,14 @@ async fn promote(args: Promote, users: Model<User>) -> Result<Doc<User>> {
 
 #[modeller::main]
 async fn main() -> Result<()> {
-    App::discover().serve("127.0.0.1:3030").await
+    let app = App::discover().in_memory().open().await?;
+    let users = app.model::<User>();
+    let email = String::from("Ada@Example.com");
+    let user = users.insert(User { email, password: "correct horse".into(), role: Role::User }).await?;
+    assert_eq!(user.email, "ada@example.com");
+    let user = users.promote(Promote { email: user.email.clone() }).await?;
+    assert_eq!(user.role, Role::Admin);
+    let refused = users.insert(User { email: "no".into(), password: "short".into(), role: Role::User }).await;
+    assert_eq!(refused.unwrap_err().code().as_str(), "VALIDATION_ERROR");
+    Ok(())
 }

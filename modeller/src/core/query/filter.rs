@@ -18,7 +18,7 @@ use crate::error::Result;
 
 /// How a value is compared with an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compare {
+pub(crate) enum Compare {
     /// `$eq`
     Eq,
     /// `$ne`
@@ -48,7 +48,7 @@ impl Compare {
 
 /// Names from the document down to a value, as in `address.city`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Path(Box<[Box<str>]>);
+pub(crate) struct Path(Box<[Box<str>]>);
 
 impl Path {
     /// Splits a dotted text.
@@ -82,7 +82,7 @@ impl Path {
 
 /// What is asked of the values that a path reaches.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Test {
+pub(crate) enum Test {
     /// A comparison with one operand.
     Compare(Compare, Value),
     /// `$in`; `$nin` when negated.
@@ -100,7 +100,7 @@ pub enum Test {
 
 /// A filter on documents of whatever model.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RawFilter {
+pub(crate) enum RawFilter {
     /// All of these; none is everything. `explicit` when it was written as `$and`.
     And {
         /// The parts.

@@ -11,7 +11,7 @@ use crate::core::value::{AsValue, ValueRef};
 
 /// Which end of an order comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// The least first.
     Ascending,
     /// The greatest first.
@@ -20,7 +20,7 @@ pub enum Direction {
 
 /// A sort by fields of whatever model; documents that are equal in all of them come in the order of their ids.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RawSort(Vec<(Path, Direction)>);
+pub(crate) struct RawSort(Vec<(Path, Direction)>);
 
 impl RawSort {
     pub(crate) fn push(&mut self, path: Path, direction: Direction) {

@@ -15,7 +15,7 @@ const MAX_STEPS: usize = 1_000;
 
 /// What is done to a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpdateOperator {
+pub(crate) enum UpdateOperator {
     /// `$set`
     Set,
     /// `$unset`
@@ -26,7 +26,7 @@ pub enum UpdateOperator {
 
 /// An update of a document of whatever model.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RawUpdate {
+pub(crate) enum RawUpdate {
     /// Operators on paths.
     Operators(Vec<(UpdateOperator, Path, Value)>),
     /// RFC 7396.
