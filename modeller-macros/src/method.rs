@@ -318,3 +318,46 @@ fn schemas(operation: &Operation) -> TokenStream {
     let output = quote_spanned!(span=> const _: () = ::core::assert!(#m::Witness::<#answer>::IS_OUTPUT, #message););
     quote!(#args #output)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use syn::{ImplItem, Item, Visibility};
+
+    use super::{MethodKey, OperationKey, Role};
+    use crate::event::EventKey;
+    use crate::signature::last_segment;
+
+    /// The methods of its own that a type has, from the source of the runtime.
+    fn own_methods(file: &str, receiver: &str) -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../modeller/src/model").join(file);
+        let source = syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut names = vec![String::from("clone")];
+        for item in source.items {
+            let Item::Impl(item) = item else { continue };
+            let of_receiver = last_segment(&item.self_ty).is_some_and(|segment| segment.ident == receiver);
+            if item.trait_.is_some() || !of_receiver {
+                continue;
+            }
+            for member in item.items {
+                if let ImplItem::Fn(function) = member
+                    && matches!(function.vis, Visibility::Public(_))
+                    && function.sig.receiver().is_some()
+                {
+                    names.push(function.sig.ident.to_string());
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn names_that_would_be_hidden_are_known() {
+        let Role { taken, .. } = MethodKey::ROLE;
+        assert_eq!(own_methods("handle.rs", "Model"), taken);
+        let Role { taken, .. } = EventKey::ROLE;
+        assert_eq!(own_methods("subscription.rs", "Subscription"), taken);
+    }
+}

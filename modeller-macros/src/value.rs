@@ -24,17 +24,20 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let keys = Keys::<ValueKey>::parse(args, &errors);
     let m = paths::runtime(keys.path(ValueKey::Crate));
     let tokens = match syn::parse2::<Item>(item.clone()) {
-        Ok(Item::Enum(parsed)) if check_generics("#[value]", &parsed.generics, &errors) => {
-            enumeration(&m, &keys, parsed, &errors)
+        Ok(Item::Enum(parsed)) => {
+            if check_generics("#[value]", &parsed.generics, &errors) {
+                enumeration(&m, &keys, parsed, &errors)
+            } else {
+                stub::value(&m, item)
+            }
         }
-        Ok(Item::Struct(parsed))
-            if matches!(&parsed.fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1)
-                && check_generics("#[value]", &parsed.generics, &errors) =>
-        {
-            newtype(&m, parsed, &errors)
+        Ok(Item::Struct(parsed)) if is_newtype(&parsed.fields) => {
+            if check_generics("#[value]", &parsed.generics, &errors) {
+                newtype(&m, parsed, &errors)
+            } else {
+                stub::value(&m, item)
+            }
         }
-        Ok(Item::Enum(_)) => stub::value(&m, item),
-        Ok(Item::Struct(parsed)) if !parsed.generics.params.is_empty() && !errors.is_clean() => stub::value(&m, item),
         _ => match args::structure("#[value]", &item, &errors) {
             Some(parsed) => {
                 let written = Written::new(parsed, &errors);
@@ -46,6 +49,10 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     };
     let errors = errors.finish();
     quote!(#errors #tokens)
+}
+
+fn is_newtype(fields: &Fields) -> bool {
+    matches!(fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1)
 }
 
 fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, errors: &Diagnostics) -> TokenStream {

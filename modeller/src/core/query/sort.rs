@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use serde_json::Value;
 
-use super::filter::{Path, reach};
+use super::filter::Path;
 use crate::core::document::{AnyDoc, DocView, DynDoc};
 use crate::core::value::{AsValue, ValueRef};
 
@@ -63,7 +63,7 @@ fn plain<'a>(doc: &'a dyn AnyDoc, name: &str) -> Option<ValueRef<'a>> {
         "_id" => Some(ValueRef::Id(doc.id())),
         "_rev" => Some(ValueRef::UInt(doc.rev())),
         _ => match doc.object().get(name) {
-            Some(ValueRef::Array(_) | ValueRef::Serialized(_)) => None,
+            Some(ValueRef::Array(_) | ValueRef::Serialized(_) | ValueRef::Private(_)) => None,
             value => Some(value.unwrap_or(ValueRef::Null)),
         },
     }
@@ -73,7 +73,7 @@ fn plain<'a>(doc: &'a dyn AnyDoc, name: &str) -> Option<ValueRef<'a>> {
 fn key(doc: &dyn AnyDoc, path: &Path, direction: Direction) -> Option<Value> {
     let mut best: Option<Value> = None;
     let mut empty = false;
-    reach(&DocView(doc), path.names(), &mut |value| {
+    path.reach(&DocView(doc), &mut |value| {
         let value = value.unwrap_or(ValueRef::Null);
         if let ValueRef::Array(array) = value {
             // Its elements follow; an empty one has none.

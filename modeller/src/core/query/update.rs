@@ -63,8 +63,13 @@ impl RawUpdate {
                 let path = parse_path(&field, &at)?;
                 writable(path.head(), &at)?;
                 // A private field may be written from outside, so it is known here; its value is never told.
-                if model.field(path.head()).is_none() {
-                    Schema::Visible(model).check(&path)?;
+                let known = model.field(path.head());
+                if known.is_none() {
+                    Schema::Visible(model).check(path.clone())?;
+                }
+                if operator == UpdateOperator::Inc && known.is_some_and(|field| field.private) {
+                    // Whether the sum still fits the schema would tell what was there.
+                    return Err(Error::query(&at, "a private field can be set, not counted up"));
                 }
                 if operator == UpdateOperator::Inc && !operand.is_number() {
                     return Err(Error::query(&at, "needs a number"));
