@@ -109,9 +109,11 @@ impl AppBuilder {
             return Ok(());
         }
         if let Some(secret) = options.secret()? {
-            self.settings.secret = Some(secret);
+            self = self.secret(secret);
         }
-        self.settings.check()?;
+        if let Some(mistake) = self.mistakes.pop() {
+            return Err(mistake);
+        }
         if let Some(data) = options.data {
             self.data = Some(data);
         }
@@ -156,9 +158,10 @@ impl App {
     /// # Errors
     /// `UNAVAILABLE` when the store failed.
     pub async fn serve_on(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let server = Server::new(self);
+        let configuration = self.configuration()?;
+        let server = Server::new(self, configuration.clone());
         let service = TowerToHyperService::new(router::router(server.clone()));
-        let connections = Gate::new(self.configuration.limits.connections);
+        let connections = Gate::new(configuration.limits.connections);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
         let mut shutdown = pin!(shutdown);
