@@ -108,7 +108,6 @@ impl App {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         router::router(Server::new(self))
     }
