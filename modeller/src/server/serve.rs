@@ -164,6 +164,9 @@ impl App {
         let connections = Gate::new(configuration.limits.connections);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
+        // A client that has sent all it wanted may close its side and still be answered; and one that is gone altogether does
+        // not take back the call that it made.
+        http.half_close(true);
         let mut shutdown = pin!(shutdown);
         let mut failed = pin!(self.runtime.log().failed());
         let mut counted = None;
@@ -199,6 +202,8 @@ impl App {
             }
         };
         drop(listener);
+        // The place that was kept for the next one.
+        drop(counted);
         server.stopping.send_replace(true);
         let drained = async {
             connections.drained().await;
