@@ -126,6 +126,7 @@ impl AppBuilder {
         let local = listener.local_addr().map_err(cannot)?;
         let shutdown = signal()?;
         let app = self.open().await?;
+        app.configuration()?;
         app.start_workers();
         // Not by `println!`, which panics when nobody reads.
         let _ = writeln!(io::stdout(), "modeller: http://{local}, {}", app.summary());
