@@ -5,13 +5,13 @@
 // The expansions name `::modeller`, also in this crate's own tests and examples.
 extern crate self as modeller;
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod app;
 mod core;
 mod error;
 mod model;
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 pub mod prelude;
 mod registry;
 #[cfg(feature = "server")]
