@@ -49,7 +49,6 @@ pub struct App {
 #[derive(Clone, Default)]
 pub(crate) struct Extras(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
 
-#[cfg_attr(not(feature = "server"), expect(dead_code, reason = "for the layers above, of which there is none"))]
 impl Extras {
     /// The value of this type, if there is one.
     pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {

@@ -177,12 +177,14 @@ impl Session {
                 self.answer(id.as_ref(), outcome);
             }
             "call" => match self.prepare_call(params) {
-                Ok((index, method, args)) => self.run(id, permit, index, OperationKind::Method, method, args, None),
+                Ok((index, method, args)) => {
+                    self.run(id, permit, index, OperationKind::Method, method, args, None);
+                }
                 Err(refused) => self.answer(id.as_ref(), Err(refused)),
             },
             "dispatch" => match self.prepare_dispatch(params) {
                 Ok((index, event, args, room)) => {
-                    self.run(id, permit, index, OperationKind::Event, event, args, Some(room))
+                    self.run(id, permit, index, OperationKind::Event, event, args, Some(room));
                 }
                 Err(refused) => self.answer(id.as_ref(), Err(refused)),
             },
