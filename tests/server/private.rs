@@ -1,0 +1,85 @@
+//! A private value is no oracle wherever it stands: a right guess and a wrong one are answered alike.
+
+use modeller::prelude::*;
+use serde_json::{Value, json};
+
+use crate::support::ask;
+
+#[value]
+pub struct Card {
+    pub holder: String,
+    pub pin: Private<String>,
+}
+
+#[model(id = "wallets", public)]
+pub struct Wallet {
+    pub name: String,
+    pub card: Card,
+    #[field(default)]
+    pub cards: Vec<Card>,
+    #[field(default, maximum = 10)]
+    pub tries: Private<i64>,
+}
+
+fn wallet(name: &str, pin: &str) -> Value {
+    let card = json!({"holder": name, "pin": pin});
+    json!({"name": name, "card": card, "cards": [card], "tries": 3})
+}
+
+#[tokio::test]
+async fn filters_sorts_and_updates_tell_nothing() {
+    let app = App::new().model::<Wallet>().in_memory().open().await.unwrap();
+    let router = app.router();
+    let mut paths = Vec::new();
+    for (name, pin) in [("a", "9999"), ("b", "1111")] {
+        let made = ask(&router, "POST", "/wallets", wallet(name, pin)).await;
+        assert_eq!(made.status, 201);
+        assert!(made.json()["card"].get("pin").is_none() && made.json()["cards"][0].get("pin").is_none());
+        paths.push(format!("/wallets/{}", made.json()["_id"].as_str().unwrap()));
+    }
+    // In process the same filters find it.
+    let found = app.model::<Wallet>().get(Filter::parse(&json!({"card.pin": "9999"})).unwrap()).await.unwrap();
+    assert_eq!(found.unwrap().name, "a");
+
+    let guesses = |pin: &str| {
+        [
+            json!({"card.pin": pin}),
+            json!({"card.pin": {"$gte": pin}}),
+            json!({"card.pin": {"$in": [pin]}}),
+            json!({"card.pin": {"$ne": pin}}),
+            json!({"card.pin": {"$not": {"$lt": pin}}}),
+            json!({"cards.pin": pin}),
+            json!({"cards.0.pin": pin}),
+            json!({"cards.0.pin": {"$exists": true}}),
+            json!({"card": {"holder": "a", "pin": pin}}),
+            json!({"card": {"$gt": {"holder": "a", "pin": pin}}}),
+            json!({"cards": [{"holder": "a", "pin": pin}]}),
+            json!({"cards": {"$in": [{"holder": "a", "pin": pin}]}}),
+            json!({"$nor": [{"$or": [{"card.pin": pin}]}]}),
+        ]
+    };
+    for (right, wrong) in guesses("9999").into_iter().zip(guesses("0000")) {
+        let mut answers = Vec::new();
+        for filter in [&right, &wrong] {
+            let listed = ask(&router, "POST", "/wallets/@query", json!({"filter": filter})).await;
+            assert_eq!(listed.status, 200, "{filter}: {}", listed.json());
+            answers.push(listed.json()["items"].clone());
+        }
+        assert_eq!(answers[0], answers[1], "{right}");
+    }
+    for direction in [1, -1] {
+        for path in ["card.pin", "cards.pin", "card", "cards"] {
+            let sorted = ask(&router, "POST", "/wallets/@query", json!({"sort": {path: direction}})).await;
+            // By holder at most: by the pin the order would be the other way round.
+            let first = if direction == -1 && !path.ends_with("pin") { "b" } else { "a" };
+            assert_eq!(sorted.json()["items"][0]["name"], first, "{path} {direction}: {}", sorted.json());
+        }
+    }
+    for path in &paths {
+        let counted = ask(&router, "PATCH", path, json!({"$inc": {"tries": 7}})).await;
+        assert_eq!((counted.status.as_u16(), &counted.json()["code"]), (400, &json!("INVALID_QUERY")));
+        let set = ask(&router, "PATCH", path, json!({"$set": {"card.pin": "2222"}})).await;
+        assert_eq!(set.status, 200, "{}", set.json());
+        assert!(!set.json().to_string().contains("2222"));
+    }
+}
