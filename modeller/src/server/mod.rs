@@ -10,6 +10,7 @@ mod carrier;
 mod console;
 mod limits;
 mod metadata;
+mod patience;
 mod respond;
 mod rest;
 mod router;
@@ -50,7 +51,6 @@ impl Settings {
         };
         Ok(Configuration { keys: Keys::new(&secret), limits: self.limits })
     }
-
 }
 
 /// How an application is served, proved.
