@@ -1,5 +1,5 @@
 //! The transport layer from outside: routes by a router without a network, the socket and the limits by real connections.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod auth;
 mod bad_input;
