@@ -231,6 +231,31 @@ async fn requests_that_are_none() {
     assert_eq!(socket.ask("call", json!({"model": "users", "method": "ping"})).await["result"], "pong");
 }
 
+/// 64 at once, and the rest when there is room; all are answered, also those whose socket is gone meanwhile.
+#[tokio::test]
+async fn requests_run_side_by_side_within_a_bound() {
+    let served = served().await;
+    let mut socket = served.socket(None).await;
+    let begin = Instant::now();
+    for _ in 0..130 {
+        socket.request("call", json!({"model": "users", "method": "dawdle"})).await;
+    }
+    let mut answered = std::collections::HashSet::new();
+    while answered.len() < 130 {
+        let answer = socket.frame().await.unwrap();
+        assert_eq!(answer["result"], "done");
+        assert!(answered.insert(answer["id"].as_u64().unwrap()));
+    }
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(1_800) && took < Duration::from_secs(10), "{took:?}");
+
+    socket.request("call", json!({"model": "users", "method": "linger"})).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(socket);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(served.app.model::<User>().count(Filter::all()).await.unwrap(), 1);
+}
+
 #[tokio::test]
 async fn who_says_who_he_is_may_more_from_then_on() {
     let served = served().await;

@@ -23,48 +23,48 @@ pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef-tests";
 
 #[value]
 #[derive(Default, PartialEq)]
-pub enum Role {
+pub(crate) enum Role {
     #[default]
     User,
     Admin,
 }
 
 #[model(id = "users", public)]
-pub struct User {
+pub(crate) struct User {
     #[field(unique)]
-    pub email: String,
+    pub(crate) email: String,
     #[field(min_length = 12)]
-    pub password: Private<String>,
+    pub(crate) password: Private<String>,
     #[field(index, default)]
-    pub role: Role,
+    pub(crate) role: Role,
     #[field(default)]
-    pub age: i64,
+    pub(crate) age: i64,
 }
 
 #[model(id = "notes", protected)]
-pub struct Note {
-    pub text: String,
+pub(crate) struct Note {
+    pub(crate) text: String,
 }
 
 #[model(id = "ledger")]
-pub struct Ledger {
-    pub amount: i64,
+pub(crate) struct Ledger {
+    pub(crate) amount: i64,
 }
 
 #[value]
-pub struct Promote {
-    pub email: String,
+pub(crate) struct Promote {
+    pub(crate) email: String,
 }
 
 #[value]
-pub struct Say {
-    pub text: String,
+pub(crate) struct Say {
+    pub(crate) text: String,
 }
 
 #[value]
-pub struct Many {
-    pub count: u32,
-    pub bytes: u32,
+pub(crate) struct Many {
+    pub(crate) count: u32,
+    pub(crate) bytes: u32,
 }
 
 /// Makes somebody an administrator.
@@ -108,6 +108,14 @@ async fn panics(users: Model<User>) -> Result<String> {
 async fn dawdle() -> Result<String> {
     tokio::time::sleep(Duration::from_millis(600)).await;
     Ok("done".into())
+}
+
+#[method(User)]
+async fn linger(users: Model<User>) -> Result<()> {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (email, password) = ("late@example.com".into(), CANARY.to_owned().into());
+    users.insert(User { email, password, role: Role::User, age: 0 }).await?;
+    Ok(())
 }
 
 #[method(User)]

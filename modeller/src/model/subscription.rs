@@ -50,7 +50,8 @@ pub(crate) struct Room {
     pub(crate) key: Arc<str>,
     /// What clients call it: one for all of them, so that a frame is the same for all.
     pub(crate) name: String,
-    listeners: broadcast::Sender<Arc<Published>>,
+    /// Made by the first who listens in process: its buffer has 32 KiB, and most rooms have sockets alone.
+    listeners: OnceLock<broadcast::Sender<Arc<Published>>>,
     sinks: Mutex<Vec<(u64, Weak<dyn Sink>)>>,
     rooms: Weak<Rooms>,
 }
@@ -78,7 +79,7 @@ impl Rooms {
             model,
             key: key.clone(),
             name: format!("s{number}"),
-            listeners: broadcast::Sender::new(LISTENER_BACKLOG),
+            listeners: OnceLock::new(),
             sinks: Mutex::new(Vec::new()),
             rooms: Arc::downgrade(self),
         });
@@ -118,8 +119,10 @@ impl Room {
     }
 
     fn deliver(&self, published: &Arc<Published>) {
-        // Nobody in process listening is no error.
-        let _ = self.listeners.send(published.clone());
+        if let Some(listeners) = self.listeners.get() {
+            // That all of them are gone is no error.
+            let _ = listeners.send(published.clone());
+        }
         self.sinks.lock().retain(|(_, sink)| {
             sink.upgrade().is_some_and(|sink| {
                 sink.deliver(self, published);
@@ -209,7 +212,8 @@ impl<T: ModelType> Subscription<T> {
     /// Hears all that is published from here on.
     #[must_use]
     pub fn listen(&self) -> Listener {
-        Listener { receiver: self.room.listeners.subscribe(), _room: self.room.clone() }
+        let listeners = self.room.listeners.get_or_init(|| broadcast::Sender::new(LISTENER_BACKLOG));
+        Listener { receiver: listeners.subscribe(), _room: self.room.clone() }
     }
 
     /// Runs an event of the model with JSON arguments.

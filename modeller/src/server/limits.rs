@@ -12,6 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const HEADER_TIME: Duration = Duration::from_secs(10);
 /// How long the body of a request may take.
 pub(super) const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of what is written to it.
+pub(super) const WRITE_TIME: Duration = Duration::from_secs(30);
 /// How many bytes the header of a request may have; what is read at once of a body.
 pub(super) const HEADER_BYTES: usize = 64 << 10;
 /// How many bytes beyond the limit are read and thrown away, so that a client that is still sending hears why.

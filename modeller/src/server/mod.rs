@@ -10,6 +10,7 @@ mod carrier;
 mod console;
 mod limits;
 mod metadata;
+mod patience;
 mod respond;
 mod rest;
 mod router;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::auth::secret;
 use super::limits::{DRAIN_TIME, Gate, HEADER_BYTES, HEADER_TIME};
+use super::patience::Patient;
 use super::{Server, console, router, stopped};
 use crate::app::{App, AppBuilder};
 use crate::error::{Error, ErrorCode, Result};
@@ -131,6 +132,7 @@ impl AppBuilder {
         let local = listener.local_addr().map_err(cannot)?;
         let shutdown = signal()?;
         let app = self.open().await?;
+        // A secret that cannot be read or made is a failed start, and not one that is noticed when it is over.
         app.configuration()?;
         app.start_workers();
         // Not by `println!`, which panics when nobody reads.
@@ -237,7 +239,7 @@ async fn connection(
 ) {
     // Answers and pushes are small, and none waits for the next.
     let _ = stream.set_nodelay(true);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let mut connection = pin!(http.serve_connection(Patient::new(TokioIo::new(stream)), service).with_upgrades());
     // How a connection ends is the client's affair.
     tokio::select! {
         _ = connection.as_mut() => {}

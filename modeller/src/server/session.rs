@@ -176,18 +176,8 @@ impl Session {
                 let outcome = self.authenticate(params);
                 self.answer(id.as_ref(), outcome);
             }
-            "call" => match self.prepare_call(params) {
-                Ok((index, method, args)) => {
-                    self.run(id, permit, index, OperationKind::Method, method, args, None);
-                }
-                Err(refused) => self.answer(id.as_ref(), Err(refused)),
-            },
-            "dispatch" => match self.prepare_dispatch(params) {
-                Ok((index, event, args, room)) => {
-                    self.run(id, permit, index, OperationKind::Event, event, args, Some(room));
-                }
-                Err(refused) => self.answer(id.as_ref(), Err(refused)),
-            },
+            "call" => self.run(id, permit, self.plan_call(params)),
+            "dispatch" => self.run(id, permit, self.plan_dispatch(params)),
             _ => {
                 let shown: String = method.chars().take(64).collect();
                 let error = Error::new(ErrorCode::InvalidRequest).message(format!("there is no method `{shown}`"));
@@ -232,27 +222,25 @@ impl Session {
         Ok(Value::Object(Map::new()))
     }
 
-    fn prepare_call(&self, params: Map<String, Value>) -> Result<(ModelIndex, String, Option<Value>), Refused> {
+    fn plan_call(&self, params: Map<String, Value>) -> Result<Plan, Refused> {
         let mut params = Params(params);
-        let (model, method, args) = (params.text("model")?, params.text("method")?, params.0.remove("args"));
+        let (model, id, args) = (params.text("model")?, params.text("method")?, params.0.remove("args"));
         params.end()?;
-        Ok((self.context().visible(&model)?, method, args))
+        let index = self.context().visible(&model)?;
+        Ok(Plan { index, kind: OperationKind::Method, id, args, room: None })
     }
 
-    fn prepare_dispatch(
-        &self,
-        params: Map<String, Value>,
-    ) -> Result<(ModelIndex, String, Option<Value>, Arc<Room>), Refused> {
+    fn plan_dispatch(&self, params: Map<String, Value>) -> Result<Plan, Refused> {
         let mut params = Params(params);
         let (model, filter) = (params.text("model")?, params.value("filter")?);
-        let (event, args) = (params.text("event")?, params.0.remove("args"));
+        let (id, args) = (params.text("event")?, params.0.remove("args"));
         params.end()?;
         let context = self.context();
         // The operation's own right is asked first, which may be wider than that of the documents.
         let index = context.visible(&model)?;
-        context.scope().operation(index, OperationKind::Event, &event)?;
-        let room = self.room_of(index, &filter)?;
-        Ok((index, event, args, room))
+        context.scope().operation(index, OperationKind::Event, &id)?;
+        let room = Some(self.room_of(index, &filter)?);
+        Ok(Plan { index, kind: OperationKind::Event, id, args, room })
     }
 
     /// The room of a filter of a model whose documents the client may reach.
@@ -267,17 +255,12 @@ impl Session {
         Ok(runtime.rooms().room(index, &filter))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one call, used once")]
-    fn run(
-        self: &Arc<Self>,
-        id: Option<Value>,
-        permit: Option<OwnedSemaphorePermit>,
-        index: ModelIndex,
-        kind: OperationKind,
-        operation: String,
-        args: Option<Value>,
-        room: Option<Arc<Room>>,
-    ) {
+    /// Runs a call on its own. The permit is given back when it is answered.
+    fn run(self: &Arc<Self>, id: Option<Value>, permit: Option<OwnedSemaphorePermit>, plan: Result<Plan, Refused>) {
+        let Plan { index, kind, id: operation, args, room } = match plan {
+            Ok(plan) => plan,
+            Err(refused) => return self.answer(id.as_ref(), Err(refused)),
+        };
         let (session, context) = (self.clone(), self.context());
         tokio::spawn(async move {
             let called = context.clone();
@@ -344,6 +327,15 @@ impl Sink for Session {
         let frame = shared.downcast_ref::<Utf8Bytes>().cloned();
         self.push(frame.unwrap_or_else(|| made().into()));
     }
+}
+
+/// A call that may be made.
+struct Plan {
+    index: ModelIndex,
+    kind: OperationKind,
+    id: String,
+    args: Option<Value>,
+    room: Option<Arc<Room>>,
 }
 
 /// An error with the code of JSON-RPC that it is answered with.
