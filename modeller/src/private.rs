@@ -13,6 +13,7 @@ pub use crate::core::private::withholds;
 pub use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords};
 pub use crate::core::value::{AsValue, BySerialize, ByView, ObjectRef, Probe, ValueRef};
 pub use crate::error::{Error, Result};
+pub use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
 pub use crate::model::handle::Model;
 pub use crate::model::handler::{
     Args, EventArg, HookArg, HookEvent, Invocation, MethodArg, Output, OutputKind, PayloadKind, Returned, WorkerArg, arg, on,
@@ -20,6 +21,6 @@ pub use crate::model::handler::{
 };
 pub use crate::model::subscription::Subscription;
 pub use crate::model::{call, dispatch};
-pub use crate::registry::{DECLARATIONS, Declaration, HookDeclaration, OperationDeclaration, WorkerDeclaration};
+pub use crate::registry::{DECLARATIONS, Declaration};
 #[cfg(feature = "server")]
 pub use crate::server::main;

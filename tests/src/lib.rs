@@ -1,5 +1,9 @@
 //! What the tests share.
 
+pub mod http;
+pub mod process;
+pub mod served;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 

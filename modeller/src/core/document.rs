@@ -155,10 +155,10 @@ impl<T: JsonSchema> JsonSchema for Doc<T> {
 }
 
 /// A document of whatever model. This is what collections hold.
-pub type DynDoc = Arc<dyn AnyDoc>;
+pub(crate) type DynDoc = Arc<dyn AnyDoc>;
 
 /// What the core needs of a document without knowing its type.
-pub trait AnyDoc: Any + Send + Sync {
+pub(crate) trait AnyDoc: Any + Send + Sync {
     /// Its id.
     fn id(&self) -> &RawId;
     /// Its revision.
@@ -201,7 +201,7 @@ impl<T: Stored> AnyDoc for Inner<T> {
 }
 
 /// What the core needs of a value, before it is a document, without knowing its type.
-pub trait AnyValue: Any + Send + Sync {
+pub(crate) trait AnyValue: Any + Send + Sync {
     /// The stored form as JSON.
     fn to_stored(&self) -> Result<Value>;
     /// A copy.

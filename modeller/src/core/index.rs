@@ -41,7 +41,7 @@ impl Key {
             }),
             ValueRef::Str(text) => Some(Self::Text(RawId::of_any_text(text))),
             ValueRef::Id(id) => Some(Self::Text(id.clone())),
-            ValueRef::Null | ValueRef::Array(_) | ValueRef::Object(_) => None,
+            ValueRef::Null | ValueRef::Private(_) | ValueRef::Array(_) | ValueRef::Object(_) => None,
             ValueRef::Serialized(foreign) => {
                 use super::value::AsValue;
                 match foreign.to_json().as_value() {

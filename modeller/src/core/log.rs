@@ -680,7 +680,17 @@ impl Shared {
     }
 
     /// Writes all that is pending as one group. False when there was nothing.
+    ///
+    /// A panic in here (of an engine, or a follower) leaves nobody waiting: what was in flight is answered by its dropped
+    /// channel, and the log is closed.
     fn flush(&self) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.flush_group())).unwrap_or_else(|_| {
+            self.close(Vec::new(), &Error::internal("the committer panicked"));
+            false
+        })
+    }
+
+    fn flush_group(&self) -> bool {
         let (mut pending, state, head) = {
             let mut accept = self.accept.lock();
             if accept.pending.is_empty() || accept.closed.is_some() {

@@ -159,7 +159,7 @@ impl<F: JsonSchema> JsonSchema for Private<F> {
 
 impl<F: AsValue> AsValue for Private<F> {
     fn as_value(&self) -> ValueRef<'_> {
-        self.0.as_ref().map_or(ValueRef::Null, AsValue::as_value)
+        self.0.as_ref().map_or(ValueRef::Null, |value| ValueRef::Private(value))
     }
 }
 

@@ -40,6 +40,9 @@ pub enum ValueRef<'a> {
     Object(&'a dyn ObjectRef),
     /// A value that only serde can look into.
     Serialized(&'a dyn ToJson),
+    /// A private value. Compared as it is it is `null`, and as a member of an object it is not there; only a path that was
+    /// written in the program leads into it.
+    Private(&'a dyn AsValue),
 }
 
 /// A value that offers its view.
@@ -106,7 +109,7 @@ impl<'a> ValueRef<'a> {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Null => Kind::Null,
+            Self::Null | Self::Private(_) => Kind::Null,
             Self::Bool(_) => Kind::Bool,
             Self::Int(_) | Self::UInt(_) | Self::Float(_) => Kind::Number,
             Self::Str(_) | Self::Id(_) => Kind::String,
@@ -129,7 +132,7 @@ impl<'a> ValueRef<'a> {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Null => Value::Null,
+            Self::Null | Self::Private(_) => Value::Null,
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(value) => Value::from(*value),
             Self::UInt(value) => Value::from(*value),
@@ -140,6 +143,7 @@ impl<'a> ValueRef<'a> {
             Self::Object(object) => Value::Object(
                 (0..object.slots())
                     .filter_map(|slot| object.entry(slot))
+                    .filter(|(_, value)| !value.is_private())
                     .map(|(name, value)| (name.to_owned(), value.to_json()))
                     .collect(),
             ),
@@ -153,6 +157,8 @@ impl<'a> ValueRef<'a> {
         match (self, other) {
             (Self::Serialized(value), _) => value.to_json().as_value().compare(other),
             (_, ValueRef::Serialized(value)) => self.compare(&value.to_json().as_value()),
+            (Self::Private(_), _) => ValueRef::Null.compare(other),
+            (_, ValueRef::Private(_)) => self.compare(&ValueRef::Null),
             (Self::Null, ValueRef::Null) => Ordering::Equal,
             (Self::Bool(a), ValueRef::Bool(b)) => a.cmp(b),
             (Self::Str(a), ValueRef::Str(b)) => a.cmp(b),
@@ -166,6 +172,10 @@ impl<'a> ValueRef<'a> {
                 _ => self.kind().cmp(&other.kind()),
             },
         }
+    }
+
+    fn is_private(&self) -> bool {
+        matches!(self, Self::Private(_))
     }
 
     /// Whether both are the same wire value.
@@ -239,7 +249,11 @@ fn compare_arrays(a: &dyn ArrayRef, b: &dyn ArrayRef) -> Ordering {
 fn compare_objects(a: &dyn ObjectRef, b: &dyn ObjectRef) -> Ordering {
     let sorted = |object: &dyn ObjectRef| {
         let mut names: Vec<String> =
-            (0..object.slots()).filter_map(|slot| object.entry(slot)).map(|(name, _)| name.to_owned()).collect();
+            (0..object.slots())
+                .filter_map(|slot| object.entry(slot))
+                .filter(|(_, value)| !value.is_private())
+                .map(|(name, _)| name.to_owned())
+                .collect();
         names.sort_unstable();
         names
     };

@@ -35,7 +35,8 @@ use crate::error::{Error, ErrorCode, Result};
 /// let ada = users.insert(User { email: "ada@example.com".into(), age: 36 }).await?;
 /// let older = users.update(ada.id(), User::AGE.inc(1)).await?;
 /// assert_eq!((older.age, older.rev() > ada.rev()), (37, true));
-/// assert_eq!(users.find(User::AGE.gt(36)).sort(User::EMAIL.asc()).limit(10).await?, [older]);
+/// let oldest = users.find(User::AGE.gt(36)).sort(User::AGE.desc()).limit(10).await?;
+/// assert_eq!(oldest[0].email, "ada@example.com");
 /// # Ok(())
 /// # }
 /// ```

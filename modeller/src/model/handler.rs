@@ -27,7 +27,7 @@ use crate::core::schema::{ModelType, output_schema_of, schema_of};
 use crate::error::{Error, Result};
 
 /// A future behind a pointer.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What is done with a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -387,7 +387,7 @@ impl<T, E: Into<Error>> Returned for std::result::Result<T, E> {
 }
 
 /// Arguments without their type.
-pub trait AnyPayload: Any + Send + Sync {
+pub(crate) trait AnyPayload: Any + Send + Sync {
     /// A copy: a transaction may run twice.
     fn copy(&self) -> Box<dyn AnyPayload>;
     /// As JSON with private parts, for validation.

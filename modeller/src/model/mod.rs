@@ -1,6 +1,7 @@
 //! LAYER 2, behaviour: hooks, methods, events, workers, subscriptions, and the handles that reach them. It knows no HTTP.
 
 pub(crate) mod caller;
+pub(crate) mod declaration;
 pub(crate) mod handle;
 pub(crate) mod handler;
 pub(crate) mod runtime;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::caller::{Call, Caller};
+use super::declaration::{HookDeclaration, OperationDeclaration};
 use super::handler::{AnyOutput, AnyPayload, HookEvent, Invocation, Operation, Payload, Timing};
 use super::subscription::{Room, Rooms};
 use super::worker::Workers;
@@ -31,7 +32,6 @@ use crate::core::schema::{Access, ModelSchema};
 use crate::core::transaction::{Limits, Transaction, closed, missing};
 use crate::core::validate::Validator;
 use crate::error::{Error, ErrorCode, Result};
-use crate::registry::{HookDeclaration, OperationDeclaration};
 
 /// How long a transaction lives at most.
 const LIFETIME: Duration = Duration::from_secs(10);

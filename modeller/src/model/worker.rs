@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::caller::{Call, Caller};
+use super::declaration::WorkerDeclaration;
 use super::handler::{Invocation, Payload};
 use super::runtime::{Runtime, caught};
 use crate::core::collection::ModelIndex;
-use crate::registry::WorkerDeclaration;
 
 /// All workers of an application.
 #[derive(Default)]

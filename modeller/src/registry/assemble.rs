@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{DECLARATIONS, Declaration, OperationDeclaration, WorkerDeclaration};
+use super::{DECLARATIONS, Declaration};
 use crate::core::collection::ModelIndex;
 use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operation_id};
 use crate::core::validate::Validator;
 use crate::error::{Error, Result};
+use crate::model::declaration::{OperationDeclaration, WorkerDeclaration};
 use crate::model::runtime::{ModelRuntime, OperationRuntime};
 
 /// The models of an application with all that belongs to them.

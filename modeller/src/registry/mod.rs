@@ -4,4 +4,4 @@ mod assemble;
 mod declaration;
 
 pub(crate) use assemble::{assemble, schemas};
-pub use declaration::{DECLARATIONS, Declaration, HookDeclaration, OperationDeclaration, WorkerDeclaration};
+pub use declaration::{DECLARATIONS, Declaration};

@@ -580,14 +580,8 @@ mod tests {
         loop {
             let group = group(head, id, put("a", 1 + head.seq));
             *asked += 1;
-            let answer = match memory.append(head, &group) {
-                Ok(Append::Truncated) => {
-                    *head = memory.open(&mut |_| Ok(())).unwrap().head;
-                    continue;
-                }
-                other => other.unwrap(),
-            };
-            match answer {
+            match memory.append(head, &group).unwrap() {
+                Append::Truncated => *head = memory.open(&mut |_| Ok(())).unwrap().head,
                 Append::Appended(next) => return *head = next,
                 Append::Behind(groups) => *head = groups.last().unwrap().head,
                 Append::Unknown(id) => loop {

@@ -18,7 +18,7 @@ use crate::error::Result;
 
 /// How a value is compared with an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compare {
+pub(crate) enum Compare {
     /// `$eq`
     Eq,
     /// `$ne`
@@ -48,22 +48,36 @@ impl Compare {
 
 /// Names from the document down to a value, as in `address.city`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Path(Box<[Box<str>]>);
+pub(crate) struct Path {
+    names: Box<[Box<str>]>,
+    /// Whether it leads into private values: it was written in the program. To one from outside they are not there.
+    trusted: bool,
+}
 
 impl Path {
-    /// Splits a dotted text.
+    /// Splits a dotted text that was written in the program.
     pub(crate) fn new(dotted: &str) -> Self {
-        Self(dotted.split('.').map(Into::into).collect())
+        Self { names: dotted.split('.').map(Into::into).collect(), trusted: true }
+    }
+
+    /// The same path as somebody outside may follow it.
+    pub(crate) fn untrusted(self) -> Self {
+        Self { trusted: false, ..self }
+    }
+
+    /// Calls `f` with every value that the path reaches in the document; see [`reach`].
+    pub(crate) fn reach(&self, document: &dyn ObjectRef, f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
+        reach(document, &self.names, self.trusted, f)
     }
 
     /// The first name.
     pub(crate) fn head(&self) -> &str {
-        self.0.first().map_or("", |name| name)
+        self.names.first().map_or("", |name| name)
     }
 
     /// The only name; `None` for a path with dots.
     pub(crate) fn single(&self) -> Option<&str> {
-        match &*self.0 {
+        match &*self.names {
             [name] => Some(name),
             _ => None,
         }
@@ -71,18 +85,18 @@ impl Path {
 
     /// The names in order.
     pub(crate) fn names(&self) -> &[Box<str>] {
-        &self.0
+        &self.names
     }
 
     /// The dotted text.
     pub(crate) fn dotted(&self) -> String {
-        self.0.join(".")
+        self.names.join(".")
     }
 }
 
 /// What is asked of the values that a path reaches.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Test {
+pub(crate) enum Test {
     /// A comparison with one operand.
     Compare(Compare, Value),
     /// `$in`; `$nin` when negated.
@@ -100,7 +114,7 @@ pub enum Test {
 
 /// A filter on documents of whatever model.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RawFilter {
+pub(crate) enum RawFilter {
     /// All of these; none is everything. `explicit` when it was written as `$and`.
     And {
         /// The parts.
@@ -171,7 +185,7 @@ impl RawFilter {
             Self::And { members, .. } => members.iter().all(|member| member.matches(document)),
             Self::Or(members) => members.iter().any(|member| member.matches(document)),
             Self::Nor(members) => !members.iter().any(|member| member.matches(document)),
-            Self::Field(path, test) => test.holds(document, path.names()),
+            Self::Field(path, test) => test.holds(document, path),
         }
     }
 
@@ -252,8 +266,8 @@ impl Test {
         super::canonical::implicit_eq(&operators).unwrap_or(operators)
     }
 
-    fn holds(&self, document: &dyn ObjectRef, path: &[Box<str>]) -> bool {
-        let any = |f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool| reach(document, path, f);
+    fn holds(&self, document: &dyn ObjectRef, path: &Path) -> bool {
+        let any = |f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool| path.reach(document, f);
         match self {
             Self::Compare(Compare::Ne, operand) => !any(&mut |value| compares(Compare::Eq, value, operand)),
             Self::Compare(compare, operand) => any(&mut |value| compares(*compare, value, operand)),
@@ -287,41 +301,46 @@ fn compares(compare: Compare, value: Option<ValueRef<'_>>, operand: &Value) -> b
 ///
 /// An array at the end of the path is reached itself and by its elements. An array on the way is entered: by position where
 /// the name is a number, and through each element that is an object; arrays directly in arrays are not entered.
-pub(crate) fn reach(
+fn reach(
     object: &dyn ObjectRef,
     path: &[Box<str>],
+    trusted: bool,
     f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool,
 ) -> bool {
     let Some((name, rest)) = path.split_first() else { return false };
     match object.get(name) {
         None => f(None),
-        Some(value) => reach_value(value, rest, f),
+        Some(value) => reach_value(value, rest, trusted, f),
     }
 }
 
 fn reach_value(
     value: ValueRef<'_>,
     rest: &[Box<str>],
+    trusted: bool,
     f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool,
 ) -> bool {
-    if let ValueRef::Serialized(foreign) = value {
-        return reach_value(foreign.to_json().as_value(), rest, f);
+    match value {
+        ValueRef::Serialized(foreign) => return reach_value(foreign.to_json().as_value(), rest, trusted, f),
+        ValueRef::Private(inner) if trusted => return reach_value(inner.as_value(), rest, trusted, f),
+        ValueRef::Private(_) => return f(None),
+        _ => {}
     }
     let Some((name, _)) = rest.split_first() else {
         return f(Some(value))
             || matches!(value, ValueRef::Array(array) if (0..array.len()).any(|at| f(Some(array.at(at)))));
     };
     match value {
-        ValueRef::Object(object) => reach(object, rest, f),
+        ValueRef::Object(object) => reach(object, rest, trusted, f),
         ValueRef::Array(array) => {
             let by_position = position(name)
                 .filter(|at| *at < array.len())
-                .is_some_and(|at| reach_value(array.at(at), rest.get(1..).unwrap_or_default(), f));
+                .is_some_and(|at| reach_value(array.at(at), rest.get(1..).unwrap_or_default(), trusted, f));
             by_position
                 || (0..array.len()).any(|at| match array.at(at) {
-                    ValueRef::Object(object) => reach(object, rest, f),
+                    ValueRef::Object(object) => reach(object, rest, trusted, f),
                     ValueRef::Serialized(foreign) => match foreign.to_json() {
-                        Value::Object(object) => reach(&object, rest, f),
+                        Value::Object(object) => reach(&object, rest, trusted, f),
                         _ => false,
                     },
                     _ => false,

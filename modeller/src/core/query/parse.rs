@@ -35,12 +35,13 @@ pub(crate) enum Schema<'a> {
 }
 
 impl Schema<'_> {
-    /// Refuses a name that is not there. A private field is not there.
-    pub(crate) fn check(&self, path: &Path) -> Result<()> {
-        let Self::Visible(model) = self else { return Ok(()) };
+    /// The path as it may be followed. Refuses a name that is not there; a private field is not there.
+    pub(crate) fn check(&self, path: Path) -> Result<Path> {
+        let Self::Visible(model) = self else { return Ok(path) };
         let name = path.head();
         if name == "_id" || name == "_rev" || model.field(name).is_some_and(|field| !field.private) {
-            return Ok(());
+            // A private value further down is not there for such a path.
+            return Ok(path.untrusted());
         }
         let visible = model.fields.iter().filter(|field| !field.private).map(|field| field.name.as_ref());
         let reason = match nearest(name, visible) {
@@ -142,8 +143,7 @@ impl Parser<'_> {
     }
 
     fn field(&mut self, name: &str, value: &Value, at: &str, depth: usize, members: &mut Vec<RawFilter>) -> Result<()> {
-        let path = parse_path(name, at)?;
-        self.schema.check(&path)?;
+        let path = self.schema.check(parse_path(name, at)?)?;
         match value {
             Value::Object(object) if object.keys().any(|key| key.starts_with('$')) => {
                 for test in self.tests(object, at, depth)? {
@@ -229,8 +229,7 @@ pub(crate) fn parse_sort(json: &Value, schema: &Schema<'_>) -> Result<RawSort> {
     }
     let mut sort = RawSort::default();
     for (name, direction) in object {
-        let path = parse_path(name, &joined("sort", name))?;
-        schema.check(&path)?;
+        let path = schema.check(parse_path(name, &joined("sort", name))?)?;
         let direction = match direction.as_f64() {
             Some(1.0) => Direction::Ascending,
             Some(-1.0) => Direction::Descending,

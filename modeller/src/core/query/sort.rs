@@ -5,13 +5,13 @@ use std::marker::PhantomData;
 
 use serde_json::Value;
 
-use super::filter::{Path, reach};
+use super::filter::Path;
 use crate::core::document::{AnyDoc, DocView, DynDoc};
 use crate::core::value::{AsValue, ValueRef};
 
 /// Which end of an order comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// The least first.
     Ascending,
     /// The greatest first.
@@ -20,7 +20,7 @@ pub enum Direction {
 
 /// A sort by fields of whatever model; documents that are equal in all of them come in the order of their ids.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RawSort(Vec<(Path, Direction)>);
+pub(crate) struct RawSort(Vec<(Path, Direction)>);
 
 impl RawSort {
     pub(crate) fn push(&mut self, path: Path, direction: Direction) {
@@ -63,7 +63,7 @@ fn plain<'a>(doc: &'a dyn AnyDoc, name: &str) -> Option<ValueRef<'a>> {
         "_id" => Some(ValueRef::Id(doc.id())),
         "_rev" => Some(ValueRef::UInt(doc.rev())),
         _ => match doc.object().get(name) {
-            Some(ValueRef::Array(_) | ValueRef::Serialized(_)) => None,
+            Some(ValueRef::Array(_) | ValueRef::Serialized(_) | ValueRef::Private(_)) => None,
             value => Some(value.unwrap_or(ValueRef::Null)),
         },
     }
@@ -73,7 +73,7 @@ fn plain<'a>(doc: &'a dyn AnyDoc, name: &str) -> Option<ValueRef<'a>> {
 fn key(doc: &dyn AnyDoc, path: &Path, direction: Direction) -> Option<Value> {
     let mut best: Option<Value> = None;
     let mut empty = false;
-    reach(&DocView(doc), path.names(), &mut |value| {
+    path.reach(&DocView(doc), &mut |value| {
         let value = value.unwrap_or(ValueRef::Null);
         if let ValueRef::Array(array) = value {
             // Its elements follow; an empty one has none.

@@ -15,7 +15,7 @@ const MAX_STEPS: usize = 1_000;
 
 /// What is done to a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpdateOperator {
+pub(crate) enum UpdateOperator {
     /// `$set`
     Set,
     /// `$unset`
@@ -26,7 +26,7 @@ pub enum UpdateOperator {
 
 /// An update of a document of whatever model.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RawUpdate {
+pub(crate) enum RawUpdate {
     /// Operators on paths.
     Operators(Vec<(UpdateOperator, Path, Value)>),
     /// RFC 7396.
@@ -63,8 +63,13 @@ impl RawUpdate {
                 let path = parse_path(&field, &at)?;
                 writable(path.head(), &at)?;
                 // A private field may be written from outside, so it is known here; its value is never told.
-                if model.field(path.head()).is_none() {
-                    Schema::Visible(model).check(&path)?;
+                let known = model.field(path.head());
+                if known.is_none() {
+                    Schema::Visible(model).check(path.clone())?;
+                }
+                if operator == UpdateOperator::Inc && known.is_some_and(|field| field.private) {
+                    // Whether the sum still fits the schema would tell what was there.
+                    return Err(Error::query(&at, "a private field can be set, not counted up"));
                 }
                 if operator == UpdateOperator::Inc && !operand.is_number() {
                     return Err(Error::query(&at, "needs a number"));

@@ -123,13 +123,13 @@ impl std::fmt::Debug for Kind {
 
 /// The JSON Schema (draft 2020-12) that input for the type has to fit.
 #[must_use]
-pub fn schema_of<T: JsonSchema + ?Sized>() -> Schema {
+pub(crate) fn schema_of<T: JsonSchema + ?Sized>() -> Schema {
     SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>()
 }
 
 /// The JSON Schema (draft 2020-12) that output of the type fits.
 #[must_use]
-pub fn output_schema_of<T: JsonSchema + ?Sized>() -> Schema {
+pub(crate) fn output_schema_of<T: JsonSchema + ?Sized>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn add_document_members(schema: &mut Schema) {
 }
 
 /// A model as the core runs it: proved at the start, then shared and never changed.
-pub struct ModelSchema {
+pub(crate) struct ModelSchema {
     /// Its id.
     pub id: Cow<'static, str>,
     /// Who may reach it.
@@ -166,7 +166,7 @@ pub struct ModelSchema {
 
 /// A field as the core runs it.
 #[derive(Clone, Debug)]
-pub struct FieldSchema {
+pub(crate) struct FieldSchema {
     /// Name on the wire.
     pub name: Cow<'static, str>,
     /// No two documents have the same value.
@@ -182,7 +182,7 @@ impl ModelSchema {
     ///
     /// # Errors
     /// `INTERNAL` with what is wrong with the declaration, and where it stands.
-    pub fn prove(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
+    pub(crate) fn prove(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
         let wrong = |what: String| {
             let Site { file, line, .. } = declaration.site;
             Error::new("INVALID_DECLARATION").message(format!("model `{}` ({file}:{line}): {what}", declaration.id)).status(500)
@@ -230,7 +230,7 @@ impl ModelSchema {
     ///
     /// # Errors
     /// `VALIDATION_ERROR` with all violations.
-    pub fn value_from_json(&self, json: Value) -> Result<Box<dyn AnyValue>> {
+    pub(crate) fn value_from_json(&self, json: Value) -> Result<Box<dyn AnyValue>> {
         self.check(&json)?;
         (self.kind.from_json)(json).map_err(|cause| {
             // The schema took what the type does not: the type has a rule of its own, which serde words.
@@ -248,7 +248,7 @@ impl ModelSchema {
     ///
     /// # Errors
     /// `VALIDATION_ERROR` with all violations.
-    pub fn check(&self, json: &Value) -> Result<()> {
+    pub(crate) fn check(&self, json: &Value) -> Result<()> {
         self.validator.check(json)
     }
 
@@ -256,7 +256,7 @@ impl ModelSchema {
     ///
     /// # Errors
     /// What serde says when the type has changed since.
-    pub fn decode(&self, text: &str) -> Result<Box<dyn AnyValue>, serde_json::Error> {
+    pub(crate) fn decode(&self, text: &str) -> Result<Box<dyn AnyValue>, serde_json::Error> {
         (self.kind.from_text)(text)
     }
 
@@ -272,7 +272,7 @@ impl ModelSchema {
 
     /// The field of that name.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&FieldSchema> {
+    pub(crate) fn field(&self, name: &str) -> Option<&FieldSchema> {
         self.fields.iter().find(|field| field.name == name)
     }
 }
@@ -285,7 +285,7 @@ impl std::fmt::Debug for ModelSchema {
 
 /// Whether a text can be the id of a model or an operation: `[a-z][A-Za-z0-9_-]*`, at most 64 bytes.
 #[must_use]
-pub fn is_operation_id(text: &str) -> bool {
+pub(crate) fn is_operation_id(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() <= 64
         && bytes.first().is_some_and(u8::is_ascii_lowercase)

@@ -1,0 +1,83 @@
+//! What `#[hook]`, `#[method]`, `#[event]` and `#[worker]` say of a function.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::handler::{AnyOutput, BoxFuture, HookEvent, Invocation, OutputKind, PayloadKind};
+use crate::core::schema::{Access, ModelDeclaration, Site};
+use crate::error::Result;
+
+/// How a hook or a worker is run.
+pub(super) type RunUnit = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<()>>;
+
+/// How a method or an event is run.
+pub(super) type RunOutput = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<Box<dyn AnyOutput>>>;
+
+/// What `#[hook]` says of a function.
+pub struct HookDeclaration {
+    /// The model it belongs to.
+    pub model: &'static ModelDeclaration,
+    /// Its id, the name of the function unless given.
+    pub id: &'static str,
+    /// When it runs; at least one.
+    pub on: &'static [HookEvent],
+    /// Hooks of one event run in rising order, and by their site where it is equal.
+    pub order: i32,
+    /// The function, with its arguments taken from the invocation.
+    pub run: RunUnit,
+    /// Where it stands.
+    pub site: Site,
+}
+
+/// What `#[method]` or `#[event]` says of a function.
+pub struct OperationDeclaration {
+    /// The model it belongs to.
+    pub model: &'static ModelDeclaration,
+    /// Its id, the name of the function unless given.
+    pub id: &'static str,
+    /// Who may reach it; as the model, unless given.
+    pub access: Option<Access>,
+    /// The first line of its doc comment, for the metadata.
+    pub description: &'static str,
+    /// Its typed arguments, if it has any.
+    pub args: Option<PayloadKind>,
+    /// What it answers.
+    pub output: OutputKind,
+    /// The function, with its arguments taken from the invocation.
+    pub run: RunOutput,
+    /// Where it stands.
+    pub site: Site,
+}
+
+/// What `#[worker]` says of a function.
+pub struct WorkerDeclaration {
+    /// The model it belongs to.
+    pub model: &'static ModelDeclaration,
+    /// Its id, the name of the function unless given; `None` for an unnamed one.
+    pub id: Option<&'static str>,
+    /// From the start of one run to the start of the next.
+    pub every: Duration,
+    /// Whether the first run is at the start, not one interval later.
+    pub immediate: bool,
+    /// The function, with its arguments taken from the invocation.
+    pub run: RunUnit,
+    /// Where it stands.
+    pub site: Site,
+}
+
+macro_rules! shown {
+    ($($type:ty: $($field:ident),*;)*) => {$(
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($type)).field("model", &self.model.id)$(.field(stringify!($field), &self.$field))*
+                    .finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+shown! {
+    HookDeclaration: id, on, order, site;
+    OperationDeclaration: id, access, site;
+    WorkerDeclaration: id, every, immediate, site;
+}

