@@ -38,6 +38,8 @@ use crate::registry::{assemble, schemas};
 pub struct App {
     pub(crate) runtime: Runtime,
     pub(crate) summary: Arc<str>,
+    #[cfg(feature = "server")]
+    pub(crate) configuration: Arc<crate::server::Configuration>,
 }
 
 impl std::fmt::Debug for App {
@@ -268,6 +270,9 @@ impl AppBuilder {
         let schemas = schemas(&assembly.models);
         // Reading all documents takes a while, and would hold the runtime.
         let log = tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas)).await.map_err(Error::internal)??;
+        // After the engine, whose lock makes this the only process that may write a secret.
+        #[cfg(feature = "server")]
+        let configuration = self.settings.prove((!self.is_in_memory()).then(|| self.folder()).as_deref())?;
         let log = Arc::new(log);
         let rooms = Arc::new(Rooms::default());
         log.follow(rooms.clone());
@@ -295,6 +300,11 @@ impl AppBuilder {
             limits: Limits::default(),
             number: next_number(),
         });
-        Ok(App { runtime, summary: summary.into() })
+        Ok(App {
+            runtime,
+            summary: summary.into(),
+            #[cfg(feature = "server")]
+            configuration,
+        })
     }
 }

@@ -17,6 +17,7 @@ mod registry;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod storage;
+pub mod wire;
 
 #[cfg(feature = "macros")]
 pub use modeller_macros::{event, hook, main, method, model, value, worker};

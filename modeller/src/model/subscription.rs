@@ -4,6 +4,7 @@
 //! their order, each once it is durable and before the one who made it is answered. A listener that does not keep up never
 //! holds a commit back: in process it is told how much it missed, a socket is closed and has to subscribe again.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -32,8 +33,8 @@ pub(crate) struct Published {
     pub(crate) seq: u64,
     /// JSON text.
     pub(crate) payload: Arc<str>,
-    /// What all sockets of the room are sent, made once by the first.
-    pub(crate) frame: OnceLock<Arc<str>>,
+    /// What a carrier makes of it, made once for all who are sent the same; only the carrier knows the type.
+    pub(crate) encoded: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// A socket in a room.
@@ -97,7 +98,7 @@ impl Follower for Rooms {
                     room.deliver(&Arc::new(Published {
                         seq: commit.seq,
                         payload: publish.payload.clone(),
-                        frame: OnceLock::new(),
+                        encoded: OnceLock::new(),
                     }));
                 }
             }

@@ -1,13 +1,167 @@
 //! LAYER 3, transport: HTTP routes, the socket, and `serve`.
+//!
+//! A request is turned into an operation on a `Scope` of the model layer and its outcome into bytes; nothing here decides what
+//! an operation does. A *session* is one client's subscriptions, their order and their flow control; a *carrier* moves its
+//! frames.
+
+mod auth;
+mod call;
+mod carrier;
+mod console;
+mod limits;
+mod metadata;
+mod respond;
+mod rest;
+mod router;
+mod serve;
+mod session;
 
 use std::future::Future;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use self::auth::jwt::Keys;
+use self::auth::secret;
+use self::limits::{Gate, Limits};
+use crate::app::{App, AppBuilder};
 use crate::error::Result;
+use crate::model::runtime::Runtime;
 
-/// How an application is served.
-#[derive(Debug, Default)]
-pub(crate) struct Settings {}
+/// How an application is served, as the program says it.
+#[derive(Default)]
+pub(crate) struct Settings {
+    secret: Option<Vec<u8>>,
+    limits: Limits,
+}
+
+impl Settings {
+    /// Proves the settings of an application that is open. Without a secret of its own it takes the one of its data folder,
+    /// which is made when it is not there.
+    pub(crate) fn prove(&self, folder: Option<&Path>) -> Result<Arc<Configuration>> {
+        let secret = match (&self.secret, folder) {
+            (Some(secret), _) => secret::given(secret, "the program")?,
+            (None, Some(folder)) => secret::of_folder(folder)?,
+            (None, None) => secret::random()?,
+        };
+        Ok(Arc::new(Configuration { keys: Keys::new(&secret), limits: self.limits }))
+    }
+
+    /// Whether the secret will do, before anything is opened.
+    fn check(&self) -> Result<()> {
+        self.secret.as_ref().map_or(Ok(()), |secret| secret::given(secret, "the program").map(drop))
+    }
+}
+
+/// How an application is served, proved.
+pub(crate) struct Configuration {
+    keys: Keys,
+    limits: Limits,
+}
+
+/// What the routes of one router share.
+struct Server {
+    runtime: Runtime,
+    configuration: Arc<Configuration>,
+    sockets: Gate,
+    /// Calls under way, also those whose clients are gone.
+    calls: Gate,
+    /// True when sockets have to say goodbye.
+    stopping: watch::Sender<bool>,
+}
+
+impl Server {
+    fn new(app: &App) -> Arc<Self> {
+        Arc::new(Self {
+            runtime: app.runtime.clone(),
+            configuration: app.configuration.clone(),
+            sockets: Gate::new(app.configuration.limits.sockets),
+            calls: Gate::of_calls(),
+            stopping: watch::Sender::new(false),
+        })
+    }
+}
+
+/// Resolves when the server stops.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // Nobody left who could say so is the same.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+impl App {
+    /// The routes of the application, for a program that has a server of its own. [`App::serve_on`] and
+    /// [`AppBuilder::serve`] also bound the time of headers, the size of headers and the number of connections, which a router
+    /// cannot.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "notes", public)]
+    /// # pub struct Note { pub text: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<Note>().in_memory().open().await?;
+    /// let router = axum::Router::new().route("/ping", axum::routing::get(|| async { "pong" })).merge(app.router());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        router::router(Server::new(self))
+    }
+
+    /// A token with these claims, to which `iat` and `exp` are added. It is good for this application and all that have the
+    /// same secret.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().in_memory().open().await?;
+    /// let claims = serde_json::Map::from_iter([("sub".to_owned(), "ada".into())]);
+    /// let token = app.sign_token(claims, Duration::from_secs(3600))?;
+    /// assert_eq!(token.split('.').count(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `INTERNAL` when the clock of the machine is before 1970.
+    pub fn sign_token(&self, claims: Map<String, Value>, lifetime: Duration) -> Result<String> {
+        self.configuration.keys.sign(claims, lifetime)
+    }
+}
+
+impl AppBuilder {
+    /// With this secret for tokens, 32 bytes at least; opening the application refuses a shorter one. Without it the secret
+    /// is made once and kept in the data folder, in a file that only its owner reads.
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.settings.secret = Some(secret.into());
+        self
+    }
+
+    /// With bodies of at most so many bytes, 1 MiB unless given.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.settings.limits.body = bytes;
+        self
+    }
+
+    /// With at most so many connections at once, 10,000 unless given; others wait to be accepted.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.settings.limits.connections = connections;
+        self
+    }
+
+    /// With at most so many sockets at once, 10,000 unless given; others are refused with `UNAVAILABLE`.
+    pub fn max_sockets(mut self, sockets: usize) -> Self {
+        self.settings.limits.sockets = sockets;
+        self
+    }
+}
 
 /// Runs the body of `#[modeller::main]`: exit code 0, or 1 and one line that says why.
 #[expect(clippy::print_stderr, reason = "the one line of a failed start")]
@@ -20,7 +174,8 @@ pub fn main<F: Future<Output = Result<()>>>(body: F) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("error: {}", format!("{error}{cause}").replace('\n', " "));
             ExitCode::FAILURE
         }
     }

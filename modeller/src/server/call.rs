@@ -1,0 +1,73 @@
+//! What HTTP and sockets share: who may reach what, and calls that outlive their caller.
+
+use std::future::Future;
+
+use serde_json::Value;
+
+use super::Server;
+use crate::core::collection::ModelIndex;
+use crate::core::schema::Access;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::caller::Caller;
+use crate::model::handler::AnyOutput;
+use crate::model::runtime::{OperationKind, Scope};
+use crate::model::subscription::Room;
+
+/// One request: where it is served, and who asks.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) server: std::sync::Arc<Server>,
+    pub(super) caller: Caller,
+}
+
+impl Context {
+    pub(super) fn scope(&self) -> Scope {
+        self.server.runtime.scope(self.caller.clone())
+    }
+
+    /// The model of that id, unless it is hidden. What is internal is answered exactly as what does not exist.
+    pub(super) fn visible(&self, id: &str) -> Result<ModelIndex> {
+        let runtime = &self.server.runtime;
+        match runtime.find_model(id) {
+            Some(index) if runtime.model(index)?.schema.access != Access::Internal => Ok(index),
+            _ => Err(Error::not_found(ErrorCode::ModelNotFound, id)),
+        }
+    }
+
+    /// The model of that id, when its documents may be reached.
+    pub(super) fn open(&self, id: &str) -> Result<ModelIndex> {
+        let index = self.visible(id)?;
+        self.scope().allow(self.server.runtime.model(index)?.schema.access, id)?;
+        Ok(index)
+    }
+
+    /// Runs something to its end, also when the client is gone before: user code is not stopped half way.
+    pub(super) async fn to_the_end<R, F>(&self, work: F) -> Result<R>
+    where
+        F: Future<Output = Result<R>> + Send + 'static,
+        R: Send + 'static,
+    {
+        let counted = self.server.calls.enter().await;
+        tokio::spawn(async move {
+            let outcome = work.await;
+            drop(counted);
+            outcome
+        })
+        .await?
+    }
+
+    /// Calls a method or an event with arguments from outside.
+    pub(super) async fn call(
+        &self,
+        index: ModelIndex,
+        kind: OperationKind,
+        id: &str,
+        args: Option<Value>,
+        room: Option<std::sync::Arc<Room>>,
+    ) -> Result<Box<dyn AnyOutput>> {
+        let scope = self.scope();
+        let operation = scope.operation(index, kind, id)?;
+        let args = scope.args(operation, args)?;
+        scope.call(index, kind, id, args, room).await
+    }
+}

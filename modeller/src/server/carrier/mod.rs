@@ -1,0 +1,3 @@
+//! Carriers: what moves the frames of a session.
+
+pub(super) mod websocket;

@@ -1,0 +1,62 @@
+//! `GET /@metadata`: what the caller may reach.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::call::Context;
+use super::respond;
+use crate::core::schema::Access;
+use crate::error::Result;
+use crate::model::runtime::{ModelRuntime, OperationRuntime, Scope};
+use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, VERSION};
+
+pub(super) async fn describe(context: Context) -> Result<Response> {
+    let scope = context.scope();
+    let models = context.server.runtime.models().iter().filter_map(|model| describe_model(&scope, model)).collect();
+    let metadata = Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models };
+    Ok(respond::json(StatusCode::OK, serde_json::to_vec(&metadata)?))
+}
+
+fn reaches(scope: &Scope, access: Access) -> bool {
+    scope.allow(access, "").is_ok()
+}
+
+fn describe_model(scope: &Scope, model: &ModelRuntime) -> Option<ModelMetadata> {
+    let schema = &model.schema;
+    if schema.access == Access::Internal {
+        return None;
+    }
+    let described = |operations: &std::collections::BTreeMap<&'static str, OperationRuntime>| {
+        operations.values().filter(|operation| reaches(scope, operation.access)).map(describe_operation).collect::<Vec<_>>()
+    };
+    let (operations, events) = (described(&model.methods), described(&model.events));
+    let open = reaches(scope, schema.access);
+    if !open && operations.is_empty() && events.is_empty() {
+        return None;
+    }
+    let fields = schema.fields.iter().filter(|_| open).map(|field| FieldMetadata {
+        name: field.name.to_string(),
+        unique: field.unique,
+        index: field.index,
+        private: field.private,
+        schema: schema.json.get("properties").and_then(|properties| properties.get(field.name.as_ref())).cloned().unwrap_or_default(),
+    });
+    Some(ModelMetadata {
+        id: schema.id.to_string(),
+        access: schema.access.as_str().to_owned(),
+        schema: open.then(|| schema.json.clone()),
+        fields: fields.collect(),
+        operations,
+        events,
+    })
+}
+
+fn describe_operation(operation: &OperationRuntime) -> OperationMetadata {
+    OperationMetadata {
+        id: operation.declaration.id.to_owned(),
+        access: operation.access.as_str().to_owned(),
+        description: operation.declaration.description.to_owned(),
+        args: operation.args.as_ref().map(|(schema, _)| schema.clone()),
+        output: operation.output.clone(),
+    }
+}

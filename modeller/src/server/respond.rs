@@ -1,0 +1,94 @@
+//! Answers: documents as bytes, errors as problem bodies, and the headers that all of them carry.
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::core::document::DynDoc;
+use crate::error::{Error, ErrorCode, Result};
+
+/// The durable head that the answer saw.
+pub(super) const SEQ: HeaderName = HeaderName::from_static("modeller-seq");
+/// The commit that the answer has to have seen.
+pub(super) const MIN_SEQ: HeaderName = HeaderName::from_static("modeller-min-seq");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// JSON text as an answer.
+pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// A document as an answer, with its revision as the `ETag`.
+pub(super) fn document(status: StatusCode, doc: &DynDoc) -> Result<Response> {
+    let mut body = Vec::with_capacity(256);
+    doc.write_public(&mut body)?;
+    let mut response = json(status, body);
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", doc.rev())) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// The error as the outside may see it. What is not the caller's fault is logged with its cause, and an internal one is shown
+/// as no more than the id that it was logged under.
+pub(super) fn public(error: Error) -> Error {
+    if error.http_status() < 500 {
+        return error;
+    }
+    let id = Uuid::now_v7().to_string();
+    if *error.code() == ErrorCode::Internal {
+        tracing::error!(%id, error = ?error, "internal error");
+        return Error::new(ErrorCode::Internal).message("internal error").detail("id", id);
+    }
+    if std::error::Error::source(&error).is_some() {
+        tracing::error!(%id, error = ?error, "request failed");
+        return error.detail("id", id);
+    }
+    error
+}
+
+/// The problem body of an error that is already [`public`].
+fn problem(error: &Error) -> Response {
+    let body = serde_json::to_vec(&error.to_json()).unwrap_or_default();
+    let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM);
+    match error.code() {
+        // RFC 9110 §15.5.2 and RFC 6750 §3.
+        ErrorCode::Unauthenticated => {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        ErrorCode::Unavailable => {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// An error of a handler, also of a route that the program adds, is answered as `application/problem+json` (RFC 9457).
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// let response = modeller::Error::new("QUOTA_EXCEEDED").status(402).into_response();
+/// assert_eq!(response.status(), 402);
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// ```
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        problem(&public(self))
+    }
+}
+
+/// The same error as the `data` of an answer on a socket.
+pub(super) fn problem_value(error: Error) -> (String, Value) {
+    let error = public(error);
+    (error.text().to_owned(), error.to_json())
+}

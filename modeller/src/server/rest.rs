@@ -1,0 +1,439 @@
+//! Documents and methods over HTTP.
+//!
+//! Checks come in the order of the design: the model is visible, the operation allowed, the document readable, the write
+//! allowed, `_rev`, validation, constraints.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use super::call::Context;
+use super::limits::{BODY_TIME, DISCARD_BYTES, DISCARD_TIME};
+use super::respond;
+use super::router::Segments;
+use crate::core::collection::ModelIndex;
+use crate::core::id::RawId;
+use crate::core::log::check_rev;
+use crate::core::query::parse::{QueryParts, Schema, parse_query};
+use crate::core::query::update::RawUpdate;
+use crate::core::schema::ModelSchema;
+use crate::error::{Error, ErrorCode, Result, Violation};
+use crate::model::runtime::{Listed, OperationKind, Scope, Target};
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// `GET /{model}`
+pub(super) async fn list(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let (parts, count) = read_query_string(request.uri().query().unwrap_or_default())?;
+    answer_list(&context, index, &parts, count).await
+}
+
+/// `POST /{model}/@query`
+pub(super) async fn query(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let Value::Object(object) = read_json(&context, request, false).await? else {
+        return Err(Error::query("", "a query is an object"));
+    };
+    let mut parts = QueryParts::default();
+    let mut count = false;
+    for (name, value) in object {
+        match name.as_str() {
+            "count" => count = value.as_bool().ok_or_else(|| Error::query("count", "is true or false"))?,
+            _ => *part(&mut parts, &name)? = Some(value),
+        }
+    }
+    answer_list(&context, index, &parts, count).await
+}
+
+/// `POST /{model}`
+pub(super) async fn insert(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let json = read_json(&context, request, false).await?;
+    let schema = context.server.runtime.model(index)?.schema.clone();
+    let value = value_from_outside(&schema, json)?;
+    let scope = context.scope();
+    let doc = context.to_the_end(async move { scope.insert(index, None, value, true).await }).await?;
+    let mut response = respond::document(StatusCode::CREATED, &doc)?;
+    if let Ok(location) = HeaderValue::try_from(format!("/{}/{}", at.model, doc.id())) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// `GET /{model}/{id}`
+pub(super) async fn read(context: Context, at: Segments) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let id = document_id(&at.id)?;
+    let doc = context.scope().get(index, &Target::Id(id)).await?.ok_or_else(|| missing(&at.id))?;
+    respond::document(StatusCode::OK, &doc)
+}
+
+/// `PATCH /{model}/{id}`
+pub(super) async fn update(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let id = document_id(&at.id)?;
+    let if_rev = if_match(request.headers())?;
+    let json = read_json(&context, request, true).await?;
+    let update = Arc::new(RawUpdate::parse(json, &context.server.runtime.model(index)?.schema)?);
+    let scope = context.scope();
+    let doc = context.to_the_end(async move { scope.update(index, Target::Id(id), update, if_rev).await }).await;
+    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
+}
+
+/// `PUT /{model}/{id}`
+pub(super) async fn replace(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let id = document_id(&at.id)?;
+    let if_rev = if_match(request.headers())?;
+    let json = read_json(&context, request, false).await?;
+    let schema = context.server.runtime.model(index)?.schema.clone();
+    let scope = context.scope();
+    let work = async move {
+        scope
+            .together(|scope| {
+                let (id, json, schema) = (id.clone(), json.clone(), schema.clone());
+                async move { replace_in(&scope, index, id, json, &schema, if_rev).await }
+            })
+            .await
+    };
+    let doc = context.to_the_end(work).await.map_err(|error| precondition(error, if_rev))?;
+    respond::document(StatusCode::OK, &doc)
+}
+
+/// In the transaction of the replacement, so that what is kept is what was there.
+async fn replace_in(
+    scope: &Scope,
+    index: ModelIndex,
+    id: RawId,
+    mut json: Value,
+    schema: &ModelSchema,
+    if_rev: Option<u64>,
+) -> Result<crate::core::document::DynDoc> {
+    let current =
+        scope.get(index, &Target::Id(id.clone())).await?.ok_or_else(|| id.with_text(missing))?;
+    check_rev(if_rev, &current)?;
+    if let Value::Object(object) = &mut json {
+        let mut kept = None;
+        for field in schema.fields.iter().filter(|field| field.private) {
+            if !object.contains_key(field.name.as_ref()) {
+                let stored = match &kept {
+                    Some(stored) => stored,
+                    None => kept.insert(current.to_stored()?),
+                };
+                if let Some(value) = stored.get(field.name.as_ref()) {
+                    object.insert(field.name.to_string(), value.clone());
+                }
+            }
+        }
+    }
+    let value = value_from_outside(schema, json)?;
+    scope.replace(index, id, value, if_rev).await
+}
+
+/// `DELETE /{model}/{id}`
+pub(super) async fn delete(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let id = document_id(&at.id)?;
+    let if_rev = if_match(request.headers())?;
+    let scope = context.scope();
+    let doc = context.to_the_end(async move { scope.delete(index, Target::Id(id), if_rev).await }).await;
+    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
+}
+
+/// `POST /{model}/{operation}`
+pub(super) async fn call(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.visible(&at.model)?;
+    context.scope().operation(index, OperationKind::Method, &at.id)?;
+    let args = read_optional_json(&context, request).await?;
+    let called = context.clone();
+    let output =
+        context.to_the_end(async move { called.call(index, OperationKind::Method, &at.id, args, None).await }).await?;
+    let mut body = Vec::with_capacity(256);
+    output.write_json(&mut body)?;
+    Ok(respond::json(StatusCode::OK, body))
+}
+
+/// A text that cannot be an id is the id of nothing.
+fn document_id(text: &str) -> Result<RawId> {
+    RawId::parse(text).map_err(|_| missing(text))
+}
+
+fn missing(id: &str) -> Error {
+    Error::not_found(ErrorCode::NotFound, id)
+}
+
+/// A value that came from outside, which does not choose its own id or revision.
+fn value_from_outside(schema: &ModelSchema, json: Value) -> Result<Box<dyn crate::core::document::AnyValue>> {
+    if let Value::Object(object) = &json
+        && let Some(name) = ["_id", "_rev"].into_iter().find(|name| object.contains_key(*name))
+    {
+        // All that is wrong at once; most schemas name the two themselves, as members that they do not know.
+        schema.check(&json)?;
+        return Err(Error::validation(vec![Violation {
+            instance_path: String::new(),
+            keyword: "additionalProperties".into(),
+            message: "must NOT have additional properties".into(),
+            params: json!({"additionalProperty": name}),
+            schema_path: "#/additionalProperties".into(),
+        }]));
+    }
+    schema.value_from_json(json)
+}
+
+/// The revision that `If-Match` asks for (RFC 9110 §13.1.1).
+fn if_match(headers: &HeaderMap) -> Result<Option<u64>> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let wrong = || Error::new(ErrorCode::InvalidRequest).message("`If-Match` is `*` or one entity tag, as in `\"7\"`");
+    let text = value.to_str().map_err(|_| wrong())?.trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let quoted = text.strip_prefix("W/").unwrap_or(text);
+    let tag = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|tag| !tag.contains('"')).ok_or_else(wrong)?;
+    // A weak tag, or one that is not ours, matches no revision, and 0 is the revision of nothing.
+    Ok(Some(if text.starts_with("W/") { 0 } else { tag.parse().unwrap_or(0) }))
+}
+
+/// A conflict of `If-Match` is a failed precondition.
+fn precondition(error: Error, if_rev: Option<u64>) -> Error {
+    if if_rev.is_some() && *error.code() == ErrorCode::Conflict && error.get("actual").is_some() {
+        return error.status(StatusCode::PRECONDITION_FAILED.as_u16());
+    }
+    error
+}
+
+fn part<'a>(parts: &'a mut QueryParts, name: &str) -> Result<&'a mut Option<Value>> {
+    match name {
+        "filter" => Ok(&mut parts.filter),
+        "sort" => Ok(&mut parts.sort),
+        "skip" => Ok(&mut parts.skip),
+        "limit" => Ok(&mut parts.limit),
+        _ => Err(Error::query(name, "there is no such parameter; there are `filter`, `sort`, `skip`, `limit` and `count`")),
+    }
+}
+
+/// Reads the parameters of a list, each JSON text.
+fn read_query_string(text: &str) -> Result<(QueryParts, bool)> {
+    let mut parts = QueryParts::default();
+    let mut count = None;
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (decode(name)?, decode(value)?);
+        if name == "count" {
+            let wanted = value.parse().map_err(|_| Error::query("count", "is true or false"))?;
+            if count.replace(wanted).is_some() {
+                return Err(Error::query("count", "is given twice"));
+            }
+            continue;
+        }
+        let slot = part(&mut parts, &name)?;
+        let value = serde_json::from_str(&value).map_err(|cause| Error::query(&name, format!("is not JSON: {cause}")))?;
+        if slot.replace(value).is_some() {
+            return Err(Error::query(&name, "is given twice"));
+        }
+    }
+    Ok((parts, count.unwrap_or(false)))
+}
+
+/// The decoding of application/x-www-form-urlencoded (<https://url.spec.whatwg.org/#urlencoded-parsing>), refusing what is
+/// malformed instead of passing it on.
+fn decode(text: &str) -> Result<String> {
+    let wrong = || Error::query("", "the query string is not well encoded");
+    let hex = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => match (hex(bytes.next()), hex(bytes.next())) {
+                (Some(high), Some(low)) => high << 4 | low,
+                _ => return Err(wrong()),
+            },
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).map_err(|_| wrong())
+}
+
+async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, count: bool) -> Result<Response> {
+    let schema = &context.server.runtime.model(index)?.schema;
+    let query = parse_query(parts, &Schema::Visible(schema))?;
+    let scope = context.scope();
+    let (listed, total) = if count {
+        // One transaction, so that the number belongs to the list.
+        scope
+            .together(|scope| {
+                let query = query.clone();
+                async move {
+                    let listed = scope.list(index, &query).await?;
+                    let total = scope.count(index, &listed.query.filter).await?;
+                    Ok((listed, Some(total)))
+                }
+            })
+            .await?
+    } else {
+        (scope.list(index, &query).await?, None)
+    };
+    let Listed { docs, seq, .. } = listed;
+    let mut body = Vec::with_capacity(64 + docs.len() * 256);
+    body.extend_from_slice(b"{\"items\":[");
+    for (at, doc) in docs.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        doc.write_public(&mut body)?;
+    }
+    body.extend_from_slice(format!("],\"nextCursor\":null,\"seq\":{seq}").as_bytes());
+    if let Some(total) = total {
+        body.extend_from_slice(format!(",\"count\":{total}").as_bytes());
+    }
+    body.push(b'}');
+    Ok(respond::json(StatusCode::OK, body))
+}
+
+/// Whether the body is said to be JSON.
+fn is_json(headers: &HeaderMap, patch: bool) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json") || (patch && essence.eq_ignore_ascii_case(MERGE_PATCH))
+}
+
+fn check_type(headers: &HeaderMap, patch: bool) -> Result<()> {
+    if is_json(headers, patch) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::UnsupportedMediaType).message(if patch {
+        "the body has to be of type `application/json` or `application/merge-patch+json`"
+    } else {
+        "the body has to be of type `application/json`"
+    }))
+}
+
+async fn read_json(context: &Context, request: Request, patch: bool) -> Result<Value> {
+    check_type(request.headers(), patch)?;
+    parse_json(&read_body(context, request).await?)
+}
+
+/// The arguments of a method; `None` when there is no body.
+async fn read_optional_json(context: &Context, request: Request) -> Result<Option<Value>> {
+    let typed = check_type(request.headers(), false);
+    let body = read_body(context, request).await?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    typed?;
+    parse_json(&body).map(Some)
+}
+
+fn parse_json(body: &[u8]) -> Result<Value> {
+    serde_json::from_slice(body).map_err(|cause| {
+        let text = cause.to_string();
+        // serde_json has no other sign of it.
+        if text.starts_with("recursion limit exceeded") {
+            return Error::new(ErrorCode::PayloadTooLarge).message("JSON is nested 127 deep at most");
+        }
+        Error::new(ErrorCode::InvalidRequest).message(format!("malformed JSON: {text}"))
+    })
+}
+
+async fn read_body(context: &Context, request: Request) -> Result<Bytes> {
+    let most = context.server.configuration.limits.body;
+    // Who waits for our consent before it sends (RFC 9110 §10.1.1) has not sent anything that is to be thrown away.
+    let waits = request.headers().contains_key(header::EXPECT);
+    let mut body = request.into_body();
+    let announced = axum::body::HttpBody::size_hint(&body).lower();
+    let read = async {
+        if announced > most as u64 {
+            return Err(too_large(most));
+        }
+        let mut first = Bytes::new();
+        let mut all = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Error::new(ErrorCode::InvalidRequest).message("the body broke off"))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len().max(all.len()) + data.len() > most {
+                return Err(too_large(most));
+            }
+            // Most bodies come in one piece, which is used where it lies.
+            if all.is_empty() && first.is_empty() {
+                first = data;
+            } else {
+                if all.is_empty() {
+                    all.extend_from_slice(&first);
+                }
+                all.extend_from_slice(&data);
+            }
+        }
+        Ok(if all.is_empty() { first } else { all.into() })
+    };
+    let outcome = tokio::time::timeout(BODY_TIME, read).await.unwrap_or_else(|_| {
+        let text = format!("the body took more than {} seconds", BODY_TIME.as_secs());
+        Err(Error::new(ErrorCode::Timeout).message(text).status(StatusCode::REQUEST_TIMEOUT.as_u16()))
+    });
+    if let Err(error) = &outcome
+        && *error.code() == ErrorCode::PayloadTooLarge
+        && !(waits && announced > most as u64)
+    {
+        // Closed on bytes that were not read, a connection is reset, and the client never sees the answer.
+        let _ = tokio::time::timeout(DISCARD_TIME, discard(&mut body)).await;
+    }
+    outcome
+}
+
+fn too_large(most: usize) -> Error {
+    Error::new(ErrorCode::PayloadTooLarge).message(format!("the body has more than {most} bytes"))
+}
+
+async fn discard(body: &mut Body) {
+    let mut left = DISCARD_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let read = frame.data_ref().map_or(0, Bytes::len);
+        if read > left {
+            return;
+        }
+        left -= read;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_strings() {
+        let (parts, count) = read_query_string("filter=%7B%22a%22%3A+1%7D&limit=5&count=true").unwrap();
+        assert_eq!((parts.filter, parts.limit, count), (Some(json!({"a": 1})), Some(json!(5)), true));
+        for wrong in ["filter=%7", "filter=%zz", "filter=%ff", "limit=x", "limit=1&limit=2", "fields=1", "count=1", "filter"] {
+            let Err(error) = read_query_string(wrong) else { panic!("{wrong} was taken") };
+            assert_eq!(error.code(), &ErrorCode::InvalidQuery, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn entity_tags() {
+        let of = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_static(text))]);
+            if_match(&headers).ok()
+        };
+        assert_eq!(of("\"7\""), Some(Some(7)));
+        assert_eq!(of("*"), Some(None));
+        assert_eq!((of("W/\"7\""), of("\"x\"")), (Some(Some(0)), Some(Some(0))));
+        assert_eq!((of("7"), of("\"1\", \"2\"")), (None, None));
+        assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = |depth: usize| parse_json(format!("{}{}", "[".repeat(depth), "]".repeat(depth)).as_bytes());
+        assert!(deep(127).is_ok());
+        assert_eq!(deep(128).unwrap_err().code(), &ErrorCode::PayloadTooLarge);
+        assert_eq!(deep(100_000).unwrap_err().code(), &ErrorCode::PayloadTooLarge);
+        assert_eq!(parse_json(b"{").unwrap_err().code(), &ErrorCode::InvalidRequest);
+    }
+}

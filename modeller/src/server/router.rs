@@ -1,0 +1,147 @@
+//! The table of routes, and what surrounds every request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::FutureExt;
+
+use super::auth::authenticate;
+use super::auth::jwt::Identity;
+use super::call::Context;
+use super::carrier::websocket;
+use super::limits::MIN_SEQ_TIME;
+use super::respond::{MIN_SEQ, SEQ, json};
+use super::{Server, metadata, rest};
+use crate::error::{Error, ErrorCode, Result};
+
+/// Whatever is ours begins with `@`, which no model and no operation does.
+pub(super) fn router(server: Arc<Server>) -> Router {
+    Router::new()
+        .route("/@health", get(health))
+        .route("/@metadata", get(metadata::describe))
+        .route("/@socket", get(websocket::open))
+        .route("/{model}", get(rest::list).post(rest::insert))
+        .route("/{model}/@query", post(rest::query))
+        .route(
+            "/{model}/{id}",
+            get(rest::read).patch(rest::update).put(rest::replace).delete(rest::delete).post(rest::call),
+        )
+        .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(server.clone(), around))
+        .with_state(server)
+}
+
+/// Ready to serve: 200, or 503 when the store failed.
+async fn health(State(server): State<Arc<Server>>) -> Response {
+    match server.runtime.log().failed().now_or_never() {
+        None => json(StatusCode::OK, r#"{"status":"ok"}"#),
+        // Why is in the log of the process, where it was written when it happened.
+        Some(_) => Error::new(ErrorCode::Unavailable).message("the store failed").into_response(),
+    }
+}
+
+async fn nowhere(request: Request) -> Error {
+    Error::not_found(ErrorCode::NotFound, request.uri().path())
+}
+
+async fn wrong_method(request: Request) -> Error {
+    let method: String = request.method().as_str().chars().take(16).collect();
+    Error::new(ErrorCode::MethodNotAllowed).message(format!("this path cannot be asked with {method}"))
+}
+
+async fn around(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
+    let mut response = match prepare(&server, request.headers()).await {
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(SEQ, HeaderValue::from(server.runtime.durable().seq));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn prepare(server: &Server, headers: &HeaderMap) -> Result<Identity> {
+    let identity = authenticate(&server.configuration.keys, headers)?;
+    if let Some(least) = headers.get(MIN_SEQ) {
+        let least = least.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            Error::new(ErrorCode::InvalidRequest).message("`Modeller-Min-Seq` is the sequence number of a commit")
+        })?;
+        wait_for(server, least).await?;
+    }
+    Ok(identity)
+}
+
+/// Waits until the commit is durable here: a client that saw it on another node, or in a frame, reads what it wrote.
+async fn wait_for(server: &Server, least: u64) -> Result<()> {
+    let until = Instant::now() + MIN_SEQ_TIME;
+    loop {
+        let seq = server.runtime.durable().seq;
+        if seq >= least {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(Error::new(ErrorCode::Timeout).message(format!("commit {least} is not known here; the last is {seq}")));
+        }
+        // Rare enough that asking again is cheaper than to be told of every commit.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+fn identity(parts: &Parts) -> Identity {
+    // Whoever mounts a handler without `around` serves anyone.
+    parts.extensions.get::<Identity>().cloned().unwrap_or_else(Identity::anyone)
+}
+
+impl FromRequestParts<Arc<Server>> for Context {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self> {
+        Ok(Self { server: server.clone(), caller: identity(parts).caller })
+    }
+}
+
+impl FromRequestParts<Arc<Server>> for Identity {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Server>) -> Result<Self> {
+        Ok(identity(parts))
+    }
+}
+
+/// The segments of the path, decoded.
+pub(super) struct Segments {
+    pub(super) model: String,
+    /// The id of a document or an operation; empty where the route has none.
+    pub(super) id: String,
+}
+
+impl FromRequestParts<Arc<Server>> for Segments {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, server)
+            .await
+            .map_err(|_| Error::new(ErrorCode::InvalidRequest).message("the path is not UTF-8"))?;
+        let mut segments = Self { model: String::new(), id: String::new() };
+        for (name, value) in &params {
+            match name {
+                "model" => value.clone_into(&mut segments.model),
+                "id" => value.clone_into(&mut segments.id),
+                // Of a router that this one is mounted in.
+                _ => {}
+            }
+        }
+        Ok(segments)
+    }
+}

@@ -1,0 +1,285 @@
+//! `serve`: from the arguments of the process to a server that drains.
+//!
+//! It has an accept loop of its own, because the one of axum sets no timer, without which the limits that hyper has for slow
+//! headers do nothing.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::auth::secret;
+use super::limits::{DRAIN_TIME, Gate, HEADER_BYTES, HEADER_TIME};
+use super::{Server, console, router, stopped};
+use crate::app::{App, AppBuilder};
+use crate::error::{Error, ErrorCode, Result};
+
+const USAGE: &str = "\
+--addr HOST:PORT    where to listen; also MODELLER_ADDR
+--data DIR          the folder of the data; also MODELLER_DATA
+--secret-file FILE  the secret that tokens are signed with, 32 bytes at least; also its text in MODELLER_SECRET
+--help              this text
+";
+
+/// What the command line and the environment say; the command line goes first.
+#[derive(Debug, Default, PartialEq)]
+struct Options {
+    addr: Option<String>,
+    data: Option<PathBuf>,
+    secret_file: Option<PathBuf>,
+    secret: Option<Vec<u8>>,
+    help: bool,
+}
+
+impl Options {
+    fn read(mut args: impl Iterator<Item = OsString>, env: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let wrong = |what: String| Error::new("INVALID_ARGUMENT").message(what);
+        let utf8 = |name: &str, text: OsString| text.into_string().map_err(|_| wrong(format!("`{name}` is not UTF-8")));
+        let mut options = Self::default();
+        while let Some(arg) = args.next() {
+            let arg = utf8("an argument", arg)?;
+            let (name, inline) = match arg.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(OsString::from(value))),
+                None => (arg, None),
+            };
+            let mut value = || inline.clone().or_else(|| args.next()).ok_or_else(|| wrong(format!("`{name}` needs a value")));
+            match name.as_str() {
+                "--addr" => options.addr = Some(utf8("--addr", value()?)?),
+                "--data" => options.data = Some(value()?.into()),
+                "--secret-file" => options.secret_file = Some(value()?.into()),
+                "--help" | "-h" => options.help = true,
+                _ => return Err(wrong(format!("unknown argument `{name}`; there are --addr, --data, --secret-file and --help"))),
+            }
+        }
+        let env = |name: &str| env(name).filter(|value| !value.is_empty());
+        if let (None, Some(addr)) = (&options.addr, env("MODELLER_ADDR")) {
+            options.addr = Some(utf8("MODELLER_ADDR", addr)?);
+        }
+        if options.data.is_none() {
+            options.data = env("MODELLER_DATA").map(PathBuf::from);
+        }
+        if options.secret_file.is_none() {
+            options.secret = env("MODELLER_SECRET").map(OsString::into_encoded_bytes);
+        }
+        Ok(options)
+    }
+
+    fn secret(&self) -> Result<Option<Vec<u8>>> {
+        match (&self.secret_file, &self.secret) {
+            (Some(file), _) => secret::from_file(Path::new(file)).map(Some),
+            (None, Some(text)) => secret::given(text, "MODELLER_SECRET").map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+impl AppBuilder {
+    /// Opens the application, starts its workers and serves it, until ctrl-c or SIGTERM: then no more is accepted, what is
+    /// under way is finished, for ten seconds at most, and sockets are told goodbye.
+    ///
+    /// The address is the one that is used when neither the command line (`--addr HOST:PORT`, `--data DIR`,
+    /// `--secret-file FILE`) nor the environment (`MODELLER_ADDR`, `MODELLER_DATA`, `MODELLER_SECRET`) names another. When it
+    /// is ready it prints one line with its address and what it assembled. A program that has set up no `tracing` subscriber
+    /// gets warnings and errors on standard error.
+    ///
+    /// ```no_run
+    /// # use modeller::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// App::discover().serve("127.0.0.1:3030").await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`AppBuilder::open`]; an argument or a secret that will not do; an address that cannot be listened on;
+    /// `UNAVAILABLE` when the store failed while serving.
+    pub async fn serve(mut self, addr: &str) -> Result<()> {
+        console::install();
+        let options = Options::read(std::env::args_os().skip(1), |name| std::env::var_os(name))?;
+        if options.help {
+            let _ = io::stdout().write_all(USAGE.as_bytes());
+            return Ok(());
+        }
+        if let Some(secret) = options.secret()? {
+            self.settings.secret = Some(secret);
+        }
+        self.settings.check()?;
+        if let Some(data) = options.data {
+            self.data = Some(data);
+        }
+        let addr = options.addr.as_deref().unwrap_or(addr);
+        // Before the data is opened, so that a mistake in the address costs nothing. Who connects meanwhile waits.
+        let cannot = |cause: io::Error| {
+            Error::new("CANNOT_LISTEN").status(500).message(format!("cannot listen on {addr}: {cause}"))
+        };
+        let listener = TcpListener::bind(addr).await.map_err(cannot)?;
+        let local = listener.local_addr().map_err(cannot)?;
+        let shutdown = signal()?;
+        let app = self.open().await?;
+        app.start_workers();
+        // Not by `println!`, which panics when nobody reads.
+        let _ = writeln!(io::stdout(), "modeller: http://{local}, {}", app.summary());
+        let outcome = app.serve_on(listener, shutdown).await;
+        if tokio::time::timeout(DRAIN_TIME, app.stop_workers()).await.is_err() {
+            tracing::warn!("a worker did not end in time");
+        }
+        outcome
+    }
+}
+
+impl App {
+    /// Serves on a listener until `shutdown` resolves, then finishes what is under way, for ten seconds at most. Workers are
+    /// not started by this.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().in_memory().open().await?;
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    /// let serving = tokio::spawn(async move { app.serve_on(listener, async { drop(stopped.await) }).await });
+    /// drop(stop);
+    /// serving.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the store failed.
+    pub async fn serve_on(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let server = Server::new(self);
+        let service = TowerToHyperService::new(router::router(server.clone()));
+        let connections = Gate::new(self.configuration.limits.connections);
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
+        let mut shutdown = pin!(shutdown);
+        let mut failed = pin!(self.runtime.log().failed());
+        let mut counted = None;
+        let failure = loop {
+            let accept = async {
+                // As many as are taken; who comes then waits in the queue of the system.
+                if counted.is_none() {
+                    counted = connections.enter().await;
+                }
+                listener.accept().await
+            };
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break None,
+                reason = &mut failed => break Some(reason),
+                accepted = accept => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let (http, service, counted) = (http.clone(), service.clone(), counted.take());
+                    let stopping = server.stopping.subscribe();
+                    tokio::spawn(async move {
+                        connection(&http, stream, service, stopping).await;
+                        drop(counted);
+                    });
+                }
+                Err(cause) if is_of_the_peer(&cause) => {}
+                Err(cause) => {
+                    // No file descriptors, no memory: it may pass, and asking again at once would only burn.
+                    tracing::warn!(%cause, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        };
+        drop(listener);
+        server.stopping.send_replace(true);
+        let drained = async {
+            connections.drained().await;
+            server.sockets.drained().await;
+            server.calls.drained().await;
+        };
+        if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
+            tracing::warn!("stopped with requests under way");
+        }
+        match failure {
+            None => Ok(()),
+            Some(reason) => {
+                tracing::error!(%reason, "the store failed; the server stops");
+                Err(Error::new(ErrorCode::Unavailable).message(format!("the store failed: {reason}")))
+            }
+        }
+    }
+}
+
+async fn connection(
+    http: &http1::Builder,
+    stream: TcpStream,
+    service: TowerToHyperService<axum::Router>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Answers and pushes are small, and none waits for the next.
+    let _ = stream.set_nodelay(true);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    // How a connection ends is the client's affair.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Errors of `accept` that are about the connection and not about us.
+fn is_of_the_peer(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Resolves when the process is asked to end. It listens from here on, so that no signal is missed while the data is opened.
+fn signal() -> Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    #[cfg(unix)]
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Options> {
+        let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+        Options::read(args.iter().map(OsString::from), env)
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_environment() {
+        let env = [("MODELLER_ADDR", "b:2"), ("MODELLER_DATA", "e"), ("MODELLER_SECRET", "")];
+        let options = read(&["--addr", "a:1", "--secret-file=s"], &env).unwrap();
+        assert_eq!((options.addr.as_deref(), options.data, options.secret), (Some("a:1"), Some("e".into()), None));
+        assert_eq!(options.secret_file, Some("s".into()));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for wrong in [&["--port"][..], &["x"], &["--addr"], &["--data"]] {
+            assert_eq!(read(wrong, &[]).unwrap_err().code().as_str(), "INVALID_ARGUMENT", "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! One client's subscriptions, their order, and their flow control. It knows no carrier: frames come in as text and wait in a
+//! queue until a carrier fetches them.
+//!
+//! There is one queue for pushes and answers. A push is put into it while its commit is published, and the one who made the
+//! commit is answered after that; so the frame of a commit goes out before the answer of the call that made it. The queue has
+//! a bound. A client that reads too slowly to stay below it loses the session, not single frames, because it could not know
+//! which ones; it subscribes again, and nobody else waits for it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use axum::extract::ws::Utf8Bytes;
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::Server;
+use super::auth::jwt::Identity;
+use super::call::Context;
+use super::limits::{IN_FLIGHT, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
+use super::respond::problem_value;
+use crate::core::collection::ModelIndex;
+use crate::core::query::parse::{Schema, parse_filter};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::runtime::OperationKind;
+use crate::model::subscription::{Published, Room, Sink};
+use crate::wire::frame::{self, Refusal, Request, code};
+
+/// What waits for the client.
+#[derive(Default)]
+struct Queue {
+    /// `None` keeps the place of an answer that is being made; what stands behind it waits.
+    frames: VecDeque<Option<Utf8Bytes>>,
+    bytes: usize,
+    overflown: bool,
+}
+
+/// One client.
+pub(super) struct Session {
+    server: Arc<Server>,
+    /// Tells the sessions of a room apart.
+    number: u64,
+    identity: Mutex<Identity>,
+    /// By the id of the subscription, which is the name of the room.
+    rooms: Mutex<HashMap<String, Arc<Room>>>,
+    in_flight: Arc<Semaphore>,
+    queue: Mutex<Queue>,
+    /// A frame can be fetched, or the queue has run over.
+    changed: Notify,
+    overflow: Notify,
+}
+
+impl Session {
+    pub(super) fn new(server: Arc<Server>, identity: Identity) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            server,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            identity: Mutex::new(identity),
+            rooms: Mutex::default(),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            queue: Mutex::default(),
+            changed: Notify::new(),
+            overflow: Notify::new(),
+        })
+    }
+
+    /// The next frame for the client, when one is there.
+    pub(super) fn fetch(&self) -> Option<Utf8Bytes> {
+        let mut queue = self.queue.lock();
+        if !matches!(queue.frames.front(), Some(Some(_))) {
+            return None;
+        }
+        let frame = queue.frames.pop_front().flatten();
+        queue.bytes -= frame.as_ref().map_or(0, |frame| frame.len());
+        if queue.frames.is_empty() {
+            // A burst leaves no room behind that an idle client would hold on to.
+            queue.frames.shrink_to(16);
+        }
+        frame
+    }
+
+    /// Resolves when it is worth to fetch.
+    pub(super) async fn filled(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Resolves when the client did not keep up.
+    pub(super) async fn overflown(&self) {
+        self.overflow.notified().await;
+    }
+
+    /// Whether the token that it was opened with has expired.
+    pub(super) fn is_over(&self) -> bool {
+        self.identity.lock().is_over()
+    }
+
+    /// Waits until another request may be under way.
+    pub(super) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        self.in_flight.clone().acquire_owned().await.ok()
+    }
+
+    /// Resolves when no request is under way.
+    pub(super) async fn idle(&self) {
+        let _ = self.in_flight.acquire_many(IN_FLIGHT as u32).await;
+    }
+
+    fn push(&self, frame: Utf8Bytes) {
+        self.change(|queue| {
+            queue.bytes += frame.len();
+            queue.frames.push_back(Some(frame));
+        });
+    }
+
+    /// Keeps a place in the queue.
+    fn reserve(&self) {
+        self.change(|queue| queue.frames.push_back(None));
+    }
+
+    /// Fills the place that was kept. There is at most one: only the reader of the session keeps places.
+    fn fill(&self, frame: Utf8Bytes) {
+        self.change(|queue| {
+            if let Some(place) = queue.frames.iter_mut().find(|place| place.is_none()) {
+                queue.bytes += frame.len();
+                *place = Some(frame);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue.lock();
+        if queue.overflown {
+            return;
+        }
+        change(&mut queue);
+        if queue.frames.len() > QUEUE_FRAMES || queue.bytes > QUEUE_BYTES {
+            *queue = Queue { overflown: true, ..Queue::default() };
+            self.overflow.notify_one();
+        } else {
+            self.changed.notify_one();
+        }
+    }
+
+    fn seq(&self) -> u64 {
+        self.server.runtime.durable().seq
+    }
+
+    fn context(&self) -> Context {
+        Context { server: self.server.clone(), caller: self.identity.lock().caller.clone() }
+    }
+
+    /// Takes a frame of the client. What may take a while runs on its own, and holds the permit until it is answered.
+    pub(super) fn take(self: &Arc<Self>, text: &str, permit: Option<OwnedSemaphorePermit>) {
+        let Request { id, method, params } = match Request::parse(text) {
+            Ok(request) => request,
+            Err(Refusal { id, code, error }) => return self.push(self.refusal(&id, code, error)),
+        };
+        match method.as_str() {
+            "subscribe" => {
+                // Its answer stands before the first frame of the room, and says from which commit on they come.
+                if let Some(id) = &id {
+                    self.reserve();
+                    let outcome = self.subscribe(params);
+                    self.fill(self.answer_json(id, outcome));
+                } else {
+                    // Asked for without an answer, which the specification allows.
+                    let _ = self.subscribe(params);
+                }
+            }
+            "unsubscribe" => {
+                let outcome = self.unsubscribe(params);
+                self.answer(id.as_ref(), outcome);
+            }
+            "authenticate" => {
+                let outcome = self.authenticate(params);
+                self.answer(id.as_ref(), outcome);
+            }
+            "call" => match self.prepare_call(params) {
+                Ok((index, method, args)) => self.run(id, permit, index, OperationKind::Method, method, args, None),
+                Err(refused) => self.answer(id.as_ref(), Err(refused)),
+            },
+            "dispatch" => match self.prepare_dispatch(params) {
+                Ok((index, event, args, room)) => self.run(id, permit, index, OperationKind::Event, event, args, Some(room)),
+                Err(refused) => self.answer(id.as_ref(), Err(refused)),
+            },
+            _ => {
+                let shown: String = method.chars().take(64).collect();
+                let error = Error::new(ErrorCode::InvalidRequest).message(format!("there is no method `{shown}`"));
+                self.answer(id.as_ref(), Err(Refused { code: code::METHOD, error }));
+            }
+        }
+    }
+
+    fn subscribe(self: &Arc<Self>, params: Map<String, Value>) -> Result<Value, Refused> {
+        let mut params = Params(params);
+        let (model, filter) = (params.text("model")?, params.value("filter")?);
+        params.end()?;
+        let (_, room) = self.room(&model, &filter)?;
+        let mut rooms = self.rooms.lock();
+        if rooms.len() >= SUBSCRIPTIONS && !rooms.contains_key(&room.name) {
+            let text = format!("a socket has at most {SUBSCRIPTIONS} subscriptions");
+            return Err(Error::new(ErrorCode::RateLimited).message(text).into());
+        }
+        let answer = serde_json::json!({"subscription": room.name, "room": &*room.key});
+        // Twice the same filter is one subscription.
+        let this: Weak<Self> = Arc::downgrade(self);
+        room.join(self.number, this);
+        rooms.insert(room.name.clone(), room);
+        Ok(answer)
+    }
+
+    fn unsubscribe(&self, params: Map<String, Value>) -> Result<Value, Refused> {
+        let mut params = Params(params);
+        let subscription = params.text("subscription")?;
+        params.end()?;
+        let room = self.rooms.lock().remove(&subscription);
+        room.ok_or_else(|| Error::not_found(ErrorCode::NotFound, &subscription))?.leave(self.number);
+        Ok(Value::Object(Map::new()))
+    }
+
+    /// What was subscribed before stays: rights only grow when somebody says who he is.
+    fn authenticate(&self, params: Map<String, Value>) -> Result<Value, Refused> {
+        let mut params = Params(params);
+        let token = params.text("token")?;
+        params.end()?;
+        *self.identity.lock() = self.server.configuration.keys.verify(&token)?;
+        Ok(Value::Object(Map::new()))
+    }
+
+    fn prepare_call(&self, params: Map<String, Value>) -> Result<(ModelIndex, String, Option<Value>), Refused> {
+        let mut params = Params(params);
+        let (model, method, args) = (params.text("model")?, params.text("method")?, params.0.remove("args"));
+        params.end()?;
+        Ok((self.context().visible(&model)?, method, args))
+    }
+
+    fn prepare_dispatch(
+        &self,
+        params: Map<String, Value>,
+    ) -> Result<(ModelIndex, String, Option<Value>, Arc<Room>), Refused> {
+        let mut params = Params(params);
+        let (model, filter) = (params.text("model")?, params.value("filter")?);
+        let (event, args) = (params.text("event")?, params.0.remove("args"));
+        params.end()?;
+        let context = self.context();
+        // The operation's own right is asked first, which may be wider than that of the documents.
+        let index = context.visible(&model)?;
+        context.scope().operation(index, OperationKind::Event, &event)?;
+        let room = self.room_of(index, &filter)?;
+        Ok((index, event, args, room))
+    }
+
+    /// The room of a filter of a model whose documents the client may reach.
+    fn room(&self, model: &str, filter: &Value) -> Result<(ModelIndex, Arc<Room>)> {
+        let index = self.context().open(model)?;
+        Ok((index, self.room_of(index, filter)?))
+    }
+
+    fn room_of(&self, index: ModelIndex, filter: &Value) -> Result<Arc<Room>> {
+        let runtime = &self.server.runtime;
+        let filter = parse_filter(filter, &Schema::Visible(&runtime.model(index)?.schema))?;
+        Ok(runtime.rooms().room(index, &filter))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one call, used once")]
+    fn run(
+        self: &Arc<Self>,
+        id: Option<Value>,
+        permit: Option<OwnedSemaphorePermit>,
+        index: ModelIndex,
+        kind: OperationKind,
+        operation: String,
+        args: Option<Value>,
+        room: Option<Arc<Room>>,
+    ) {
+        let (session, context) = (self.clone(), self.context());
+        tokio::spawn(async move {
+            let called = context.clone();
+            let outcome = context.to_the_end(async move { called.call(index, kind, &operation, args, room).await }).await;
+            if let Some(id) = &id {
+                let frame = outcome.and_then(|output| frame::answer(id, session.seq(), |out| output.write_json(out)));
+                session.push(match frame {
+                    Ok(frame) => session.fitting(id, frame),
+                    Err(error) => session.refusal(id, code::APPLICATION, error),
+                });
+            }
+            drop(permit);
+        });
+    }
+
+    fn answer(&self, id: Option<&Value>, outcome: Result<Value, Refused>) {
+        // A request without an id is a notification, and nobody waits.
+        if let Some(id) = id {
+            self.push(self.answer_json(id, outcome));
+        }
+    }
+
+    fn answer_json(&self, id: &Value, outcome: Result<Value, Refused>) -> Utf8Bytes {
+        match outcome.map(|result| frame::answer(id, self.seq(), |out| serde_json::to_writer(out, &result))) {
+            Ok(Ok(frame)) => self.fitting(id, frame),
+            Ok(Err(cause)) => self.refusal(id, code::APPLICATION, Error::internal(cause)),
+            Err(Refused { code, error }) => self.refusal(id, code, error),
+        }
+    }
+
+    /// An answer that could never be sent is an error instead, and not the end of the session.
+    fn fitting(&self, id: &Value, frame: Vec<u8>) -> Utf8Bytes {
+        if frame.len() > QUEUE_BYTES / 2 {
+            let text = format!("the answer has more than {} bytes", QUEUE_BYTES / 2);
+            return self.refusal(id, code::APPLICATION, Error::new(ErrorCode::PayloadTooLarge).message(text));
+        }
+        text_of(frame)
+    }
+
+    fn refusal(&self, id: &Value, code: i32, error: Error) -> Utf8Bytes {
+        let (message, problem) = problem_value(error);
+        text_of(frame::refusal(id, self.seq(), code, &message, &problem))
+    }
+
+    /// Leaves all rooms. Not when it is dropped: that may happen inside of a delivery, which holds the lock of the room, and a
+    /// room forgets who is gone by itself.
+    pub(super) fn close(&self) {
+        for room in std::mem::take(&mut *self.rooms.lock()).into_values() {
+            room.leave(self.number);
+        }
+    }
+}
+
+/// JSON is UTF-8.
+fn text_of(frame: Vec<u8>) -> Utf8Bytes {
+    Utf8Bytes::try_from(frame).unwrap_or_default()
+}
+
+impl Sink for Session {
+    fn deliver(&self, room: &Room, published: &Arc<Published>) {
+        let made = || frame::publish(&room.name, published.seq, &published.payload);
+        let shared = published.encoded.get_or_init(|| Box::new(Utf8Bytes::from(made())));
+        let frame = shared.downcast_ref::<Utf8Bytes>().cloned();
+        self.push(frame.unwrap_or_else(|| made().into()));
+    }
+}
+
+/// An error with the code of JSON-RPC that it is answered with.
+struct Refused {
+    code: i32,
+    error: Error,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { code: code::APPLICATION, error }
+    }
+}
+
+/// The parameters of a request, taken out one by one.
+struct Params(Map<String, Value>);
+
+impl Params {
+    fn wrong(why: String) -> Refused {
+        Refused { code: code::PARAMS, error: Error::new(ErrorCode::InvalidRequest).message(why) }
+    }
+
+    fn value(&mut self, name: &str) -> Result<Value, Refused> {
+        self.0.remove(name).ok_or_else(|| Self::wrong(format!("`{name}` is missing")))
+    }
+
+    fn text(&mut self, name: &str) -> Result<String, Refused> {
+        match self.value(name)? {
+            Value::String(text) => Ok(text),
+            _ => Err(Self::wrong(format!("`{name}` is a string"))),
+        }
+    }
+
+    /// Nothing is ignored.
+    fn end(self) -> Result<(), Refused> {
+        self.0.keys().next().map_or(Ok(()), |name| {
+            let shown: String = name.chars().take(64).collect();
+            Err(Self::wrong(format!("unknown parameter `{shown}`")))
+        })
+    }
+}

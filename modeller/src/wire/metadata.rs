@@ -1,0 +1,81 @@
+//! The answer to `GET /@metadata`: what a caller may reach, and in which shapes.
+//!
+//! A model, an operation or an event that the caller may not reach is absent, as if it did not exist.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Version of the shapes on the wire. It grows when a client that knows the version before could misread something.
+pub const VERSION: u32 = 1;
+
+/// What an application offers to one caller.
+///
+/// ```
+/// # use modeller::wire::metadata::Metadata;
+/// let text = r#"{"version": 1, "modeller": "0.1.0", "models": []}"#;
+/// let metadata: Metadata = serde_json::from_str(text)?;
+/// assert_eq!(metadata.version, modeller::wire::metadata::VERSION);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// Version of the shapes, [`VERSION`].
+    pub version: u32,
+    /// Version of the crate that serves them.
+    pub modeller: String,
+    /// The models, in the order of their ids.
+    pub models: Vec<ModelMetadata>,
+}
+
+/// A model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelMetadata {
+    /// Its id, the first segment of its routes.
+    pub id: String,
+    /// Who may reach its documents: `public` or `protected`.
+    pub access: String,
+    /// JSON Schema (draft 2020-12) that input has to fit. Absent when the caller may reach an operation of the model but not
+    /// its documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+    /// Its fields; none when `schema` is absent.
+    pub fields: Vec<FieldMetadata>,
+    /// Its methods, called by `POST /{model}/{id}` or `call`.
+    pub operations: Vec<OperationMetadata>,
+    /// Its events, run by `dispatch`.
+    pub events: Vec<OperationMetadata>,
+}
+
+/// A field of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldMetadata {
+    /// Its name.
+    pub name: String,
+    /// No two documents have the same value.
+    pub unique: bool,
+    /// Look-ups by it are fast.
+    pub index: bool,
+    /// It is written and never answered, and cannot be filtered or sorted by.
+    pub private: bool,
+    /// Its part of the schema of the model; references in it are resolved there.
+    pub schema: Value,
+}
+
+/// A method or an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationMetadata {
+    /// Its id.
+    pub id: String,
+    /// Who may call it: `public` or `protected`.
+    pub access: String,
+    /// What it does, in a line; may be empty.
+    pub description: String,
+    /// JSON Schema (draft 2020-12) of its arguments; `null` when it takes none.
+    pub args: Option<Value>,
+    /// JSON Schema (draft 2020-12) of its answer.
+    pub output: Value,
+}

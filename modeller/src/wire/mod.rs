@@ -1,0 +1,5 @@
+//! What travels between a server and its clients, as types. It knows nothing of either side.
+
+#[cfg(feature = "server")]
+pub(crate) mod frame;
+pub mod metadata;

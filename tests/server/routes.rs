@@ -1,0 +1,156 @@
+//! Every route, and what it answers when all is well.
+
+use serde_json::{Value, json};
+
+use crate::support::{CANARY, app, ask, ask_with, insert_user, token, user};
+
+#[tokio::test]
+async fn documents_are_made_read_changed_and_deleted() {
+    let router = app().await.router();
+    let made = ask(&router, "POST", "/users", user("ada@example.com")).await;
+    assert_eq!((made.status.as_u16(), made.header("content-type")), (201, "application/json"));
+    let doc = made.json();
+    let path = format!("/users/{}", doc["_id"].as_str().unwrap());
+    assert_eq!((made.header("location"), made.header("etag")), (path.as_str(), format!("\"{}\"", doc["_rev"]).as_str()));
+    assert_eq!((&doc["email"], &doc["role"], doc.get("password")), (&"ada@example.com".into(), &"user".into(), None));
+
+    let read = ask(&router, "GET", &path, Value::Null).await;
+    assert_eq!((read.status.as_u16(), read.json(), read.header("etag")), (200, doc.clone(), made.header("etag")));
+    let head = ask(&router, "HEAD", &path, Value::Null).await;
+    assert_eq!((head.status.as_u16(), head.bytes.len(), head.header("etag")), (200, 0, made.header("etag")));
+
+    let patched = ask(&router, "PATCH", &path, json!({"age": 36})).await;
+    assert_eq!((patched.status.as_u16(), &patched.json()["age"]), (200, &json!(36)));
+    let merged =
+        ask_with(&router, "PATCH", &path, json!({"age": 37}), &[("content-type", "application/merge-patch+json")]).await;
+    assert_eq!(merged.json()["age"], 37);
+    let operated = ask(&router, "PATCH", &path, json!({"$inc": {"age": 1}, "$set": {"role": "admin"}})).await;
+    assert_eq!((&operated.json()["age"], &operated.json()["role"]), (&json!(38), &json!("admin")));
+    assert!(operated.json()["_rev"].as_u64() > merged.json()["_rev"].as_u64());
+
+    let deleted = ask(&router, "DELETE", &path, Value::Null).await;
+    assert_eq!((deleted.status.as_u16(), deleted.json()), (200, operated.json()));
+    ask(&router, "GET", &path, Value::Null).await.assert_problem(404, "NOT_FOUND");
+    ask(&router, "DELETE", &path, Value::Null).await.assert_problem(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_replacement_keeps_what_is_private_and_was_not_sent() {
+    let app = app().await;
+    let router = app.router();
+    let doc = insert_user(&router, "ada@example.com").await;
+    let path = format!("/users/{}", doc["_id"].as_str().unwrap());
+    let replaced = ask(&router, "PUT", &path, json!({"email": "countess@example.com", "age": 36})).await;
+    assert_eq!((replaced.status.as_u16(), &replaced.json()["age"]), (200, &json!(36)));
+    let stored = app.model::<crate::support::User>().get(doc["_id"].as_str().unwrap().parse::<modeller::prelude::Id<crate::support::User>>().unwrap()).await.unwrap();
+    assert_eq!(stored.unwrap().password.get().map(String::as_str), Some(CANARY));
+    ask(&router, "PUT", &path, json!({"email": "x", "password": "short"})).await.assert_problem(422, "VALIDATION_ERROR");
+    ask(&router, "PUT", "/users/nobody", user("x")).await.assert_problem(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_revision_that_is_not_the_expected_one_is_a_failed_precondition() {
+    let router = app().await.router();
+    let doc = insert_user(&router, "ada@example.com").await;
+    let path = format!("/users/{}", doc["_id"].as_str().unwrap());
+    let tag = format!("\"{}\"", doc["_rev"]);
+    let fresh = ask_with(&router, "PATCH", &path, json!({"age": 1}), &[("if-match", &tag)]).await;
+    assert_eq!(fresh.status, 200);
+    for (method, body) in [("PATCH", json!({"age": 2})), ("PUT", user("ada@example.com")), ("DELETE", Value::Null)] {
+        let stale = ask_with(&router, method, &path, body.clone(), &[("if-match", &tag)]).await;
+        let problem = stale.assert_problem(412, "CONFLICT");
+        assert_eq!((&problem["expected"], &problem["actual"]), (&doc["_rev"], &fresh.json()["_rev"]), "{method}");
+        ask_with(&router, method, &path, body, &[("if-match", "7")]).await.assert_problem(400, "INVALID_REQUEST");
+    }
+    let any = ask_with(&router, "DELETE", &path, Value::Null, &[("if-match", "*")]).await;
+    assert_eq!(any.status, 200);
+}
+
+#[tokio::test]
+async fn lists_are_filtered_sorted_cut_and_counted() {
+    let router = app().await.router();
+    for age in 0..7 {
+        let body = json!({"email": format!("u{age}@example.com"), "password": CANARY, "age": age});
+        assert_eq!(ask(&router, "POST", "/users", body).await.status, 201);
+    }
+    let list = ask(&router, "GET", "/users?filter=%7B%22age%22%3A%7B%22%24gte%22%3A3%7D%7D&sort=%7B%22age%22:-1%7D&skip=1&limit=2&count=true", Value::Null).await;
+    let body = list.json();
+    let ages: Vec<_> = body["items"].as_array().unwrap().iter().map(|doc| doc["age"].as_i64().unwrap()).collect();
+    assert_eq!((ages, &body["count"], &body["nextCursor"]), (vec![5, 4], &json!(4), &Value::Null));
+    assert_eq!(body["seq"].to_string(), list.header("modeller-seq"));
+    let all = ask(&router, "GET", "/users", Value::Null).await.json();
+    assert_eq!((all["items"].as_array().unwrap().len(), all.get("count")), (7, None));
+
+    let same = json!({"filter": {"age": {"$gte": 3}}, "sort": {"age": -1}, "skip": 1, "limit": 2, "count": true});
+    assert_eq!(ask(&router, "POST", "/users/@query", same).await.json()["items"], body["items"]);
+    assert_eq!(ask(&router, "POST", "/users/@query", json!({})).await.json()["items"], all["items"]);
+}
+
+#[tokio::test]
+async fn methods_are_called() {
+    let router = app().await.router();
+    insert_user(&router, "ada@example.com").await;
+    let promoted = ask(&router, "POST", "/users/promote", json!({"email": "ada@example.com"})).await;
+    assert_eq!((promoted.status.as_u16(), &promoted.json()["role"]), (200, &json!("admin")));
+    assert_eq!(ask(&router, "POST", "/users/ping", Value::Null).await.json(), "pong");
+    assert_eq!(ask(&router, "POST", "/users/ping", json!({})).await.json(), "pong");
+    let problem = ask(&router, "POST", "/users/quota", Value::Null).await.assert_problem(402, "QUOTA_EXCEEDED");
+    assert_eq!(problem["limit"], 3);
+}
+
+#[tokio::test]
+async fn an_internal_error_shows_an_id_and_not_its_cause() {
+    let router = app().await.router();
+    for method in ["explode", "panics"] {
+        let problem = ask(&router, "POST", &format!("/users/{method}"), Value::Null).await.assert_problem(500, "INTERNAL");
+        assert!(problem["id"].as_str().unwrap().len() > 30, "{problem}");
+        assert_eq!(problem["detail"], "internal error");
+    }
+    assert_eq!(ask(&router, "POST", "/users/ping", Value::Null).await.json(), "pong");
+}
+
+#[tokio::test]
+async fn health_and_sequence_numbers() {
+    let router = app().await.router();
+    let health = ask(&router, "GET", "/@health", Value::Null).await;
+    assert_eq!((health.status.as_u16(), health.json()), (200, json!({"status": "ok"})));
+    let before: u64 = health.header("modeller-seq").parse().unwrap();
+    let made = ask(&router, "POST", "/users", user("a@example.com")).await;
+    let after: u64 = made.header("modeller-seq").parse().unwrap();
+    assert!(after > before);
+    let seen = ask_with(&router, "GET", "/users", Value::Null, &[("modeller-min-seq", &after.to_string())]).await;
+    assert_eq!(seen.status, 200);
+    let unknown = ask_with(&router, "GET", "/users", Value::Null, &[("modeller-min-seq", "999999")]).await;
+    unknown.assert_problem(504, "TIMEOUT");
+    ask_with(&router, "GET", "/users", Value::Null, &[("modeller-min-seq", "x")]).await.assert_problem(400, "INVALID_REQUEST");
+}
+
+#[tokio::test]
+async fn metadata_shows_what_the_caller_may_reach() {
+    let app = app().await;
+    let router = app.router();
+    let of_anyone = ask(&router, "GET", "/@metadata", Value::Null).await.json();
+    let bearer = format!("Bearer {}", token(&app, "ada"));
+    let of_ada = ask_with(&router, "GET", "/@metadata", Value::Null, &[("authorization", &bearer)]).await.json();
+    let ids = |metadata: &Value| -> Vec<String> {
+        metadata["models"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!((ids(&of_anyone), ids(&of_ada)), (vec!["notes".to_owned(), "users".to_owned()], vec!["notes".to_owned(), "users".to_owned()]));
+    // `notes` is there for its public method alone.
+    assert_eq!((of_anyone["models"][0].get("schema"), &of_anyone["models"][0]["fields"]), (None, &json!([])));
+    assert_eq!(of_anyone["models"][0]["operations"][0]["id"], "motd");
+    assert_eq!(of_ada["models"][0]["schema"]["properties"]["text"]["type"], "string");
+
+    let users = &of_anyone["models"][1];
+    assert_eq!((&users["access"], &users["schema"]["properties"]["email"]["type"]), (&json!("public"), &json!("string")));
+    let email = users["fields"].as_array().unwrap().iter().find(|field| field["name"] == "email").unwrap();
+    assert_eq!((&email["unique"], &email["private"]), (&json!(true), &json!(false)));
+    let operations: Vec<_> = users["operations"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert!(operations.contains(&"promote") && !operations.contains(&"sweep") && !operations.contains(&"secret_report"));
+    let promote = users["operations"].as_array().unwrap().iter().find(|it| it["id"] == "promote").unwrap();
+    assert_eq!((&promote["description"], &promote["args"]["required"]), (&json!("Makes somebody an administrator."), &json!(["email"])));
+    assert_eq!(users["events"][0]["id"], "shout");
+    assert!(of_ada["models"][1]["operations"].to_string().contains("secret_report"));
+    assert!(!of_anyone.to_string().contains("ledger"));
+    assert_eq!(of_anyone["version"], 1);
+}
