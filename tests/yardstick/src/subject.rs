@@ -12,34 +12,34 @@ use modeller::prelude::*;
 
 /// A user.
 #[model(id = "users", public, rename_all = "camelCase")]
-pub struct User {
+struct User {
     #[field(unique, format = "email")]
-    pub email: String,
+    email: String,
     #[field(min_length = 1, max_length = 80)]
-    pub name: String,
+    name: String,
     #[field(index)]
-    pub role: Role,
+    role: Role,
     #[field(minimum = 0, maximum = 150)]
-    pub age: u8,
+    age: u8,
     #[field(max_items = 10)]
-    pub tags: Vec<String>,
+    tags: Vec<String>,
     #[field(format = "date-time")]
-    pub created_at: String,
+    created_at: String,
 }
 
 #[value]
 #[derive(PartialEq)]
-pub enum Role {
+enum Role {
     User,
     Admin,
 }
 
 /// What is sent to `echo`, and comes back.
 #[value]
-pub struct Echo {
+struct Echo {
     #[field(max_length = 100)]
-    pub text: String,
-    pub n: u64,
+    text: String,
+    n: u64,
 }
 
 #[method(User)]

@@ -21,7 +21,7 @@ use modeller::{Error, Result};
 use process::Process;
 use workload::{Plan, Workload};
 
-const USAGE: &str = "load run --url URL --pid PID --label NAME/STORAGE [--connections N] [--cities FILE] [--scale F] WORKLOAD…\n       load report < LINES";
+const USAGE: &str = "load run --url URL --pid PID --label NAME/STORAGE [--connections N] [--cities FILE] [--scale F] WORKLOAD… | load report < LINES";
 
 fn main() -> std::process::ExitCode {
     // One thread, so that it can be pinned to one processor and leaves the others to the server.
@@ -46,7 +46,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn wrong(what: &str) -> Error {
-    Error::new("USAGE").message(format!("{what}\nusage: {USAGE}"))
+    Error::new("USAGE").message(format!("{what}; usage: {USAGE}"))
 }
 
 async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {

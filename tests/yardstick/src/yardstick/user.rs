@@ -18,7 +18,6 @@ use crate::problem::{Checks, Problem, json_bytes};
 
 /// A stored user.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct User {
     _id: Uuid,
     _rev: u64,
@@ -27,6 +26,7 @@ pub(crate) struct User {
     role: Role,
     age: u8,
     tags: Vec<String>,
+    #[serde(rename = "createdAt")]
     created_at: String,
 }
 
