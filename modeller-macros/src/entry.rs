@@ -15,11 +15,11 @@ keys! {
 }
 
 /// Expands `#[modeller::main] item`.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
     let errors = Diagnostics::new();
     let keys = Keys::<MainKey>::parse(args, &errors);
     let m = paths::runtime(keys.path(MainKey::Crate));
-    let handler = signature::parse("#[modeller::main]", item.clone(), &errors);
+    let handler = signature::parse("#[modeller::main]", item, &errors);
     if let Some(handler) = &handler {
         handler.answers_nothing("main function", &errors);
         let name = handler.name();

@@ -29,6 +29,7 @@ impl OperationKey for EventKey {
         argument_of_model: true,
         receiver: "Subscription",
         entry: "dispatch",
+        taken: &["clone", "dispatch", "events", "id", "listen", "publish", "room"],
     };
     const PUBLIC: Self = Self::Public;
     const PROTECTED: Self = Self::Protected;
@@ -38,6 +39,6 @@ impl OperationKey for EventKey {
 }
 
 /// Expands `#[event(args)] item`.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
     operation::<EventKey>(args, item)
 }

@@ -94,7 +94,7 @@ fn a_hook() {
             Ok(())
         }
     };
-    golden("hook", &hook::expand(args, item));
+    golden("hook", &hook::expand(args, &item));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_method() {
             users.update(User::EMAIL.eq(args.email), User::ROLE.set(Role::Admin)).await
         }
     };
-    golden("method", &method::expand(quote!(User, protected), item));
+    golden("method", &method::expand(quote!(User, protected), &item));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_method_without_arguments() {
             Ok(clock.now())
         }
     };
-    golden("method_no_arguments", &method::expand(quote!(User, crate = crate::inner), item));
+    golden("method_no_arguments", &method::expand(quote!(User, crate = crate::inner), &item));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn an_event() {
             Ok(())
         }
     };
-    golden("event", &event::expand(quote!(User), item));
+    golden("event", &event::expand(quote!(User), &item));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_worker() {
             Ok(())
         }
     };
-    golden("worker", &worker::expand(quote!(User, every = "1m 30s", immediate = false), item));
+    golden("worker", &worker::expand(quote!(User, every = "1m 30s", immediate = false), &item));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn the_entry() {
             App::discover().serve("127.0.0.1:3030").await
         }
     };
-    golden("entry", &entry::expand(TokenStream::new(), item));
+    golden("entry", &entry::expand(TokenStream::new(), &item));
 }
 
 #[test]
@@ -167,5 +167,5 @@ fn after_a_mistake_the_call_stays() {
             Ok(())
         }
     };
-    golden("mistake_method", &method::expand(quote!(User), item));
+    golden("mistake_method", &method::expand(quote!(User), &item));
 }

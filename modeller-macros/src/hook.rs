@@ -1,7 +1,7 @@
 //! `#[hook]`: a function that runs before or after operations on documents.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
@@ -12,7 +12,7 @@ use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Keys, keys, nearest};
 use crate::model::check::function_id;
 use crate::rename::pascal;
-use crate::signature::{self, Handler, Param};
+use crate::signature::{self, Handler, Param, conditions};
 use crate::{paths, register};
 
 keys! {
@@ -38,10 +38,10 @@ struct Hook {
 }
 
 /// Expands `#[hook(args)] item`.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
     let errors = Diagnostics::new();
     let (model, keys) = Keys::<HookKey>::parse_after_model(args, &errors);
-    let handler = signature::parse("#[hook]", item.clone(), &errors);
+    let handler = signature::parse("#[hook]", item, &errors);
     let hook = check(model, &keys, handler, &errors);
     let tokens = hook.filter(|_| errors.is_clean()).map(|hook| emit(&hook));
     let errors = errors.finish();
@@ -122,12 +122,13 @@ fn emit(hook: &Hook) -> TokenStream {
     });
     let returned = returned(m, &handler.output);
     let registration = register::register(m, &quote!(#m::Declaration::Hook(&HOOK)));
-    let binding = handler.binding();
+    let unfit = handler.params.first().map(|_| quote!(#[allow(unused_imports)] use #m::Unfit as _;));
+    let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
     quote! {
+        #(#cfg)*
         const _: () = {
             const _: fn() = || {
                 #(#offers)*
-                #returned
             };
             static HOOK: #m::HookDeclaration = #m::HookDeclaration {
                 model: <#model as #m::ModelType>::DECLARATION,
@@ -135,8 +136,9 @@ fn emit(hook: &Hook) -> TokenStream {
                 on: &[#(#m::on::#events::EVENT),*],
                 order: #order,
                 run: |#binding| ::std::boxed::Box::pin(async move {
+                    #unfit
                     #(#extract)*
-                    #m::Returned::returned(#call)
+                    #returned(#call)
                 }),
                 site: #site,
             };
@@ -151,11 +153,7 @@ pub(crate) fn assertion(offered: &Ident, param: &Param) -> TokenStream {
     quote_spanned!(ty.span()=> #offered::<#ty>();)
 }
 
-/// The assertion that a function answers a `Result`, at its type.
+/// The function that takes what the handler answers; a wrong answer is told at its type.
 pub(crate) fn returned(m: &TokenStream, output: &Type) -> TokenStream {
-    let span = output.to_token_stream().span();
-    quote_spanned! {span=>
-        fn returned<R: #m::Returned>() {}
-        returned::<#output>();
-    }
+    quote_spanned!(output.span()=> #m::Returned::returned)
 }

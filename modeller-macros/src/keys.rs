@@ -99,11 +99,13 @@ pub(crate) struct Entry<K> {
 /// The keys that one attribute was given.
 pub(crate) struct Keys<K> {
     pub(crate) entries: Vec<Entry<K>>,
+    /// Keys that were given with a value that is none.
+    misshapen: Vec<K>,
 }
 
 impl<K> Default for Keys<K> {
     fn default() -> Self {
-        Self { entries: Vec::new() }
+        Self { entries: Vec::new(), misshapen: Vec::new() }
     }
 }
 
@@ -155,7 +157,8 @@ impl<K: Key> Keys<K> {
                     Some(_) => errors.at(&entry.name, format!("`{}` is given twice; remove one", entry.name)),
                     None => self.entries.push(entry),
                 },
-                Err(error) => {
+                Err((key, error)) => {
+                    self.misshapen.extend(key);
                     errors.push(error);
                     skip(input);
                 }
@@ -182,6 +185,11 @@ impl<K: Key> Keys<K> {
 
     pub(crate) fn has(&self, key: K) -> bool {
         self.get(key).is_some()
+    }
+
+    /// Whether the key was not even tried.
+    pub(crate) fn lacks(&self, key: K) -> bool {
+        !self.has(key) && !self.misshapen.contains(&key)
     }
 
     pub(crate) fn text(&self, key: K) -> Option<&LitStr> {
@@ -256,52 +264,53 @@ fn starts_with_key<K: Key>(input: ParseStream<'_>) -> bool {
     ahead.peek(Token![=]) || ahead.peek(token::Paren) || K::SPECS.iter().any(|spec| name == spec.name)
 }
 
-fn entry<K: Key>(input: ParseStream<'_>) -> syn::Result<Entry<K>> {
+/// One key with its value, or which key it would have been.
+fn entry<K: Key>(input: ParseStream<'_>) -> Result<Entry<K>, (Option<K>, syn::Error)> {
     let name = input
         .call(Ident::parse_any)
-        .map_err(|error| syn::Error::new(error.span(), format!("expected a key; {}", allowed::<K>())))?;
+        .map_err(|error| (None, syn::Error::new(error.span(), format!("expected a key {}", allowed::<K>()))))?;
     let Some(spec) = K::SPECS.iter().find(|spec| name == spec.name) else {
         let text = name.to_string();
         let hint = nearest(&text, K::SPECS.iter().map(|spec| spec.name))
             .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        return Err(syn::Error::new(name.span(), format!("unknown key `{text}`{hint} {}", allowed::<K>())));
+        return Err((None, syn::Error::new(name.span(), format!("unknown key `{text}`{hint} {}", allowed::<K>()))));
     };
-    let example = spec.example;
-    let misshapen = |span: Span| {
-        let words = spec.form.in_words();
-        let verb = if spec.form == Form::Flag { "takes" } else { "needs" };
-        syn::Error::new(span, format!("`{}` {verb} {words}; write `{example}`", spec.name))
-    };
-    let given = if input.peek(token::Paren) {
+    match given(spec, &name, input) {
+        Ok(given) => Ok(Entry { key: spec.key, name, given }),
+        Err(error) => Err((Some(spec.key), error)),
+    }
+}
+
+/// The value of a key.
+fn given<K: Key>(spec: &Spec<K>, name: &Ident, input: ParseStream<'_>) -> syn::Result<Given> {
+    let words = spec.form.in_words();
+    let verb = if spec.form == Form::Flag { "takes" } else { "needs" };
+    let misshapen = format!("`{}` {verb} {words}; write `{}`", spec.name, spec.example);
+    let refuse = |span: Span| Err(syn::Error::new(span, &misshapen));
+    if input.peek(token::Paren) {
         let content;
         parenthesized!(content in input);
         let tokens: TokenStream = content.parse()?;
-        if spec.form != Form::List {
-            return Err(misshapen(name.span()));
-        }
-        Given::List(tokens)
-    } else if input.peek(Token![=]) {
-        let equals = input.parse::<Token![=]>()?;
-        if matches!(spec.form, Form::Flag | Form::List) {
-            return Err(misshapen(name.span()));
-        }
-        if input.is_empty() || input.peek(Token![,]) {
-            return Err(misshapen(equals.span()));
-        }
-        if spec.form == Form::Path {
-            let start = input.span();
-            Given::Path(input.call(Path::parse_mod_style).map_err(|_| misshapen(start))?)
-        } else {
-            let expr: Expr = input.parse()?;
-            let wrong = syn::Error::new_spanned(&expr, misshapen(name.span()).to_string());
-            shape(spec.form, expr).ok_or(wrong)?
-        }
-    } else if matches!(spec.form, Form::Flag | Form::FlagOrExpr) {
-        Given::Flag
-    } else {
-        return Err(misshapen(name.span()));
-    };
-    Ok(Entry { key: spec.key, name, given })
+        return if spec.form == Form::List { Ok(Given::List(tokens)) } else { refuse(name.span()) };
+    }
+    if !input.peek(Token![=]) {
+        let bare = matches!(spec.form, Form::Flag | Form::FlagOrExpr);
+        return if bare { Ok(Given::Flag) } else { refuse(name.span()) };
+    }
+    let equals = input.parse::<Token![=]>()?;
+    if matches!(spec.form, Form::Flag | Form::List) {
+        return refuse(name.span());
+    }
+    if input.is_empty() || input.peek(Token![,]) {
+        return refuse(equals.span());
+    }
+    if spec.form == Form::Path {
+        let start = input.span();
+        return input.call(Path::parse_mod_style).map(Given::Path).or_else(|_| refuse(start));
+    }
+    let expr: Expr = input.parse()?;
+    let wrong = syn::Error::new_spanned(&expr, &misshapen);
+    shape(spec.form, expr).ok_or(wrong)
 }
 
 /// The value in the form that the key has, if it is that.
@@ -386,10 +395,12 @@ fn allowed<K: Key>() -> String {
 pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = |text: &str| text.to_lowercase().replace(['-', '_'], "");
     let text = folded(text);
+    // Someone who wrote the beginning of a word meant it, however long the rest is.
+    let begun = |word: &str| text.len() > 2 && folded(word).starts_with(&text);
     known
         .into_iter()
         .map(|word| (distance(&text, &folded(word)), word))
-        .filter(|(distance, word)| *distance <= word.len().max(3) / 3)
+        .filter(|(distance, word)| *distance <= word.len().max(3) / 3 || begun(word))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }

@@ -5,6 +5,8 @@
 //! [`Diagnostics`](diagnostics::Diagnostics), so that all of one item are told at once; after a mistake the item and stand-ins
 //! for what is generated are still emitted, so that one mistake makes one message.
 
+#![allow(missing_docs, reason = "what stands here would be repeated below the documentation of the re-export")]
+
 use proc_macro::TokenStream;
 
 mod diagnostics;
@@ -25,44 +27,37 @@ mod worker;
 #[cfg(test)]
 mod golden;
 
-/// A struct as a model. See `modeller::model`.
 #[proc_macro_attribute]
 pub fn model(args: TokenStream, item: TokenStream) -> TokenStream {
     model::expand(args.into(), item.into()).into()
 }
 
-/// A struct or an enum as a value. See `modeller::value`.
 #[proc_macro_attribute]
 pub fn value(args: TokenStream, item: TokenStream) -> TokenStream {
     value::expand(args.into(), item.into()).into()
 }
 
-/// A function as a hook. See `modeller::hook`.
 #[proc_macro_attribute]
 pub fn hook(args: TokenStream, item: TokenStream) -> TokenStream {
-    hook::expand(args.into(), item.into()).into()
+    hook::expand(args.into(), &item.into()).into()
 }
 
-/// A function as a method. See `modeller::method`.
 #[proc_macro_attribute]
 pub fn method(args: TokenStream, item: TokenStream) -> TokenStream {
-    method::expand(args.into(), item.into()).into()
+    method::expand(args.into(), &item.into()).into()
 }
 
-/// A function as an event. See `modeller::event`.
 #[proc_macro_attribute]
 pub fn event(args: TokenStream, item: TokenStream) -> TokenStream {
-    event::expand(args.into(), item.into()).into()
+    event::expand(args.into(), &item.into()).into()
 }
 
-/// A function as a worker. See `modeller::worker`.
 #[proc_macro_attribute]
 pub fn worker(args: TokenStream, item: TokenStream) -> TokenStream {
-    worker::expand(args.into(), item.into()).into()
+    worker::expand(args.into(), &item.into()).into()
 }
 
-/// The entry of a program. See `modeller::main`.
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
-    entry::expand(args.into(), item.into()).into()
+    entry::expand(args.into(), &item.into()).into()
 }

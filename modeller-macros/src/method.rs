@@ -2,18 +2,18 @@
 //! is the same on a subscription, so [`Operation`] serves both.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Type};
 
 use crate::diagnostics::Diagnostics;
-use crate::hook::{assertion, returned};
+use crate::hook::assertion;
 use crate::keys::{Key, Keys, keys};
 use crate::model::check::function_id;
 use crate::model::emit::access;
 use crate::model::ir::Access;
 use crate::rename::pascal;
-use crate::signature::{self, Handler, Param, docs, plain, summary};
+use crate::signature::{self, Handler, Param, conditions, docs, plain, summary};
 use crate::{paths, register};
 
 keys! {
@@ -40,6 +40,28 @@ impl OperationKey for MethodKey {
         argument_of_model: false,
         receiver: "Model",
         entry: "call",
+        taken: &[
+            "call",
+            "clone",
+            "count",
+            "delete",
+            "detached",
+            "find",
+            "get",
+            "insert",
+            "insert_with_id",
+            "is_running",
+            "list",
+            "methods",
+            "replace",
+            "schema",
+            "start_worker",
+            "start_workers",
+            "stop_worker",
+            "stop_workers",
+            "subscription",
+            "update",
+        ],
     };
     const PUBLIC: Self = Self::Public;
     const PROTECTED: Self = Self::Protected;
@@ -49,7 +71,7 @@ impl OperationKey for MethodKey {
 }
 
 /// Expands `#[method(args)] item`.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
     operation::<MethodKey>(args, item)
 }
 
@@ -67,6 +89,8 @@ pub(crate) struct Role {
     pub(crate) receiver: &'static str,
     /// The runtime's function that calls it by its id.
     pub(crate) entry: &'static str,
+    /// What the receiver has of its own: Rust would call that, and silently where the arguments agree.
+    pub(crate) taken: &'static [&'static str],
 }
 
 /// The keys that methods and events share.
@@ -95,10 +119,10 @@ struct Operation {
 const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "State", "Subscription"];
 
 /// Expands an operation.
-pub(crate) fn operation<K: OperationKey>(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn operation<K: OperationKey>(args: TokenStream, item: &TokenStream) -> TokenStream {
     let errors = Diagnostics::new();
     let (model, keys) = Keys::<K>::parse_after_model(args, &errors);
-    let handler = signature::parse(K::ATTRIBUTE, item.clone(), &errors);
+    let handler = signature::parse(K::ATTRIBUTE, item, &errors);
     let operation = check(model, &keys, handler, &errors);
     let clean = errors.is_clean();
     let tokens = operation.map(|operation| {
@@ -119,6 +143,17 @@ fn check<K: OperationKey>(
 ) -> Option<Operation> {
     let handler = handler?;
     let id = function_id(keys, K::ID, handler.name(), errors);
+    let name = plain(handler.name());
+    if K::ROLE.taken.contains(&name.as_str()) {
+        let receiver = K::ROLE.receiver;
+        errors.at(
+            handler.name(),
+            format!(
+                "`{name}` is a method of every `{receiver}`, which would be called instead; rename the function, and write \
+                 `id = \"{name}\"` to keep the name on the wire"
+            ),
+        );
+    }
     let access = [(K::PUBLIC, Access::Public), (K::PROTECTED, Access::Protected), (K::INTERNAL, Access::Internal)]
         .into_iter()
         .find(|(key, _)| keys.has(*key))
@@ -150,7 +185,7 @@ impl Operation {
     /// What it answers when nothing failed.
     fn answer(&self) -> TokenStream {
         let (m, output) = (&self.m, &self.handler.output);
-        let span = output.to_token_stream().span();
+        let span = output.span();
         quote_spanned!(span=> <#output as #m::Returned>::Output)
     }
 }
@@ -165,17 +200,23 @@ fn contract(operation: &Operation) -> TokenStream {
     let text = format!(" The {} `{id}` as a method of `{}`.", role.word, role.receiver);
     let own_doc = docs.is_empty().then(|| quote!(#[doc = #text]));
     let answer = operation.answer();
-    let (parameter, argument) = match operation.args() {
+    let (parameter, argument, ty) = match operation.args() {
         Some(param) => {
-            let ty = &param.ty;
-            (quote!(, args: #ty), quote!(args))
+            let ty = match &param.ty {
+                // Refused already.
+                Type::Reference(reference) => &reference.elem,
+                ty => ty,
+            };
+            (quote!(, args: #ty), quote!(args), quote!(#ty))
         }
-        None => (TokenStream::new(), quote!(())),
+        None => (TokenStream::new(), quote!(()), quote!(())),
     };
     let signature = quote! {
         fn #name(&self #parameter) -> impl ::core::future::Future<Output = #m::Result<#answer>> + ::core::marker::Send
     };
+    let cfg = conditions(&handler.item.attrs);
     quote! {
+        #(#cfg)*
         #[doc = #text]
         #[allow(dead_code, private_interfaces)]
         #vis trait #contract {
@@ -183,10 +224,13 @@ fn contract(operation: &Operation) -> TokenStream {
             #(#docs)*
             #signature;
         }
+        #(#cfg)*
         #[automatically_derived]
         impl #contract for #m::#receiver<#model> {
             #signature {
-                #m::#entry(self, #id, #argument)
+                #[allow(unused_imports)]
+                use #m::UnfitCall as _;
+                #m::Calling::<#ty, #answer>::#entry(self, #id, #argument)
             }
         }
     }
@@ -202,8 +246,8 @@ fn registration(operation: &Operation) -> TokenStream {
         Some(param) => {
             let (ty, local) = (&param.ty, &param.local);
             (
-                quote_spanned!(ty.span()=> ::core::option::Option::Some(#m::PayloadKind::of::<#ty>())),
-                quote_spanned!(ty.span()=> let #local = #m::payload::<#ty>(&mut __call)?;),
+                quote!(::core::option::Option::Some(#m::Witness::<#ty>::PAYLOAD)),
+                quote!(let #local: #ty = #m::Witness::<#ty>::payload(&mut __call)?;),
             )
         }
         None => (quote!(::core::option::Option::None), TokenStream::new()),
@@ -218,17 +262,20 @@ fn registration(operation: &Operation) -> TokenStream {
     );
     let description = summary(&handler.item.attrs);
     let (answer, call, site) = (operation.answer(), handler.call(), register::site(m));
-    let returned = returned(m, &handler.output);
     let variant = format_ident!("{}", role.declaration);
     let registration = register::register(m, &quote!(#m::Declaration::#variant(&OPERATION)));
-    let binding = handler.binding();
+    let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
+    let schemas = schemas(operation);
     quote! {
+        #(#cfg)*
         const _: () = {
+            #[allow(unused_imports)]
+            use #m::Unfit as _;
+            #schemas
             const _: fn() = || {
                 #[allow(dead_code)]
                 fn offered<A: #m::#bound>() {}
                 #(#offers)*
-                #returned
             };
             static OPERATION: #m::OperationDeclaration = #m::OperationDeclaration {
                 model: <#model as #m::ModelType>::DECLARATION,
@@ -236,15 +283,81 @@ fn registration(operation: &Operation) -> TokenStream {
                 access: #access,
                 description: #description,
                 args: #args,
-                output: #m::OutputKind::of::<#answer>(),
+                output: #m::Witness::<#answer>::OUTPUT,
                 run: |#binding| ::std::boxed::Box::pin(async move {
                     #take
                     #(#extract)*
-                    #m::output(#call)
+                    #m::Witness::<#answer>::output(#call)
                 }),
                 site: #site,
             };
             #registration
         };
+    }
+}
+
+/// The assertions that arguments and answer have a schema.
+fn schemas(operation: &Operation) -> TokenStream {
+    let Operation { m, role, handler, .. } = operation;
+    let word = role.word;
+    let args = operation.args().map(|param| {
+        let ty = &param.ty;
+        let message = format!(
+            "`{}` cannot be the arguments of a {word}, it has no schema; annotate it with `#[value]` (what a {word} is given \
+             beside its arguments stands after them)",
+            paths::shown(ty),
+        );
+        quote_spanned!(ty.span()=> const _: () = ::core::assert!(#m::Witness::<#ty>::IS_ARGS, #message);)
+    });
+    let answer = operation.answer();
+    let message = format!(
+        "what `{}` answers has no schema; annotate the type with `#[value]`, or answer `Doc<…>`, a library type or `()`",
+        handler.name(),
+    );
+    let span = handler.answer().unwrap_or(&handler.output).span();
+    let output = quote_spanned!(span=> const _: () = ::core::assert!(#m::Witness::<#answer>::IS_OUTPUT, #message););
+    quote!(#args #output)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use syn::{ImplItem, Item, Visibility};
+
+    use super::{MethodKey, OperationKey, Role};
+    use crate::event::EventKey;
+    use crate::signature::last_segment;
+
+    /// The methods of its own that a type has, from the source of the runtime.
+    fn own_methods(file: &str, receiver: &str) -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../modeller/src/model").join(file);
+        let source = syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut names = vec![String::from("clone")];
+        for item in source.items {
+            let Item::Impl(item) = item else { continue };
+            let of_receiver = last_segment(&item.self_ty).is_some_and(|segment| segment.ident == receiver);
+            if item.trait_.is_some() || !of_receiver {
+                continue;
+            }
+            for member in item.items {
+                if let ImplItem::Fn(function) = member
+                    && matches!(function.vis, Visibility::Public(_))
+                    && function.sig.receiver().is_some()
+                {
+                    names.push(function.sig.ident.to_string());
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn names_that_would_be_hidden_are_known() {
+        let Role { taken, .. } = MethodKey::ROLE;
+        assert_eq!(own_methods("handle.rs", "Model"), taken);
+        let Role { taken, .. } = EventKey::ROLE;
+        assert_eq!(own_methods("subscription.rs", "Subscription"), taken);
     }
 }

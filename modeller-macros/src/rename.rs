@@ -30,9 +30,14 @@ const RULES: &[(&str, RenameRule)] = &[
 
 impl RenameRule {
     /// The rule of that name.
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        RULES.iter().find(|(name, _)| *name == text).map(|(_, rule)| *rule)
+    }
+
+    /// The rule of that name; a mistake if there is none.
     pub(crate) fn parse(text: &LitStr, errors: &Diagnostics) -> Option<Self> {
         let value = text.value();
-        let rule = RULES.iter().find(|(name, _)| *name == value).map(|(_, rule)| *rule);
+        let rule = Self::named(&value);
         if rule.is_none() {
             let hint = nearest(&value, RULES.iter().map(|(name, _)| *name))
                 .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));

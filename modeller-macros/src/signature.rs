@@ -1,11 +1,12 @@
 //! The signature of a handler: what a function has to look like, and how its parameters are passed.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Expr, FnArg, GenericArgument, Ident, ItemFn, Lit, Meta, PathArguments, ReturnType, Safety, Type};
 
 use crate::diagnostics::Diagnostics;
+use crate::paths;
 
 /// A function that was proved to be a handler. After a mistake, as much of it as can be read.
 pub(crate) struct Handler {
@@ -43,18 +44,20 @@ impl Param {
     pub(crate) fn extract(&self, m: &TokenStream) -> TokenStream {
         let (local, ty) = (&self.local, &self.ty);
         let span = ty.span();
-        quote_spanned!(span=> let #local: #ty = #m::arg(&mut __call)?;)
+        quote_spanned!(span=> let #local: #ty = #m::Taking::<#ty>::take(&mut __call)?;)
     }
 }
 
 /// Reads the function below an attribute.
-pub(crate) fn parse(attribute: &str, item: TokenStream, errors: &Diagnostics) -> Option<Handler> {
+pub(crate) fn parse(attribute: &str, item: &TokenStream, errors: &Diagnostics) -> Option<Handler> {
     let item: ItemFn = match syn::parse2(item.clone()) {
         Ok(item) => item,
         Err(error) => {
             if syn::parse2::<syn::Item>(item.clone()).is_ok() {
-                errors
-                    .at(item.into_iter().next(), format!("`{attribute}` is for functions; put it above an `async fn`"));
+                errors.at(
+                    item.clone().into_iter().next(),
+                    format!("`{attribute}` is for functions; put it above an `async fn`"),
+                );
             } else {
                 errors.push(error);
             }
@@ -114,16 +117,21 @@ impl Handler {
         &self.item.sig.ident
     }
 
+    /// The `T` of an answer that is written `Result<T>`.
+    pub(crate) fn answer(&self) -> Option<&Type> {
+        let segment = last_segment(&self.output).filter(|segment| segment.ident == "Result")?;
+        let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+        match arguments.args.first() {
+            Some(GenericArgument::Type(answer)) => Some(answer),
+            _ => None,
+        }
+    }
+
     /// What a hook or a worker answers is dropped, so there must be nothing in it.
     pub(crate) fn answers_nothing(&self, what: &str, errors: &Diagnostics) {
-        let Some(segment) = last_segment(&self.output) else { return };
-        if segment.ident != "Result" {
-            return;
-        }
-        let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return };
-        let Some(GenericArgument::Type(answer)) = arguments.args.first() else { return };
+        let Some(answer) = self.answer() else { return };
         if !matches!(answer, Type::Tuple(tuple) if tuple.elems.is_empty()) {
-            let shown = answer.to_token_stream().to_string();
+            let shown = paths::shown(answer);
             errors.at(answer, format!("a {what} answers nothing, not `{shown}`; write `-> Result<()>`"));
         }
     }
@@ -177,6 +185,11 @@ pub(crate) fn summary(attrs: &[Attribute]) -> String {
 /// The doc comment.
 pub(crate) fn docs(attrs: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attrs.iter().filter(|attr| attr.path().is_ident("doc"))
+}
+
+/// The conditions under which an item is compiled. What is generated beside it has the same ones.
+pub(crate) fn conditions(attrs: &[Attribute]) -> Vec<&Attribute> {
+    attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect()
 }
 
 /// The name without `r#`.

@@ -80,7 +80,7 @@ fn record(m: &TokenStream, item: TokenStream, is_model: bool) -> TokenStream {
 }
 
 /// Without what the stand-in derives, and without saying so: the mistake that matters was told.
-fn clean(attrs: &mut Vec<Attribute>) {
+fn clean(attrs: &mut [Attribute]) {
     let unread = Diagnostics::new();
     take_derives("", attrs, &unread);
     let _unread = unread.finish();

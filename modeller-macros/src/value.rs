@@ -15,7 +15,7 @@ use crate::model::args::{
 };
 use crate::model::{check, emit, schema};
 use crate::rename::RenameRule;
-use crate::signature::{last_segment, plain};
+use crate::signature::{conditions, last_segment, plain};
 use crate::{paths, stub};
 
 /// Expands `#[value(args)] item`.
@@ -24,17 +24,20 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let keys = Keys::<ValueKey>::parse(args, &errors);
     let m = paths::runtime(keys.path(ValueKey::Crate));
     let tokens = match syn::parse2::<Item>(item.clone()) {
-        Ok(Item::Enum(parsed)) if check_generics("#[value]", &parsed.generics, &errors) => {
-            enumeration(&m, &keys, parsed, &errors)
+        Ok(Item::Enum(parsed)) => {
+            if check_generics("#[value]", &parsed.generics, &errors) {
+                enumeration(&m, &keys, parsed, &errors)
+            } else {
+                stub::value(&m, item)
+            }
         }
-        Ok(Item::Struct(parsed))
-            if matches!(&parsed.fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1)
-                && check_generics("#[value]", &parsed.generics, &errors) =>
-        {
-            newtype(&m, parsed, &errors)
+        Ok(Item::Struct(parsed)) if is_newtype(&parsed.fields) => {
+            if check_generics("#[value]", &parsed.generics, &errors) {
+                newtype(&m, parsed, &errors)
+            } else {
+                stub::value(&m, item)
+            }
         }
-        Ok(Item::Enum(_)) => stub::value(&m, item),
-        Ok(Item::Struct(parsed)) if !parsed.generics.params.is_empty() && !errors.is_clean() => stub::value(&m, item),
         _ => match args::structure("#[value]", &item, &errors) {
             Some(parsed) => {
                 let written = Written::new(parsed, &errors);
@@ -48,15 +51,20 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#errors #tokens)
 }
 
+fn is_newtype(fields: &Fields) -> bool {
+    matches!(fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1)
+}
+
 fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, errors: &Diagnostics) -> TokenStream {
     take_derives("#[value]", &mut item.attrs, errors);
     let serde = SerdeItem::read("#[value]", &mut item.attrs, errors);
     let ours = keys.text(ValueKey::RenameAll);
-    let rule = check::rename_rule(ours, serde.rename_all.as_ref(), errors).unwrap_or(RenameRule::Camel);
+    let rule = check::rename_rule(ours, serde.rename_all.as_ref(), errors);
     let rename_all = serde.rename_all.is_none().then(|| {
-        let rule = ours.map_or_else(|| String::from("camelCase"), syn::LitStr::value);
+        let rule = ours.filter(|_| rule.is_some()).map_or_else(|| String::from("camelCase"), syn::LitStr::value);
         quote!(#[serde(rename_all = #rule)])
     });
+    let rule = rule.unwrap_or(RenameRule::Camel);
     for variant in &mut item.variants {
         refuse_field_keys(&mut variant.attrs, errors);
         variant.fields.iter_mut().for_each(|field| refuse_field_keys(&mut field.attrs, errors));
@@ -71,7 +79,8 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
             let renamed =
                 serde_metas(&variant.attrs).iter().filter(|meta| meta.path().is_ident("rename")).find_map(name_value);
             let wire = renamed.map_or_else(|| rule.variant(&plain(own)), |text| text.value());
-            quote!(Self::#own => #m::ValueRef::Str(#wire),)
+            let cfg = conditions(&variant.attrs);
+            quote!(#(#cfg)* Self::#own => #m::ValueRef::Str(#wire),)
         })
         .collect();
     let all_units = arms.len() == item.variants.len() && !arms.is_empty();
@@ -88,12 +97,13 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
             impl #m::keywords::Indexable for #name {}
         }
     });
-    let derives = emit::derives(m);
+    let (derives, cfg) = (emit::derives(m), conditions(&item.attrs));
     quote! {
         #derives
         #rename_all
         #deny
         #item
+        #(#cfg)*
         const _: () = {
             #[automatically_derived]
             impl #m::AsValue for #name {
@@ -161,10 +171,11 @@ fn newtype(m: &TokenStream, mut item: ItemStruct, errors: &Diagnostics) -> Token
         });
         quote!(const _: fn() = || { #(#checks)* };)
     });
-    let derives = emit::derives(m);
+    let (derives, cfg) = (emit::derives(m), conditions(&item.attrs));
     quote! {
         #derives
         #item
+        #(#cfg)*
         const _: () = {
             #[automatically_derived]
             impl #m::AsValue for #name {

@@ -10,7 +10,7 @@ use crate::diagnostics::Diagnostics;
 use crate::hook::{assertion, returned};
 use crate::keys::{Keys, keys};
 use crate::model::check::function_id;
-use crate::signature::{self, Handler};
+use crate::signature::{self, Handler, conditions};
 use crate::{paths, register};
 
 keys! {
@@ -38,10 +38,10 @@ struct Worker {
 }
 
 /// Expands `#[worker(args)] item`.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
     let errors = Diagnostics::new();
     let (model, keys) = Keys::<WorkerKey>::parse_after_model(args, &errors);
-    let handler = signature::parse("#[worker]", item.clone(), &errors);
+    let handler = signature::parse("#[worker]", item, &errors);
     let worker = check(model, &keys, handler, &errors);
     let tokens = worker.filter(|_| errors.is_clean()).map(|worker| emit(&worker));
     let errors = errors.finish();
@@ -101,14 +101,15 @@ fn emit(worker: &Worker) -> TokenStream {
         .as_ref()
         .map_or_else(|| quote!(::core::option::Option::None), |id| quote!(::core::option::Option::Some(#id)));
     let registration = register::register(m, &quote!(#m::Declaration::Worker(&WORKER)));
-    let binding = handler.binding();
+    let unfit = handler.params.first().map(|_| quote!(#[allow(unused_imports)] use #m::Unfit as _;));
+    let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
     quote! {
+        #(#cfg)*
         const _: () = {
             const _: fn() = || {
                 #[allow(dead_code)]
                 fn offered<A: #m::WorkerArg>() {}
                 #(#offers)*
-                #returned
             };
             static WORKER: #m::WorkerDeclaration = #m::WorkerDeclaration {
                 model: <#model as #m::ModelType>::DECLARATION,
@@ -116,8 +117,9 @@ fn emit(worker: &Worker) -> TokenStream {
                 every: ::core::time::Duration::new(#seconds, #nanos),
                 immediate: #immediate,
                 run: |#binding| ::std::boxed::Box::pin(async move {
+                    #unfit
                     #(#extract)*
-                    #m::Returned::returned(#call)
+                    #returned(#call)
                 }),
                 site: #site,
             };

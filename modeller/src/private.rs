@@ -20,6 +20,7 @@ pub use crate::model::handler::{
     output, payload,
 };
 pub use crate::model::subscription::Subscription;
+pub use crate::model::witness::{Calling, Taking, Unfit, UnfitCall, Witness};
 pub use crate::model::{call, dispatch};
 pub use crate::registry::{DECLARATIONS, Declaration};
 #[cfg(feature = "server")]

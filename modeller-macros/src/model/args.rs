@@ -139,6 +139,13 @@ impl Written {
             .iter_mut()
             .map(|field| {
                 let keys = take_field_keys(&mut field.attrs, errors);
+                if let Some(cfg) = field.attrs.iter().find(|attr| attr.path().is_ident("cfg")) {
+                    errors.at(
+                        cfg,
+                        "`cfg` cannot be on a field of a model or a value: what is stored would depend on how a program was \
+                         built; put the whole struct under it",
+                    );
+                }
                 let serde = SerdeField::read(&field.attrs, errors);
                 WrittenField { field: field.clone(), keys, serde }
             })
@@ -230,45 +237,55 @@ pub(crate) struct SerdeItem {
     pub(crate) rename_all: Option<LitStr>,
     /// `tag`, `content` or `untagged`: unit variants are not plain strings.
     pub(crate) tagged: bool,
-    pub(crate) transparent: bool,
 }
 
 impl SerdeItem {
-    /// Reads them. On a model nothing may change the form of the object.
-    pub(crate) fn read(attribute: &str, attrs: &mut Vec<Attribute>, errors: &Diagnostics) -> Self {
+    /// Reads them, and takes those out that are refused. On a model nothing may change the form of the object.
+    pub(crate) fn read(attribute: &str, attrs: &mut [Attribute], errors: &Diagnostics) -> Self {
         let mut found = Self::default();
-        for meta in serde_metas(attrs) {
-            let Some(name) = meta.path().get_ident().map(ToString::to_string) else { continue };
-            let model = attribute == "#[model]";
-            let cure = match name.as_str() {
-                "rename_all" => {
-                    match name_value(&meta) {
-                        Some(text) => found.rename_all = Some(text),
-                        None => errors.at(
-                            &meta,
-                            "`rename_all` must be one rule, the same for reading and writing; write `rename_all = \"camelCase\"`",
-                        ),
-                    }
-                    continue;
-                }
-                "tag" | "content" | "untagged" if !model => {
-                    found.tagged = true;
-                    continue;
-                }
-                "transparent" if !model => {
-                    found.transparent = true;
-                    continue;
-                }
-                "deny_unknown_fields" | "crate" => "it is written by the attribute; remove it",
-                "tag" | "content" | "untagged" | "transparent" => "a document is a plain object; remove it",
-                "from" | "try_from" | "into" | "remote" => {
-                    "filters would see another value than the wire; convert where the value is made"
-                }
-                _ => continue,
-            };
-            errors.at(&meta, format!("`{name}` cannot be beside `{attribute}`: {cure}"));
+        for attr in attrs.iter_mut().filter(|attr| attr.path().is_ident("serde")) {
+            let kept: Vec<Meta> = serde_metas(std::slice::from_ref(attr))
+                .into_iter()
+                .filter(|meta| found.keep(attribute, meta, errors))
+                .collect();
+            // What serde cannot read either stays as it is, for its own words.
+            if !errors.is_clean() && attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).is_ok() {
+                *attr = syn::parse_quote!(#[serde(#(#kept),*)]);
+            }
         }
         found
+    }
+
+    fn keep(&mut self, attribute: &str, meta: &Meta, errors: &Diagnostics) -> bool {
+        let Some(name) = meta.path().get_ident().map(ToString::to_string) else { return true };
+        let model = attribute == "#[model]";
+        let cure = match name.as_str() {
+            "rename_all" => {
+                let Some(text) = name_value(meta) else {
+                    errors.at(
+                        meta,
+                        "`rename_all` must be one rule, the same for reading and writing; write \
+                         `rename_all = \"camelCase\"`",
+                    );
+                    return false;
+                };
+                self.rename_all = Some(text);
+                return true;
+            }
+            "tag" | "content" | "untagged" if !model => {
+                self.tagged = true;
+                return true;
+            }
+            "transparent" if !model => return true,
+            "deny_unknown_fields" | "crate" => "it is written by the attribute; remove it",
+            "tag" | "content" | "untagged" | "transparent" => "a document is a plain object; remove it",
+            "from" | "try_from" | "into" | "remote" => {
+                "filters would see another value than the wire; convert where the value is made"
+            }
+            _ => return true,
+        };
+        errors.at(meta, format!("`{name}` cannot be beside `{attribute}`: {cure}"));
+        false
     }
 }
 
@@ -296,7 +313,7 @@ pub(crate) fn name_value(meta: &Meta) -> Option<LitStr> {
 const DERIVED: &[&str] = &["Clone", "Debug", "Serialize", "Deserialize", "JsonSchema"];
 
 /// Takes derives out that the attribute writes itself, with a mistake for each.
-pub(crate) fn take_derives(attribute: &str, attrs: &mut Vec<Attribute>, errors: &Diagnostics) {
+pub(crate) fn take_derives(attribute: &str, attrs: &mut [Attribute], errors: &Diagnostics) {
     for attr in attrs.iter_mut().filter(|attr| attr.path().is_ident("derive")) {
         let Ok(paths) = attr.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated) else { continue };
         let ours = |path: &Path| path.segments.last().is_some_and(|last| DERIVED.iter().any(|name| last.ident == name));

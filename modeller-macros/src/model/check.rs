@@ -69,8 +69,7 @@ fn model_id(keys: &Keys<ModelKey>, name: &str, ident: &Ident, errors: &Diagnosti
             guess()
         }
         None => {
-            // A misshapen `id` was told already.
-            if errors.is_clean() {
+            if keys.lacks(ModelKey::Id) {
                 errors.at(ident, format!("the model `{name}` needs an id; write `#[model(id = \"{}\")]`", guess()));
             }
             guess()
@@ -87,7 +86,12 @@ pub(crate) fn rename_rule(
     if let (Some(_), Some(serde)) = (ours, serde) {
         errors.at(serde, "`rename_all` is given twice; remove one");
     }
-    ours.or(serde).and_then(|text| RenameRule::parse(text, errors))
+    match (ours, serde) {
+        (Some(text), _) => RenameRule::parse(text, errors),
+        // A rule that is none is told by serde.
+        (None, Some(text)) => RenameRule::named(&text.value()),
+        (None, None) => None,
+    }
 }
 
 fn record(
@@ -102,8 +106,8 @@ fn record(
     take_derives(attribute, &mut item.attrs, errors);
     let serde = SerdeItem::read(attribute, &mut item.attrs, errors);
     let rule = rename_rule(rename_all, serde.rename_all.as_ref(), errors);
-    let fields: Vec<Field> = fields.into_iter().map(|written| field(written, rule, errors)).collect();
-    check_names(&fields, model.is_some(), errors);
+    let mut fields: Vec<Field> = fields.into_iter().map(|written| field(written, rule, errors)).collect();
+    check_names(&mut fields, model.is_some(), errors);
     let rename_all = rename_all.filter(|_| rule.is_some() && serde.rename_all.is_none()).map(syn::LitStr::value);
     Record { m, item, model, rename_all, fields }
 }
@@ -167,7 +171,7 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
     Field {
         wire,
         rename: rename.filter(|_| serde.rename.is_none()).map(syn::LitStr::value),
-        constant: constant(&name, &keys, errors),
+        constant: Some(constant(&name, &keys, errors)),
         unique: keys.has(FieldKey::Unique) && !private,
         index: keys.has(FieldKey::Index) && !private,
         private,
@@ -201,30 +205,37 @@ fn constant(name: &Ident, keys: &Keys<FieldKey>, errors: &Diagnostics) -> Ident 
     Ident::new(&folded, name.span())
 }
 
-/// No two fields may have one wire name or one constant.
-fn check_names(fields: &[Field], model: bool, errors: &Diagnostics) {
+/// No two fields may have one wire name or one constant. The constant of the later one is not emitted.
+fn check_names(fields: &mut [Field], model: bool, errors: &Diagnostics) {
     let mut wires = BTreeMap::new();
     let mut constants = BTreeMap::new();
     for field in fields {
-        if let Some(first) = wires.insert(&field.wire, &field.name) {
+        let name = &field.name;
+        if let Some(first) = wires.insert(field.wire.clone(), name.clone()) {
             errors.at(
-                &field.name,
+                name,
                 format!(
-                    "`{first}` and `{}` are both `{}` on the wire; rename one with `#[field(rename = \"…\")]`",
-                    field.name, field.wire
+                    "`{first}` and `{name}` are both `{}` on the wire; rename one with `#[field(rename = \"…\")]`",
+                    field.wire
                 ),
             );
+            field.viewed = false;
         }
-        if model && field.constant == "_ID" {
-            errors.at(&field.name, "`_ID` is the constant of the document's id; write `#[field(constant = \"…\")]`");
-        } else if let Some(first) = constants.insert(field.constant.to_string(), &field.name) {
+        let Some(constant) = &field.constant else { continue };
+        if model && constant == "_ID" {
+            errors.at(name, "`_ID` is the constant of the document's id; write `#[field(constant = \"…\")]`");
+            field.constant = None;
+        } else if let Some(first) = constants.get(&constant.to_string()) {
             errors.at(
-                &field.name,
+                name,
                 format!(
-                    "`{first}` and `{}` have one constant `{}`; give one another with `#[field(constant = \"…\")]`",
-                    field.name, field.constant
+                    "`{first}` and `{name}` have one constant `{constant}`; give one another with \
+                     `#[field(constant = \"…\")]`"
                 ),
             );
+            field.constant = None;
+        } else {
+            constants.insert(constant.to_string(), name.clone());
         }
     }
 }

@@ -6,6 +6,7 @@ use syn::{Ident, LitStr, parse_quote};
 
 use super::fields;
 use super::ir::{Access, Default, Field, Record};
+use crate::signature::conditions;
 use crate::{paths, register};
 
 /// The struct and everything about it. After a mistake without registration and assertions, which would only repeat it.
@@ -15,9 +16,12 @@ pub(crate) fn record(record: &Record, clean: bool) -> TokenStream {
     let view = view(record);
     let model = record.model.is_some().then(|| model(record, clean));
     let fits = clean.then(|| fits(&record.m, &record.fields));
+    let cfg = conditions(&record.item.attrs);
     quote! {
         #item
+        #(#cfg)*
         #constants
+        #(#cfg)*
         const _: () = {
             #view
             #model

@@ -16,18 +16,19 @@ pub(crate) fn constants(record: &Record) -> TokenStream {
             #vis const _ID: #m::Field<#name, #m::Id<#name>, #m::Unique> = #m::Field::new("_id");
         }
     });
-    let constants = fields.iter().map(|field| {
-        let Field { vis, ty, wire, constant, docs, .. } = field;
+    let constants = fields.iter().filter_map(|field| {
+        let Field { vis, ty, wire, docs, .. } = field;
+        let constant = field.constant.as_ref()?;
         let doc = docs.is_empty().then(|| {
             let text = format!(" The field `{}` of [`{}`].", plain(&field.name), plain(name));
             quote!(#[doc = #text])
         });
         let kind = if field.unique { quote!(Unique) } else { quote!(Plain) };
-        quote! {
+        Some(quote! {
             #doc
             #(#docs)*
             #vis const #constant: #m::Field<#name, #ty, #m::#kind> = #m::Field::new(#wire);
-        }
+        })
     });
     let defaults = fields.iter().filter_map(|field| {
         let Default::Value(value) = &field.default else { return None };

@@ -40,7 +40,8 @@ pub(crate) struct Field {
     pub(crate) wire: String,
     /// `rename` for serde, when it was given by our key.
     pub(crate) rename: Option<String>,
-    pub(crate) constant: Ident,
+    /// `None` after a mistake.
+    pub(crate) constant: Option<Ident>,
     pub(crate) unique: bool,
     pub(crate) index: bool,
     pub(crate) private: bool,

@@ -12,6 +12,9 @@ use crate::keys::{Given, Keys, Number, nearest, number, text};
 /// A row: the key, its JSON name, and the trait that the type must have.
 type Row = (FieldKey, &'static str, Option<&'static str>);
 
+/// Whether a value keeps to a bound.
+type Keeps = fn(&Number, &Number) -> bool;
+
 /// The table of keywords. A new one is a row here and a key in `args`.
 const KEYWORDS: &[Row] = &[
     (FieldKey::Unique, "unique", Some("Indexable")),
@@ -94,7 +97,7 @@ fn check(keys: &Keys<FieldKey>, errors: &Diagnostics) {
     if let Some(step) = keys.number(FieldKey::MultipleOf)
         && step.value <= 0.0
     {
-        errors.at(&step.tokens, "`multiple_of` must be above 0; write `multiple_of = 5`");
+        errors.at_span(keys.span(FieldKey::MultipleOf), "`multiple_of` must be above 0; write `multiple_of = 5`");
     }
     if let Some(format) = keys.text(FieldKey::Format) {
         let value = format.value();
@@ -135,7 +138,7 @@ fn check_default(keys: &Keys<FieldKey>, errors: &Diagnostics) {
     };
     let bound = |key: FieldKey| keys.number(key).map(|bound| (key, bound));
     if let Some(value) = number(default) {
-        let checks: [(FieldKey, fn(&Number, &Number) -> bool); 5] = [
+        let checks: [(FieldKey, Keeps); 5] = [
             (FieldKey::Minimum, |value, bound| !above(bound, value)),
             (FieldKey::Maximum, |value, bound| !above(value, bound)),
             (FieldKey::ExclusiveMinimum, above),

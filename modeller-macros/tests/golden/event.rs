@@ -24,16 +24,30 @@ impl RoleChangedEvent for ::modeller::__private::Subscription<User> {
             <Result<()> as ::modeller::__private::Returned>::Output,
         >,
     > + ::core::marker::Send {
-        ::modeller::__private::dispatch(self, "role_changed", args)
+        #[allow(unused_imports)]
+        use ::modeller::__private::UnfitCall as _;
+        ::modeller::__private::Calling::<
+            RoleChanged,
+            <Result<()> as ::modeller::__private::Returned>::Output,
+        >::dispatch(self, "role_changed", args)
     }
 }
 const _: () = {
+    #[allow(unused_imports)]
+    use ::modeller::__private::Unfit as _;
+    const _: () = ::core::assert!(
+        ::modeller::__private::Witness:: < RoleChanged > ::IS_ARGS,
+        "`RoleChanged` cannot be the arguments of a event, it has no schema; annotate it with `#[value]` (what a event is given beside its arguments stands after them)"
+    );
+    const _: () = ::core::assert!(
+        ::modeller::__private::Witness:: < < Result < () > as
+        ::modeller::__private::Returned > ::Output > ::IS_OUTPUT,
+        "what `role_changed` answers has no schema; annotate the type with `#[value]`, or answer `Doc<…>`, a library type or `()`"
+    );
     const _: fn() = || {
         #[allow(dead_code)]
         fn offered<A: ::modeller::__private::EventArg<User>>() {}
         offered::<Subscription<User>>();
-        fn returned<R: ::modeller::__private::Returned>() {}
-        returned::<Result<()>>();
     };
     static OPERATION: ::modeller::__private::OperationDeclaration = ::modeller::__private::OperationDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,
@@ -41,15 +55,21 @@ const _: () = {
         access: ::core::option::Option::None,
         description: "",
         args: ::core::option::Option::Some(
-            ::modeller::__private::PayloadKind::of::<RoleChanged>(),
+            ::modeller::__private::Witness::<RoleChanged>::PAYLOAD,
         ),
-        output: ::modeller::__private::OutputKind::of::<
+        output: ::modeller::__private::Witness::<
             <Result<()> as ::modeller::__private::Returned>::Output,
-        >(),
+        >::OUTPUT,
         run: |mut __call| ::std::boxed::Box::pin(async move {
-            let __a0 = ::modeller::__private::payload::<RoleChanged>(&mut __call)?;
-            let __a1: Subscription<User> = ::modeller::__private::arg(&mut __call)?;
-            ::modeller::__private::output(role_changed(__a0, __a1).await)
+            let __a0: RoleChanged = ::modeller::__private::Witness::<
+                RoleChanged,
+            >::payload(&mut __call)?;
+            let __a1: Subscription<User> = ::modeller::__private::Taking::<
+                Subscription<User>,
+            >::take(&mut __call)?;
+            ::modeller::__private::Witness::<
+                <Result<()> as ::modeller::__private::Returned>::Output,
+            >::output(role_changed(__a0, __a1).await)
         }),
         site: ::modeller::__private::Site {
             module: ::core::module_path!(),

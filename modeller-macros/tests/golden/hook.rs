@@ -19,8 +19,6 @@ const _: () = {
         >() {}
         offered_beforeupdate::<&mut User>();
         offered_beforeupdate::<Caller>();
-        fn returned<R: ::modeller::__private::Returned>() {}
-        returned::<Result<()>>();
     };
     static HOOK: ::modeller::__private::HookDeclaration = ::modeller::__private::HookDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,
@@ -31,8 +29,14 @@ const _: () = {
         ],
         order: 5i32,
         run: |mut __call| ::std::boxed::Box::pin(async move {
-            let __a0: &mut User = ::modeller::__private::arg(&mut __call)?;
-            let __a1: Caller = ::modeller::__private::arg(&mut __call)?;
+            #[allow(unused_imports)]
+            use ::modeller::__private::Unfit as _;
+            let __a0: &mut User = ::modeller::__private::Taking::<
+                &mut User,
+            >::take(&mut __call)?;
+            let __a1: Caller = ::modeller::__private::Taking::<
+                Caller,
+            >::take(&mut __call)?;
             ::modeller::__private::Returned::returned(lowercase_email(__a0, &__a1).await)
         }),
         site: ::modeller::__private::Site {

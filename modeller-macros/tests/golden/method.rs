@@ -25,16 +25,30 @@ impl PromoteMethod for ::modeller::__private::Model<User> {
             <Result<Doc<User>> as ::modeller::__private::Returned>::Output,
         >,
     > + ::core::marker::Send {
-        ::modeller::__private::call(self, "promote", args)
+        #[allow(unused_imports)]
+        use ::modeller::__private::UnfitCall as _;
+        ::modeller::__private::Calling::<
+            Promote,
+            <Result<Doc<User>> as ::modeller::__private::Returned>::Output,
+        >::call(self, "promote", args)
     }
 }
 const _: () = {
+    #[allow(unused_imports)]
+    use ::modeller::__private::Unfit as _;
+    const _: () = ::core::assert!(
+        ::modeller::__private::Witness:: < Promote > ::IS_ARGS,
+        "`Promote` cannot be the arguments of a method, it has no schema; annotate it with `#[value]` (what a method is given beside its arguments stands after them)"
+    );
+    const _: () = ::core::assert!(
+        ::modeller::__private::Witness:: < < Result < Doc < User > > as
+        ::modeller::__private::Returned > ::Output > ::IS_OUTPUT,
+        "what `promote` answers has no schema; annotate the type with `#[value]`, or answer `Doc<…>`, a library type or `()`"
+    );
     const _: fn() = || {
         #[allow(dead_code)]
         fn offered<A: ::modeller::__private::MethodArg>() {}
         offered::<Model<User>>();
-        fn returned<R: ::modeller::__private::Returned>() {}
-        returned::<Result<Doc<User>>>();
     };
     static OPERATION: ::modeller::__private::OperationDeclaration = ::modeller::__private::OperationDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,
@@ -42,15 +56,21 @@ const _: () = {
         access: ::core::option::Option::Some(::modeller::__private::Access::Protected),
         description: "Makes someone an administrator.",
         args: ::core::option::Option::Some(
-            ::modeller::__private::PayloadKind::of::<Promote>(),
+            ::modeller::__private::Witness::<Promote>::PAYLOAD,
         ),
-        output: ::modeller::__private::OutputKind::of::<
+        output: ::modeller::__private::Witness::<
             <Result<Doc<User>> as ::modeller::__private::Returned>::Output,
-        >(),
+        >::OUTPUT,
         run: |mut __call| ::std::boxed::Box::pin(async move {
-            let __a0 = ::modeller::__private::payload::<Promote>(&mut __call)?;
-            let __a1: Model<User> = ::modeller::__private::arg(&mut __call)?;
-            ::modeller::__private::output(promote(__a0, __a1).await)
+            let __a0: Promote = ::modeller::__private::Witness::<
+                Promote,
+            >::payload(&mut __call)?;
+            let __a1: Model<User> = ::modeller::__private::Taking::<
+                Model<User>,
+            >::take(&mut __call)?;
+            ::modeller::__private::Witness::<
+                <Result<Doc<User>> as ::modeller::__private::Returned>::Output,
+            >::output(promote(__a0, __a1).await)
         }),
         site: ::modeller::__private::Site {
             module: ::core::module_path!(),

@@ -22,16 +22,26 @@ impl StatsMethod for crate::inner::__private::Model<User> {
             <Result<u64> as crate::inner::__private::Returned>::Output,
         >,
     > + ::core::marker::Send {
-        crate::inner::__private::call(self, "stats", ())
+        #[allow(unused_imports)]
+        use crate::inner::__private::UnfitCall as _;
+        crate::inner::__private::Calling::<
+            (),
+            <Result<u64> as crate::inner::__private::Returned>::Output,
+        >::call(self, "stats", ())
     }
 }
 const _: () = {
+    #[allow(unused_imports)]
+    use crate::inner::__private::Unfit as _;
+    const _: () = ::core::assert!(
+        crate ::inner::__private::Witness:: < < Result < u64 > as crate
+        ::inner::__private::Returned > ::Output > ::IS_OUTPUT,
+        "what `stats` answers has no schema; annotate the type with `#[value]`, or answer `Doc<…>`, a library type or `()`"
+    );
     const _: fn() = || {
         #[allow(dead_code)]
         fn offered<A: crate::inner::__private::MethodArg>() {}
         offered::<State<Clock>>();
-        fn returned<R: crate::inner::__private::Returned>() {}
-        returned::<Result<u64>>();
     };
     static OPERATION: crate::inner::__private::OperationDeclaration = crate::inner::__private::OperationDeclaration {
         model: <User as crate::inner::__private::ModelType>::DECLARATION,
@@ -39,12 +49,16 @@ const _: () = {
         access: ::core::option::Option::None,
         description: "",
         args: ::core::option::Option::None,
-        output: crate::inner::__private::OutputKind::of::<
+        output: crate::inner::__private::Witness::<
             <Result<u64> as crate::inner::__private::Returned>::Output,
-        >(),
+        >::OUTPUT,
         run: |mut __call| ::std::boxed::Box::pin(async move {
-            let __a0: State<Clock> = crate::inner::__private::arg(&mut __call)?;
-            crate::inner::__private::output(stats(__a0).await)
+            let __a0: State<Clock> = crate::inner::__private::Taking::<
+                State<Clock>,
+            >::take(&mut __call)?;
+            crate::inner::__private::Witness::<
+                <Result<u64> as crate::inner::__private::Returned>::Output,
+            >::output(stats(__a0).await)
         }),
         site: crate::inner::__private::Site {
             module: ::core::module_path!(),

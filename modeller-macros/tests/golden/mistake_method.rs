@@ -27,6 +27,11 @@ impl PromoteMethod for ::modeller::__private::Model<User> {
             <Result<()> as ::modeller::__private::Returned>::Output,
         >,
     > + ::core::marker::Send {
-        ::modeller::__private::call(self, "promote", args)
+        #[allow(unused_imports)]
+        use ::modeller::__private::UnfitCall as _;
+        ::modeller::__private::Calling::<
+            Promote,
+            <Result<()> as ::modeller::__private::Returned>::Output,
+        >::call(self, "promote", args)
     }
 }

@@ -6,8 +6,6 @@ const _: () = {
         #[allow(dead_code)]
         fn offered<A: ::modeller::__private::WorkerArg>() {}
         offered::<Model<User>>();
-        fn returned<R: ::modeller::__private::Returned>() {}
-        returned::<Result<()>>();
     };
     static WORKER: ::modeller::__private::WorkerDeclaration = ::modeller::__private::WorkerDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,
@@ -15,7 +13,11 @@ const _: () = {
         every: ::core::time::Duration::new(90u64, 0u32),
         immediate: false,
         run: |mut __call| ::std::boxed::Box::pin(async move {
-            let __a0: Model<User> = ::modeller::__private::arg(&mut __call)?;
+            #[allow(unused_imports)]
+            use ::modeller::__private::Unfit as _;
+            let __a0: Model<User> = ::modeller::__private::Taking::<
+                Model<User>,
+            >::take(&mut __call)?;
             ::modeller::__private::Returned::returned(sweep(__a0).await)
         }),
         site: ::modeller::__private::Site {

@@ -129,6 +129,12 @@ pub(crate) enum Payload<'a> {
 }
 
 /// A value that a handler can have as an argument.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of any handler here",
+    label = "no handler is offered this",
+    note = "`Model<…>`, `State<…>` and what the attribute's documentation lists can be; the arguments of a method or an event \
+            stand first"
+)]
 pub trait Extract<'a>: Sized {
     /// Takes it out of the invocation.
     ///
@@ -275,8 +281,8 @@ impl<'a, T: ModelType> Extract<'a> for Subscription<T> {
 
 /// What a `#[hook]` on the model `M` may take when the event `E` happens.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an argument of a `{E}` hook on `{M}`",
-    label = "not offered to a `{E}` hook",
+    message = "`{Self}` cannot be an argument of this hook on `{M}`",
+    label = "not offered at `{E}`",
     note = "before insert and update: `&mut {M}`; after insert, update and delete: `Doc<{M}>`; before delete: `Id<{M}>`; \
             list: `&mut Query<{M}>`; update: `Previous<{M}>`",
     note = "always: `Model<…>`, `Caller`, `Call`, `State<…>`, `Operation`, `Timing`"

@@ -6,6 +6,7 @@ pub(crate) mod handle;
 pub(crate) mod handler;
 pub(crate) mod runtime;
 pub(crate) mod subscription;
+pub(crate) mod witness;
 pub(crate) mod worker;
 
 use std::any::Any;

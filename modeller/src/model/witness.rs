@@ -1,0 +1,138 @@
+//! Whether a type fits a role, asked by expansions without an error for each place where the type is used.
+//!
+//! A handler's argument type is named in a dozen places of an expansion, and a type without a schema would be four errors (one
+//! for each missing trait) in each of them. An associated item of a bounded inherent `impl` is found where the bounds hold,
+//! else the item of the same name in [`Unfit`]; so all places compile, and one assertion on [`Unfit::IS_ARGS`] or
+//! [`Unfit::IS_OUTPUT`] says what is wrong. What `Unfit` does is never run.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use super::handle::Model;
+use super::handler::{AnyOutput, Args, Extract, Invocation, Output, OutputKind, PayloadKind, Returned};
+use super::subscription::Subscription;
+use crate::core::schema::ModelType;
+use crate::error::{Error, Result};
+
+/// A type as arguments or as an answer.
+pub struct Witness<T>(PhantomData<fn() -> T>);
+
+impl<A: Args> Witness<A> {
+    /// It can be arguments.
+    pub const IS_ARGS: bool = true;
+    /// It as a value.
+    pub const PAYLOAD: PayloadKind = PayloadKind::of::<A>();
+
+    /// Takes the arguments out of an invocation.
+    ///
+    /// # Errors
+    /// As [`payload`](super::handler::payload).
+    pub fn payload(invocation: &mut Invocation<'_>) -> Result<A> {
+        super::handler::payload(invocation)
+    }
+}
+
+impl<O: Output> Witness<O> {
+    /// It can be answered.
+    pub const IS_OUTPUT: bool = true;
+    /// It as a value.
+    pub const OUTPUT: OutputKind = OutputKind::of::<O>();
+
+    /// A handler's answer without its type.
+    ///
+    /// # Errors
+    /// What the handler answered.
+    pub fn output<R: Returned<Output = O>>(returned: R) -> Result<Box<dyn AnyOutput>> {
+        super::handler::output(returned)
+    }
+}
+
+/// A type as one that is extracted.
+pub struct Taking<'a, A>(PhantomData<fn(&'a ()) -> A>);
+
+impl<'a, A: Extract<'a>> Taking<'a, A> {
+    /// Takes it out of an invocation.
+    ///
+    /// # Errors
+    /// As [`Extract::extract`].
+    pub fn take(invocation: &mut Invocation<'a>) -> Result<A> {
+        A::extract(invocation)
+    }
+}
+
+/// Two types as arguments and answer of a call.
+pub struct Calling<A, O>(PhantomData<fn(A) -> O>);
+
+impl<A: Args, O: Output> Calling<A, O> {
+    /// Calls a method.
+    pub fn call<M: ModelType>(model: &Model<M>, id: &'static str, args: A) -> impl Future<Output = Result<O>> + Send {
+        super::call(model, id, args)
+    }
+
+    /// Runs an event.
+    pub fn dispatch<M: ModelType>(
+        subscription: &Subscription<M>,
+        id: &'static str,
+        args: A,
+    ) -> impl Future<Output = Result<O>> + Send {
+        super::dispatch(subscription, id, args)
+    }
+}
+
+fn unfit() -> Error {
+    Error::internal("a type that fits no role was used in one")
+}
+
+/// What is found where a type does not fit.
+pub trait Unfit<A> {
+    /// It cannot be arguments.
+    const IS_ARGS: bool = false;
+    /// It cannot be answered.
+    const IS_OUTPUT: bool = false;
+    /// A stand-in.
+    const PAYLOAD: PayloadKind = PayloadKind::of::<()>();
+    /// A stand-in.
+    const OUTPUT: OutputKind = OutputKind::of::<()>();
+
+    /// A stand-in.
+    ///
+    /// # Errors
+    /// Always.
+    fn payload(_: &mut Invocation<'_>) -> Result<A> {
+        Err(unfit())
+    }
+
+    /// A stand-in.
+    ///
+    /// # Errors
+    /// Always.
+    fn output<R>(_: R) -> Result<Box<dyn AnyOutput>> {
+        Err(unfit())
+    }
+
+    /// A stand-in.
+    ///
+    /// # Errors
+    /// Always.
+    fn take(_: &mut Invocation<'_>) -> Result<A> {
+        Err(unfit())
+    }
+}
+
+impl<A> Unfit<A> for Witness<A> {}
+impl<A> Unfit<A> for Taking<'_, A> {}
+
+/// What is found where the types of a call do not fit.
+pub trait UnfitCall<A, O> {
+    /// A stand-in.
+    fn call<M: ModelType>(_: &Model<M>, _: &'static str, _: A) -> std::future::Ready<Result<O>> {
+        std::future::ready(Err(unfit()))
+    }
+
+    /// A stand-in.
+    fn dispatch<M: ModelType>(_: &Subscription<M>, _: &'static str, _: A) -> std::future::Ready<Result<O>> {
+        std::future::ready(Err(unfit()))
+    }
+}
+
+impl<A, O> UnfitCall<A, O> for Calling<A, O> {}

@@ -1,0 +1,14 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+pub struct User {
+    #[field(minimum = 10, maximum = 1)]
+    pub field: u8,
+}
+
+// A use of what the attribute makes: it must not fail as well.
+pub fn known() -> &'static str {
+    User::FIELD.name()
+}
+
+fn main() {}

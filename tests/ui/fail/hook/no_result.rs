@@ -1,0 +1,11 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+pub struct User {
+    pub email: String,
+}
+
+#[hook(User, before(insert))]
+async fn check(_: &mut User) {}
+
+fn main() {}

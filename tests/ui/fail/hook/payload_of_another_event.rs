@@ -1,0 +1,13 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+pub struct User {
+    pub email: String,
+}
+
+#[hook(User, before(insert))]
+async fn check(_: Doc<User>) -> Result<()> {
+    Ok(())
+}
+
+fn main() {}

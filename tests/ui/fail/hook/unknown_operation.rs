@@ -1,0 +1,14 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+pub struct User {
+    pub email: String,
+}
+
+#[hook(User, before(create))]
+async fn check(user: &mut User) -> Result<()> {
+    let _ = user;
+    Ok(())
+}
+
+fn main() {}

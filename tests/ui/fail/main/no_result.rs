@@ -1,0 +1,6 @@
+use modeller::prelude::*;
+
+pub type Answer = Result<()>;
+
+#[modeller::main]
+async fn main() {}

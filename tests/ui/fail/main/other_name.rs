@@ -1,0 +1,8 @@
+use modeller::prelude::*;
+
+#[modeller::main]
+async fn start() -> Result<()> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use modeller::prelude::*;
+
+#[modeller::main]
+fn main() -> Result<()> {
+    Ok(())
+}

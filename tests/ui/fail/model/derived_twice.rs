@@ -1,0 +1,9 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+#[derive(Clone, PartialEq)]
+pub struct User {
+    pub email: String,
+}
+
+fn main() {}

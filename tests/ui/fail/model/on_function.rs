@@ -1,0 +1,6 @@
+use modeller::prelude::*;
+
+#[model(id = "names")]
+pub fn name() {}
+
+fn main() {}

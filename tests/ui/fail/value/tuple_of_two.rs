@@ -1,0 +1,6 @@
+use modeller::prelude::*;
+
+#[value]
+pub struct Point(f64, f64);
+
+fn main() {}

@@ -1,0 +1,9 @@
+use modeller::prelude::*;
+
+#[value]
+pub struct Address {
+    #[field(unique)]
+    pub city: String,
+}
+
+fn main() {}

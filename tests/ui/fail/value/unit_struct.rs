@@ -1,0 +1,6 @@
+use modeller::prelude::*;
+
+#[value]
+pub struct Nothing;
+
+fn main() {}

@@ -1,0 +1,8 @@
+use modeller::prelude::*;
+
+#[value(id = "roles")]
+pub enum Role {
+    Admin,
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+pub struct User {
+    pub email: String,
+}
+
+#[worker(User, every = "0s")]
+async fn sweep(_: Model<User>) -> Result<()> {
+    Ok(())
+}
+
+fn main() {}
