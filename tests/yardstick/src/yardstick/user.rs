@@ -141,10 +141,7 @@ struct Page<'a> {
 }
 
 /// `GET /users?filter={"role":…,"age":{"$gte":…}}&sort={"age":1}&limit=…`
-pub(crate) async fn list(
-    State(store): State<Arc<Store>>,
-    Query(query): Query<ListQuery>,
-) -> Result<Response, Problem> {
+pub(crate) async fn list(State(store): State<Arc<Store>>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let unreadable = |error: serde_json::Error| Problem::Unreadable(error.to_string());
     let filter: Filter = serde_json::from_str(&query.filter).map_err(unreadable)?;
     if query.sort != r#"{"age":1}"# || query.limit > 1_000 {
@@ -242,7 +239,8 @@ fn fits(user: &NewUser) -> bool {
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let atom = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte))
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte))
     };
     let label = |part: &str| {
         (1..=63).contains(&part.len())
@@ -309,14 +307,17 @@ mod tests {
         for right in ["2024-02-29T00:00:00Z", "1990-12-31T15:59:60-08:00", "2024-01-01t00:00:00.000+14:00"] {
             assert!(is_date_time(right), "{right}");
         }
-        for wrong in ["yesterday", "2023-02-29T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:00:00", "2024-01-01T00:00:60Z"] {
+        for wrong in
+            ["yesterday", "2023-02-29T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:00:00", "2024-01-01T00:00:60Z"]
+        {
             assert!(!is_date_time(wrong), "{wrong}");
         }
     }
 
     #[test]
     fn a_fault_in_each_field_is_six_violations() {
-        let body = br#"{"email":"not-an-email","name":"","role":"root","age":200,"tags":["a",5],"createdAt":"yesterday"}"#;
+        let body =
+            br#"{"email":"not-an-email","name":"","role":"root","age":200,"tags":["a",5],"createdAt":"yesterday"}"#;
         let Err(Problem::Invalid(found)) = read(body) else { panic!("it was taken") };
         let found: Vec<_> = found.iter().map(|violation| (&*violation.instance_path, violation.keyword)).collect();
         assert_eq!(
