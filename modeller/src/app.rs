@@ -3,8 +3,10 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::core::log::CommitLog;
 use crate::core::schema::{ModelDeclaration, ModelType};
@@ -38,8 +40,38 @@ use crate::registry::{assemble, schemas};
 pub struct App {
     pub(crate) runtime: Runtime,
     pub(crate) summary: Arc<str>,
-    #[cfg(feature = "server")]
-    pub(crate) configuration: Arc<crate::server::Configuration>,
+    /// Where it keeps its data, if it does.
+    pub(crate) folder: Option<Arc<Path>>,
+    pub(crate) extras: Extras,
+}
+
+/// What the layers above keep with an application, one value of each type: this layer does not know them.
+#[derive(Clone, Default)]
+pub(crate) struct Extras(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
+
+#[cfg_attr(not(feature = "server"), expect(dead_code, reason = "for the layers above, of which there is none"))]
+impl Extras {
+    /// The value of this type, if there is one.
+    pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.lock().get(&TypeId::of::<T>()).cloned()?.downcast().ok()
+    }
+
+    /// Keeps a value in the place of the one of its type.
+    pub(crate) fn set<T: Send + Sync + 'static>(&self, value: T) {
+        self.0.lock().insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    /// The value of this type, made by whoever asks first. `make` must not ask for another one.
+    pub(crate) fn get_or_make<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let mut values = self.0.lock();
+        let known = values.get(&TypeId::of::<T>()).cloned().and_then(|value| value.downcast().ok());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let made = Arc::new(make()?);
+        values.insert(TypeId::of::<T>(), made.clone());
+        Ok(made)
+    }
 }
 
 impl std::fmt::Debug for App {
@@ -182,8 +214,9 @@ pub struct AppBuilder {
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) data: Option<PathBuf>,
-    #[cfg(feature = "server")]
-    pub(crate) settings: crate::server::Settings,
+    pub(crate) extras: Extras,
+    /// What is wrong with what was said so far; told when the application is opened.
+    pub(crate) mistakes: Vec<Error>,
 }
 
 impl Default for AppBuilder {
@@ -193,8 +226,8 @@ impl Default for AppBuilder {
             engine: Engine::Default,
             states: HashMap::new(),
             data: None,
-            #[cfg(feature = "server")]
-            settings: crate::server::Settings::default(),
+            extras: Extras::default(),
+            mistakes: Vec::new(),
         }
     }
 }
@@ -237,13 +270,12 @@ impl AppBuilder {
     }
 
     /// The folder of the data.
-    pub(crate) fn folder(&self) -> PathBuf {
+    fn folder(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| PathBuf::from("data"))
     }
 
     /// Whether the application keeps something in its folder.
-    #[cfg(feature = "server")]
-    pub(crate) fn is_in_memory(&self) -> bool {
+    fn is_in_memory(&self) -> bool {
         match self.engine {
             Engine::Memory => true,
             Engine::Given(_) => self.data.is_none(),
@@ -256,7 +288,11 @@ impl AppBuilder {
     /// # Errors
     /// `INVALID_DECLARATION` with all that contradicts itself, `SCHEMA_CHANGED` when stored documents no longer fit, or why
     /// the engine cannot be opened.
-    pub async fn open(self) -> Result<App> {
+    pub async fn open(mut self) -> Result<App> {
+        if let Some(mistake) = self.mistakes.pop() {
+            return Err(mistake);
+        }
+        let folder = (!self.is_in_memory()).then(|| self.folder().into());
         let assembly = assemble(self.models.as_deref())?;
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
@@ -270,9 +306,6 @@ impl AppBuilder {
         let schemas = schemas(&assembly.models);
         // Reading all documents takes a while, and would hold the runtime.
         let log = tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas)).await.map_err(Error::internal)??;
-        // After the engine, whose lock makes this the only process that may write a secret.
-        #[cfg(feature = "server")]
-        let configuration = self.settings.prove((!self.is_in_memory()).then(|| self.folder()).as_deref())?;
         let log = Arc::new(log);
         let rooms = Arc::new(Rooms::default());
         log.follow(rooms.clone());
@@ -303,8 +336,8 @@ impl AppBuilder {
         Ok(App {
             runtime,
             summary: summary.into(),
-            #[cfg(feature = "server")]
-            configuration,
+            folder,
+            extras: self.extras,
         })
     }
 }

@@ -20,7 +20,26 @@ pub mod storage;
 pub mod wire;
 
 #[cfg(feature = "macros")]
-pub use modeller_macros::{event, hook, main, method, model, value, worker};
+#[doc = include_str!("docs/event.md")]
+pub use modeller_macros::event;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/hook.md")]
+pub use modeller_macros::hook;
+#[cfg(all(feature = "macros", feature = "server"))]
+#[doc = include_str!("docs/main.md")]
+pub use modeller_macros::main;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/method.md")]
+pub use modeller_macros::method;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/model.md")]
+pub use modeller_macros::model;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/value.md")]
+pub use modeller_macros::value;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/worker.md")]
+pub use modeller_macros::worker;
 
 pub use crate::app::{App, AppBuilder, Transaction};
 pub use crate::core::document::{Doc, Stored};

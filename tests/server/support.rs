@@ -105,6 +105,12 @@ async fn panics(users: Model<User>) -> Result<String> {
 }
 
 #[method(User)]
+async fn dawdle() -> Result<String> {
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    Ok("done".into())
+}
+
+#[method(User)]
 async fn quota() -> Result<String> {
     Err(Error::new("QUOTA_EXCEEDED").message("only 3 are free").status(402).detail("limit", 3))
 }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod encoding;
 pub mod http;
 pub mod process;
 pub mod served;

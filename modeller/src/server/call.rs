@@ -30,6 +30,8 @@ impl Context {
         let runtime = &self.server.runtime;
         match runtime.find_model(id) {
             Some(index) if runtime.model(index)?.schema.access != Access::Internal => Ok(index),
+            // Whatever begins with `@` is a route of ours, and this one is not there.
+            _ if id.starts_with('@') => Err(Error::not_found(ErrorCode::NotFound, id)),
             _ => Err(Error::not_found(ErrorCode::ModelNotFound, id)),
         }
     }

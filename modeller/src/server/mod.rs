@@ -33,8 +33,8 @@ use crate::error::Result;
 use crate::model::runtime::Runtime;
 
 /// How an application is served, as the program says it.
-#[derive(Default)]
-pub(crate) struct Settings {
+#[derive(Clone, Default)]
+struct Settings {
     secret: Option<Vec<u8>>,
     limits: Limits,
 }
@@ -42,23 +42,19 @@ pub(crate) struct Settings {
 impl Settings {
     /// Proves the settings of an application that is open. Without a secret of its own it takes the one of its data folder,
     /// which is made when it is not there.
-    pub(crate) fn prove(&self, folder: Option<&Path>) -> Result<Arc<Configuration>> {
+    fn prove(&self, folder: Option<&Path>) -> Result<Configuration> {
         let secret = match (&self.secret, folder) {
             (Some(secret), _) => secret::given(secret, "the program")?,
             (None, Some(folder)) => secret::of_folder(folder)?,
             (None, None) => secret::random()?,
         };
-        Ok(Arc::new(Configuration { keys: Keys::new(&secret), limits: self.limits }))
+        Ok(Configuration { keys: Keys::new(&secret), limits: self.limits })
     }
 
-    /// Whether the secret will do, before anything is opened.
-    fn check(&self) -> Result<()> {
-        self.secret.as_ref().map_or(Ok(()), |secret| secret::given(secret, "the program").map(drop))
-    }
 }
 
 /// How an application is served, proved.
-pub(crate) struct Configuration {
+struct Configuration {
     keys: Keys,
     limits: Limits,
 }
@@ -75,11 +71,11 @@ struct Server {
 }
 
 impl Server {
-    fn new(app: &App) -> Arc<Self> {
+    fn new(app: &App, configuration: Arc<Configuration>) -> Arc<Self> {
         Arc::new(Self {
             runtime: app.runtime.clone(),
-            configuration: app.configuration.clone(),
-            sockets: Gate::new(app.configuration.limits.sockets),
+            sockets: Gate::new(configuration.limits.sockets),
+            configuration,
             calls: Gate::of_calls(),
             stopping: watch::Sender::new(false),
         })
@@ -108,9 +104,25 @@ impl App {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// When the secret of the data folder can be neither read nor made, which [`App::serve_on`] answers as an error, that is
+    /// logged and no token is accepted.
     #[must_use]
     pub fn router(&self) -> axum::Router {
-        router::router(Server::new(self))
+        let configuration = self.configuration().unwrap_or_else(|error| {
+            tracing::error!(?error, "there is no secret, so that no token is accepted");
+            let limits = self.extras.get::<Settings>().unwrap_or_default().limits;
+            // A key that nobody knows, and that is gone with the router.
+            let unknown = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
+            Arc::new(Configuration { keys: Keys::new(&unknown), limits })
+        });
+        router::router(Server::new(self, configuration))
+    }
+
+    /// Proved when it is first needed; the engine's lock makes this the only process that may write a secret.
+    fn configuration(&self) -> Result<Arc<Configuration>> {
+        let settings = self.extras.get::<Settings>().unwrap_or_default();
+        self.extras.get_or_make(|| settings.prove(self.folder.as_deref()))
     }
 
     /// A token with these claims, to which `iat` and `exp` are added. It is good for this application and all that have the
@@ -130,9 +142,9 @@ impl App {
     /// ```
     ///
     /// # Errors
-    /// `INTERNAL` when the clock of the machine is before 1970.
+    /// `INTERNAL` when the clock of the machine is before 1970; when the secret of the data folder can be neither read nor made.
     pub fn sign_token(&self, claims: Map<String, Value>, lifetime: Duration) -> Result<String> {
-        self.configuration.keys.sign(claims, lifetime)
+        self.configuration()?.keys.sign(claims, lifetime)
     }
 }
 
@@ -140,25 +152,32 @@ impl AppBuilder {
     /// With this secret for tokens, 32 bytes at least; opening the application refuses a shorter one. Without it the secret
     /// is made once and kept in the data folder, in a file that only its owner reads.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
-        self.settings.secret = Some(secret.into());
-        self
+        let secret = secret.into();
+        if let Err(mistake) = secret::given(&secret, "the program") {
+            self.mistakes.push(mistake);
+        }
+        self.set(|settings| settings.secret = Some(secret))
     }
 
     /// With bodies of at most so many bytes, 1 MiB unless given.
-    pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.settings.limits.body = bytes;
-        self
+    pub fn body_limit(self, bytes: usize) -> Self {
+        self.set(|settings| settings.limits.body = bytes)
     }
 
     /// With at most so many connections at once, 10,000 unless given; others wait to be accepted.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.settings.limits.connections = connections;
-        self
+    pub fn max_connections(self, connections: usize) -> Self {
+        self.set(|settings| settings.limits.connections = connections)
     }
 
     /// With at most so many sockets at once, 10,000 unless given; others are refused with `UNAVAILABLE`.
-    pub fn max_sockets(mut self, sockets: usize) -> Self {
-        self.settings.limits.sockets = sockets;
+    pub fn max_sockets(self, sockets: usize) -> Self {
+        self.set(|settings| settings.limits.sockets = sockets)
+    }
+
+    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.extras.get::<Settings>().map(|settings| Settings::clone(&settings)).unwrap_or_default();
+        change(&mut settings);
+        self.extras.set(settings);
         self
     }
 }

@@ -109,9 +109,11 @@ impl AppBuilder {
             return Ok(());
         }
         if let Some(secret) = options.secret()? {
-            self.settings.secret = Some(secret);
+            self = self.secret(secret);
         }
-        self.settings.check()?;
+        if let Some(mistake) = self.mistakes.pop() {
+            return Err(mistake);
+        }
         if let Some(data) = options.data {
             self.data = Some(data);
         }
@@ -124,6 +126,7 @@ impl AppBuilder {
         let local = listener.local_addr().map_err(cannot)?;
         let shutdown = signal()?;
         let app = self.open().await?;
+        app.configuration()?;
         app.start_workers();
         // Not by `println!`, which panics when nobody reads.
         let _ = writeln!(io::stdout(), "modeller: http://{local}, {}", app.summary());
@@ -156,11 +159,15 @@ impl App {
     /// # Errors
     /// `UNAVAILABLE` when the store failed.
     pub async fn serve_on(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let server = Server::new(self);
+        let configuration = self.configuration()?;
+        let server = Server::new(self, configuration.clone());
         let service = TowerToHyperService::new(router::router(server.clone()));
-        let connections = Gate::new(self.configuration.limits.connections);
+        let connections = Gate::new(configuration.limits.connections);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
+        // A client that has sent all it wanted may close its side and still be answered; and one that is gone altogether does
+        // not take back the call that it made.
+        http.half_close(true);
         let mut shutdown = pin!(shutdown);
         let mut failed = pin!(self.runtime.log().failed());
         let mut counted = None;
@@ -196,6 +203,8 @@ impl App {
             }
         };
         drop(listener);
+        // The place that was kept for the next one.
+        drop(counted);
         server.stopping.send_replace(true);
         let drained = async {
             connections.drained().await;

@@ -56,6 +56,11 @@ pub struct Site {
 }
 
 /// A Rust type as a model: what `#[model]` implements.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model",
+    label = "not a model",
+    note = "annotate the struct with `#[model(id = \"…\")]`"
+)]
 pub trait ModelType: Stored {
     /// What the attribute said.
     const DECLARATION: &'static ModelDeclaration;
