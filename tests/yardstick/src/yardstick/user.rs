@@ -202,7 +202,12 @@ fn read(body: &[u8]) -> Result<NewUser, Problem> {
         checks.fail("email", "format", "must match format \"email\"".into(), json!({"format": "email"}));
     }
     checks.text("name", 1, 80);
-    if checks.get("role").is_some_and(|role| !matches!(role.as_str(), Some("user" | "admin"))) {
+    if let Some(role) = checks.get("role")
+        && !matches!(role.as_str(), Some("user" | "admin"))
+    {
+        if !role.is_string() {
+            checks.fail("role", "type", "must be string".into(), json!({"type": "string"}));
+        }
         let message = "must be equal to one of the allowed values".into();
         checks.fail("role", "enum", message, json!({"allowedValues": ["user", "admin"]}));
     }
