@@ -1,7 +1,8 @@
 //! SIGKILL at random moments under 64 concurrent writers: what was acknowledged is there, nothing is half there, and what is
 //! unique stays unique.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "counts that show what the test has done")]
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,7 +96,10 @@ async fn fifty_kills_lose_nothing() {
         assert!(told.deleted.iter().all(|id| !by_id.contains_key(id)), "kill {kill}: a deleted entry is back");
         let unique: HashSet<&str> = stored.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(unique.len(), stored.len(), "kill {kill}: a unique name is there twice");
-        assert!(stored.iter().all(|entry| entry.secret.get().is_some_and(|secret| secret.len() == 200)), "half a document");
+        assert!(
+            stored.iter().all(|entry| entry.secret.get().is_some_and(|secret| secret.len() == 200)),
+            "half a document"
+        );
         unknown = stored.len() - told.inserted.len();
         names = unique.len();
     }

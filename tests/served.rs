@@ -45,10 +45,13 @@ async fn a_foreign_client_misses_nothing() {
     let mut ids = Vec::new();
     for n in 0..ENTRIES {
         let body = json!({"name": format!("red-{n}"), "team": "red"});
-        ids.push(connection.json("POST", "/entries", Some(&body)).await.unwrap().json()["_id"].as_str().unwrap().to_owned());
+        ids.push(
+            connection.json("POST", "/entries", Some(&body)).await.unwrap().json()["_id"].as_str().unwrap().to_owned(),
+        );
     }
     let blue = json!({"name": "blue", "team": "blue"});
-    let blue = connection.json("POST", "/entries", Some(&blue)).await.unwrap().json()["_id"].as_str().unwrap().to_owned();
+    let blue =
+        connection.json("POST", "/entries", Some(&blue)).await.unwrap().json()["_id"].as_str().unwrap().to_owned();
     let (_red_child, mut reds) = subscriber(&served, &json!({"team": "red"})).await;
     let (_blue_child, mut blues) = subscriber(&served, &json!({"team": "blue"})).await;
 

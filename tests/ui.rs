@@ -4,7 +4,7 @@
 //! `TRYBUILD=overwrite cargo test -p modeller-tests --test ui`. Part of the words are rustc's and change with its version, so
 //! the failing programs are compared by one version only.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
 

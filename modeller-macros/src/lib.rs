@@ -2,7 +2,7 @@
 //!
 //! Each attribute has one file with `expand(args, item)`, which knows nothing of the compiler and is tested as a function.
 //! All go the same way: what was written → what was proved → tokens. Mistakes are collected in
-//! [`Diagnostics`](diagnostics::Diagnostics), so that all of one item are told at once; after a mistake the item and stand-ins
+//! `diagnostics::Diagnostics`, so that all of one item are told at once; after a mistake the item and stand-ins
 //! for what is generated are still emitted, so that one mistake makes one message.
 
 #![allow(missing_docs, reason = "what stands here would be repeated below the documentation of the re-export")]

@@ -49,7 +49,6 @@ pub struct App {
 #[derive(Clone, Default)]
 pub(crate) struct Extras(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
 
-#[cfg_attr(not(feature = "server"), expect(dead_code, reason = "for the layers above, of which there is none"))]
 impl Extras {
     /// The value of this type, if there is one.
     pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
@@ -84,15 +83,13 @@ impl App {
     /// All models of the program, with all that belongs to them.
     ///
     /// A crate that nothing of the program names is not linked, and its models are missing without a word from the compiler:
-    /// write `use my_models as _;`. The line that [`AppBuilder::serve`] prints says what was found.
-    #[must_use]
+    /// write `use my_models as _;`. The line that `AppBuilder::serve` prints says what was found.
     pub fn discover() -> AppBuilder {
         AppBuilder { models: None, ..AppBuilder::default() }
     }
 
     /// No models but those that are named by [`AppBuilder::model`].
     #[expect(clippy::new_ret_no_self, reason = "an application exists when it is opened")]
-    #[must_use]
     pub fn new() -> AppBuilder {
         AppBuilder { models: Some(Vec::new()), ..AppBuilder::default() }
     }
@@ -305,7 +302,8 @@ impl AppBuilder {
         let described = storage.describe();
         let schemas = schemas(&assembly.models);
         // Reading all documents takes a while, and would hold the runtime.
-        let log = tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas)).await.map_err(Error::internal)??;
+        let log =
+            tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas)).await.map_err(Error::internal)??;
         let log = Arc::new(log);
         let rooms = Arc::new(Rooms::default());
         log.follow(rooms.clone());
@@ -333,11 +331,6 @@ impl AppBuilder {
             limits: Limits::default(),
             number: next_number(),
         });
-        Ok(App {
-            runtime,
-            summary: summary.into(),
-            folder,
-            extras: self.extras,
-        })
+        Ok(App { runtime, summary: summary.into(), folder, extras: self.extras })
     }
 }

@@ -1,17 +1,21 @@
 //! Live, typed data back ends: annotate structs and functions, get validated CRUD, queries, RPC and subscriptions on one
 //! durable commit log.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "queries and metadata that only the transport asks for")
+)]
 
 // The expansions name `::modeller`, also in this crate's own tests and examples.
 extern crate self as modeller;
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod app;
 mod core;
 mod error;
 mod model;
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 pub mod prelude;
 mod registry;
 #[cfg(feature = "server")]

@@ -16,8 +16,8 @@ pub use crate::error::{Error, Result};
 pub use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
 pub use crate::model::handle::Model;
 pub use crate::model::handler::{
-    Args, EventArg, HookArg, HookEvent, Invocation, MethodArg, Output, OutputKind, PayloadKind, Returned, WorkerArg, arg, on,
-    output, payload,
+    Args, EventArg, HookArg, HookEvent, Invocation, MethodArg, Output, OutputKind, PayloadKind, Returned, WorkerArg,
+    arg, on, output, payload,
 };
 pub use crate::model::subscription::Subscription;
 pub use crate::model::witness::{Calling, Taking, Unfit, UnfitCall, Witness};

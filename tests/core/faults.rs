@@ -143,15 +143,11 @@ fn docs(group: &Group) -> Vec<String> {
 fn other_writer(seed: u64, counted: Arc<AtomicU64>, round: Arc<AtomicU64>) -> Faults {
     let mut calls = seed;
     let mut taken: Option<String> = None;
-    Faults::seeded(seed)
-        .lose_requests(0.05)
-        .lose_answers(0.05)
-        .fail_find(0.1)
-        .truncate(0.03)
-        .second_writer(move |head, look| {
+    Faults::seeded(seed).lose_requests(0.05).lose_answers(0.05).fail_find(0.1).truncate(0.03).second_writer(
+        move |head, look| {
             calls = calls.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let dice = calls >> 33;
-            if dice % 3 != 0 {
+            if !dice.is_multiple_of(3) {
                 return None;
             }
             let mut changes = Vec::new();
@@ -162,14 +158,19 @@ fn other_writer(seed: u64, counted: Arc<AtomicU64>, round: Arc<AtomicU64>) -> Fa
                 let doc = Some(serde_json::json!({"n": n + 1}).to_string());
                 changes.push(StoredChange { model: "counters".into(), id: "c".into(), rev, doc });
             }
-            if dice % 2 == 0 {
+            if dice.is_multiple_of(2) {
                 // The id is the name, so that a name which our side has taken in the same moment is not taken twice: the
                 // foreign writer only writes where it sees nothing, as a correct one does.
                 let name = format!("shared-{}", round.load(Ordering::Relaxed));
                 let id = format!("foreign-{name}");
                 let item = serde_json::json!({"name": id.clone(), "token": id}).to_string();
                 if look("items", &id).is_none() {
-                    changes.push(StoredChange { model: "items".into(), id: id.clone(), rev: 1 + head.seq, doc: Some(item) });
+                    changes.push(StoredChange {
+                        model: "items".into(),
+                        id: id.clone(),
+                        rev: 1 + head.seq,
+                        doc: Some(item),
+                    });
                     taken = Some(id);
                 }
             } else if let Some(id) = taken.take()
@@ -178,7 +179,8 @@ fn other_writer(seed: u64, counted: Arc<AtomicU64>, round: Arc<AtomicU64>) -> Fa
                 changes.push(StoredChange { model: "items".into(), id, rev: 1 + rev.max(head.seq), doc: None });
             }
             (!changes.is_empty()).then(|| vec![EntryKind::Commit { changes, published: Vec::new() }])
-        })
+        },
+    )
 }
 
 struct Outcome {
@@ -196,12 +198,8 @@ async fn histories(seed: u64, rounds: u64, instant: bool) -> u64 {
     let watched = Watched { memory: memory.clone(), instant, confirmed: confirmed.clone(), asked: Mutex::default() };
     let app = loop {
         // The first append, that of the epoch, can find another writer ahead as well.
-        let watched = Watched {
-            memory: watched.memory.clone(),
-            instant,
-            confirmed: confirmed.clone(),
-            asked: Mutex::default(),
-        };
+        let watched =
+            Watched { memory: watched.memory.clone(), instant, confirmed: confirmed.clone(), asked: Mutex::default() };
         match App::new().model::<Item>().model::<Counter>().storage(watched).open().await {
             Ok(app) => break app,
             Err(error) => assert_eq!(error.code(), &ErrorCode::Unavailable, "{error}"),

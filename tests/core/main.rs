@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, unreachable_pub, reason = "models are public by habit, and documented where users read them")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "counts that show what a test has done")]
 
 mod contention;
 mod engine;

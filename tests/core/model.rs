@@ -103,9 +103,10 @@ fn code<T>(result: &Result<T>) -> std::result::Result<(), &str> {
 
 fn same(documents: &[Doc<Person>], expected: &[(&String, &(u64, Person))]) -> bool {
     documents.len() == expected.len()
-        && documents.iter().zip(expected).all(|(doc, (id, (rev, person)))| {
-            doc.id().to_string() == **id && doc.rev() == *rev && **doc == *person
-        })
+        && documents
+            .iter()
+            .zip(expected)
+            .all(|(doc, (id, (rev, person)))| doc.id().to_string() == **id && doc.rev() == *rev && **doc == *person)
 }
 
 async fn run(app: &App, ops: &[Op]) {
@@ -210,12 +211,12 @@ async fn run(app: &App, ops: &[Op]) {
             }
             Op::Count(role, age) => {
                 let filter = Person::ROLE.eq(role) & !Person::AGE.lt(age);
-                let expected =
-                    naive.0.values().filter(|(_, person)| person.role == role && person.age >= age).count();
+                let expected = naive.0.values().filter(|(_, person)| person.role == role && person.age >= age).count();
                 assert_eq!(people.count(filter).await.unwrap(), expected, "{op:?}");
             }
         }
-        let changed = naive.0.iter().any(|(id, next)| before.0.get(id) != Some(next)) || naive.0.len() != before.0.len();
+        let changed =
+            naive.0.iter().any(|(id, next)| before.0.get(id) != Some(next)) || naive.0.len() != before.0.len();
         if changed {
             at.insert(app.seq(), naive.clone());
         }

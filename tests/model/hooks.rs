@@ -139,7 +139,10 @@ async fn before_hooks_change_and_refuse() {
     let articles = app.model::<Article>();
     assert_eq!(articles.insert(article("  hello ")).await.unwrap().title, "hello");
     let refused = articles.insert(article("forbidden")).await.unwrap_err();
-    assert_eq!((refused.code().as_str(), refused.get("title").unwrap().as_str()), ("FORBIDDEN_TITLE", Some("forbidden")));
+    assert_eq!(
+        (refused.code().as_str(), refused.get("title").unwrap().as_str()),
+        ("FORBIDDEN_TITLE", Some("forbidden"))
+    );
     // What a hook makes of a value has to fit the schema as well.
     let emptied = articles.insert(article("   ")).await.unwrap_err();
     assert_eq!(emptied.violations()[0].keyword, "minLength");

@@ -34,8 +34,14 @@ async fn a_good_token_is_taken_in_every_spelling_that_is_allowed() {
     ];
     for token in good {
         for scheme in ["Bearer", "bearer", "BEARER"] {
-            let answer =
-                ask_with(&router, "POST", "/users/whoami", Value::Null, &[("authorization", &format!("{scheme} {token}"))]).await;
+            let answer = ask_with(
+                &router,
+                "POST",
+                "/users/whoami",
+                Value::Null,
+                &[("authorization", &format!("{scheme} {token}"))],
+            )
+            .await;
             assert_eq!((answer.status.as_u16(), answer.json()), (200, json!("ada")), "{token}");
         }
     }
@@ -55,9 +61,14 @@ async fn hostile_tokens_are_refused_with_one_body_also_where_none_is_needed() {
         let header = json!({"alg": alg}).to_string();
         format!("{}.{}.", base64url(header.as_bytes()), base64url(claims.as_bytes()))
     };
-    let mut hostile: Vec<String> = ["none", "None", "NONE", "nOnE", "none ", "", "null"].into_iter().map(unsigned).collect();
+    let mut hostile: Vec<String> =
+        ["none", "None", "NONE", "nOnE", "none ", "", "null"].into_iter().map(unsigned).collect();
     // Algorithms that are not ours, signed as if they were.
-    hostile.extend(["HS384", "HS512", "RS256", "ES256", "EdDSA", "hs256", "HS256 "].into_iter().map(|alg| with(json!({"alg": alg}))));
+    hostile.extend(
+        ["HS384", "HS512", "RS256", "ES256", "EdDSA", "hs256", "HS256 "]
+            .into_iter()
+            .map(|alg| with(json!({"alg": alg}))),
+    );
     hostile.extend([
         with(json!({})),
         with(json!({"alg": null})),
@@ -95,7 +106,10 @@ async fn hostile_tokens_are_refused_with_one_body_also_where_none_is_needed() {
         message.to_owned(),
         format!("{message}."),
         format!("{message}.{}", &signature[..signature.len() - 2]),
-        format!("{}.{signature}", sign(SECRET, HS256, &json!({"sub": "root", "exp": now() + 60}).to_string()).rsplit_once('.').unwrap().0),
+        format!(
+            "{}.{signature}",
+            sign(SECRET, HS256, &json!({"sub": "root", "exp": now() + 60}).to_string()).rsplit_once('.').unwrap().0
+        ),
         "a.b.c".into(),
         "..".into(),
         "x".into(),
@@ -128,7 +142,9 @@ async fn a_token_counts_in_its_header_alone() {
     let app = app().await;
     let router = app.router();
     let token = token(&app, "ada");
-    ask(&router, "GET", &format!("/notes?access_token={token}"), Value::Null).await.assert_problem(401, "UNAUTHENTICATED");
+    ask(&router, "GET", &format!("/notes?access_token={token}"), Value::Null)
+        .await
+        .assert_problem(401, "UNAUTHENTICATED");
     ask_with(&router, "GET", "/notes", Value::Null, &[("cookie", &format!("token={token}; session={token}"))])
         .await
         .assert_problem(401, "UNAUTHENTICATED");
@@ -160,7 +176,9 @@ async fn what_is_not_for_the_caller_is_refused_or_not_there() {
         assert_ne!(known.status, 401, "{method} {path}");
     }
     // An internal model is answered as one that does not exist, to everybody and also when the body is wrong.
-    for (method, path, body) in routes("ledger").into_iter().chain([("POST", "/ledger/anything".to_owned(), Value::Null)]) {
+    for (method, path, body) in
+        routes("ledger").into_iter().chain([("POST", "/ledger/anything".to_owned(), Value::Null)])
+    {
         for headers in [&[][..], &[("authorization", bearer.as_str())]] {
             let hidden = ask_with(&router, method, &path, body.clone(), headers).await;
             let unknown = ask_with(&router, method, &path.replace("ledger", "nowhere"), body.clone(), headers).await;

@@ -20,29 +20,52 @@ async fn bodies_that_cannot_be_read() {
     let path = format!("/users/{}", doc["_id"].as_str().unwrap());
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let deep_objects = format!("{}1{}", r#"{"a":"#.repeat(10_000), "}".repeat(10_000));
-    for (method, path) in
-        [("POST", "/users"), ("POST", "/users/@query"), ("PUT", path.as_str()), ("PATCH", path.as_str()), ("POST", "/users/promote")]
-    {
+    for (method, path) in [
+        ("POST", "/users"),
+        ("POST", "/users/@query"),
+        ("PUT", path.as_str()),
+        ("PATCH", path.as_str()),
+        ("POST", "/users/promote"),
+    ] {
         for malformed in ["{", "", "{]", "nul", "{\"a\":1,}", "{\"a\" 1}", "\u{feff}{}", "{} {}"] {
             if malformed.is_empty() && path.ends_with("promote") {
                 continue;
             }
-            send(&router, text(method, path, "application/json", malformed)).await.assert_problem(400, "INVALID_REQUEST");
+            send(&router, text(method, path, "application/json", malformed))
+                .await
+                .assert_problem(400, "INVALID_REQUEST");
         }
-        send(&router, text(method, path, "application/json", vec![b'"', 0xff, b'"'])).await.assert_problem(400, "INVALID_REQUEST");
+        send(&router, text(method, path, "application/json", vec![b'"', 0xff, b'"']))
+            .await
+            .assert_problem(400, "INVALID_REQUEST");
         for depth in [128, 10_000, 100_000] {
-            send(&router, text(method, path, "application/json", deep(depth))).await.assert_problem(413, "PAYLOAD_TOO_LARGE");
+            send(&router, text(method, path, "application/json", deep(depth)))
+                .await
+                .assert_problem(413, "PAYLOAD_TOO_LARGE");
         }
-        send(&router, text(method, path, "application/json", deep_objects.clone())).await.assert_problem(413, "PAYLOAD_TOO_LARGE");
+        send(&router, text(method, path, "application/json", deep_objects.clone()))
+            .await
+            .assert_problem(413, "PAYLOAD_TOO_LARGE");
         let ten_megabytes = format!("\"{}\"", "x".repeat(10 << 20));
-        send(&router, text(method, path, "application/json", ten_megabytes)).await.assert_problem(413, "PAYLOAD_TOO_LARGE");
-        for kind in ["text/plain", "application/xml", "multipart/form-data", "application/jsonp", "application/x-www-form-urlencoded", ""] {
+        send(&router, text(method, path, "application/json", ten_megabytes))
+            .await
+            .assert_problem(413, "PAYLOAD_TOO_LARGE");
+        for kind in [
+            "text/plain",
+            "application/xml",
+            "multipart/form-data",
+            "application/jsonp",
+            "application/x-www-form-urlencoded",
+            "",
+        ] {
             send(&router, text(method, path, kind, "{}")).await.assert_problem(415, "UNSUPPORTED_MEDIA_TYPE");
         }
         let fine = send(&router, text(method, path, "Application/JSON; charset=utf-8", "[]")).await;
         assert_ne!(fine.status, 415);
     }
-    send(&router, text("POST", "/users", "application/merge-patch+json", "{}")).await.assert_problem(415, "UNSUPPORTED_MEDIA_TYPE");
+    send(&router, text("POST", "/users", "application/merge-patch+json", "{}"))
+        .await
+        .assert_problem(415, "UNSUPPORTED_MEDIA_TYPE");
     let untyped = Request::builder().method("POST").uri("/users").body(Body::from("{}")).unwrap();
     send(&router, untyped).await.assert_problem(415, "UNSUPPORTED_MEDIA_TYPE");
     assert_eq!(ask(&router, "GET", &path, Value::Null).await.json()["_rev"], doc["_rev"], "nothing was written");
@@ -58,7 +81,9 @@ async fn values_that_do_not_fit() {
     unknown["nickname"] = json!("x");
     let problem = ask(&router, "POST", "/users", unknown).await.assert_problem(422, "VALIDATION_ERROR");
     assert_eq!(problem["errors"][0]["params"]["additionalProperty"], "nickname");
-    for (name, value) in [("_id", json!("mine")), ("_rev", json!(7)), ("__proto__", json!({})), ("$set", json!({"age": 1}))] {
+    for (name, value) in
+        [("_id", json!("mine")), ("_rev", json!(7)), ("__proto__", json!({})), ("$set", json!({"age": 1}))]
+    {
         let mut body = user("a@example.com");
         body[name] = value;
         let problem = ask(&router, "POST", "/users", body).await.assert_problem(422, "VALIDATION_ERROR");
@@ -67,14 +92,19 @@ async fn values_that_do_not_fit() {
     }
     let short = ask(&router, "POST", "/users", json!({"email": "a", "password": "canary"})).await;
     let problem = short.assert_problem(422, "VALIDATION_ERROR");
-    assert_eq!((&problem["errors"][0]["instancePath"], &problem["errors"][0]["keyword"]), (&json!("/password"), &json!("minLength")));
+    assert_eq!(
+        (&problem["errors"][0]["instancePath"], &problem["errors"][0]["keyword"]),
+        (&json!("/password"), &json!("minLength"))
+    );
     assert!(!problem.to_string().contains("canary"));
     insert_user(&router, "a@example.com").await;
     let twice = ask(&router, "POST", "/users", user("a@example.com")).await.assert_problem(409, "UNIQUE_VIOLATION");
     assert_eq!(twice["field"], "email");
     ask(&router, "POST", "/users/promote", Value::Null).await.assert_problem(422, "VALIDATION_ERROR");
     ask(&router, "POST", "/users/promote", json!({"email": 1})).await.assert_problem(422, "VALIDATION_ERROR");
-    ask(&router, "POST", "/users/promote", json!({"email": "a", "more": 1})).await.assert_problem(422, "VALIDATION_ERROR");
+    ask(&router, "POST", "/users/promote", json!({"email": "a", "more": 1}))
+        .await
+        .assert_problem(422, "VALIDATION_ERROR");
     ask(&router, "POST", "/users/ping", json!({"more": 1})).await.assert_problem(422, "VALIDATION_ERROR");
     assert_eq!(ask(&router, "GET", "/users?count=true", Value::Null).await.json()["count"], 1);
 }
@@ -107,7 +137,9 @@ async fn updates_that_cannot_be_read() {
     ] {
         ask_body(&router, "PATCH", &path, &update).await.assert_problem(400, "INVALID_QUERY");
     }
-    for update in [json!({"nickname": "x"}), json!({"age": "x"}), json!({"email": null}), json!({"$unset": {"email": ""}})] {
+    for update in
+        [json!({"nickname": "x"}), json!({"age": "x"}), json!({"email": null}), json!({"$unset": {"email": ""}})]
+    {
         ask_body(&router, "PATCH", &path, &update).await.assert_problem(422, "VALIDATION_ERROR");
     }
     assert_eq!(ask(&router, "GET", &path, Value::Null).await.json()["_rev"], doc["_rev"]);
@@ -149,10 +181,19 @@ async fn queries_that_cannot_be_read() {
     ] {
         ask(&router, "GET", &format!("/users?{query}"), Value::Null).await.assert_problem(400, "INVALID_QUERY");
     }
-    for query in [json!([]), json!("x"), json!({"filter": null}), json!({"more": 1}), json!({"count": "true"}), json!({"limit": "5"})] {
+    for query in [
+        json!([]),
+        json!("x"),
+        json!({"filter": null}),
+        json!({"more": 1}),
+        json!({"count": "true"}),
+        json!({"limit": "5"}),
+    ] {
         ask_body(&router, "POST", "/users/@query", &query).await.assert_problem(400, "INVALID_QUERY");
     }
-    let hint = ask(&router, "POST", "/users/@query", json!({"filter": {"emial": 1}})).await.assert_problem(400, "INVALID_QUERY");
+    let hint = ask(&router, "POST", "/users/@query", json!({"filter": {"emial": 1}}))
+        .await
+        .assert_problem(400, "INVALID_QUERY");
     assert_eq!(hint["path"], "emial");
     assert!(hint["reason"].as_str().unwrap().contains("`email`"));
 }
@@ -197,7 +238,9 @@ async fn places_that_do_not_exist() {
     }
     ask(&router, "GET", "/@socket", Value::Null).await.assert_problem(426, "INVALID_REQUEST");
     for header in ["", "7", "\"7", "\"1\", \"2\""] {
-        ask_with(&router, "DELETE", "/users/x", Value::Null, &[("if-match", header)]).await.assert_problem(400, "INVALID_REQUEST");
+        ask_with(&router, "DELETE", "/users/x", Value::Null, &[("if-match", header)])
+            .await
+            .assert_problem(400, "INVALID_REQUEST");
     }
 }
 
@@ -223,15 +266,26 @@ async fn connections_that_misbehave() {
     let answer = served.raw(long.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 414") || answer.starts_with("HTTP/1.1 431"), "{answer}");
     let many: String = (0..500).map(|at| format!("h{at}: x\r\n")).collect();
-    assert!(served.raw(format!("GET /users HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes()).await.starts_with("HTTP/1.1 431"));
+    assert!(
+        served
+            .raw(format!("GET /users HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes())
+            .await
+            .starts_with("HTTP/1.1 431")
+    );
 
     // 10 MB that are sent whatever is answered: the answer arrives, it is not lost in a reset.
     let body = format!("{{\"email\":\"{}\"}}", "x".repeat(10 << 20));
-    let head = format!("POST /users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     let answer = served.raw(format!("{head}{body}").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
     // Who asks first is told before it sends.
-    let asked = format!("POST /users HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let asked = format!(
+        "POST /users HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     assert!(served.raw(asked.as_bytes()).await.starts_with("HTTP/1.1 413"));
     // A body that breaks off.
     let mut stream = served.connect().await;
@@ -277,6 +331,8 @@ async fn slow_headers_are_cut() {
 async fn limits_are_the_programs() {
     let app = modeller::App::new().model::<crate::support::User>().body_limit(64).in_memory().open().await.unwrap();
     let router = app.router();
-    ask(&router, "POST", "/users", user("ada-with-a-long-name-that-goes-on@example.com")).await.assert_problem(413, "PAYLOAD_TOO_LARGE");
+    ask(&router, "POST", "/users", user("ada-with-a-long-name-that-goes-on@example.com"))
+        .await
+        .assert_problem(413, "PAYLOAD_TOO_LARGE");
     assert!(!CANARY.is_empty());
 }

@@ -1,5 +1,7 @@
 //! The transport layer from outside: routes by a router without a network, the socket and the limits by real connections.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(missing_docs, unreachable_pub, reason = "models are public by habit, and documented where users read them")]
+#![allow(clippy::print_stdout, reason = "figures that show what a test has done")]
 
 mod auth;
 mod bad_input;

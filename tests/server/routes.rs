@@ -11,7 +11,10 @@ async fn documents_are_made_read_changed_and_deleted() {
     assert_eq!((made.status.as_u16(), made.header("content-type")), (201, "application/json"));
     let doc = made.json();
     let path = format!("/users/{}", doc["_id"].as_str().unwrap());
-    assert_eq!((made.header("location"), made.header("etag")), (path.as_str(), format!("\"{}\"", doc["_rev"]).as_str()));
+    assert_eq!(
+        (made.header("location"), made.header("etag")),
+        (path.as_str(), format!("\"{}\"", doc["_rev"]).as_str())
+    );
     assert_eq!((&doc["email"], &doc["role"], doc.get("password")), (&"ada@example.com".into(), &"user".into(), None));
 
     let read = ask(&router, "GET", &path, Value::Null).await;
@@ -22,7 +25,8 @@ async fn documents_are_made_read_changed_and_deleted() {
     let patched = ask(&router, "PATCH", &path, json!({"age": 36})).await;
     assert_eq!((patched.status.as_u16(), &patched.json()["age"]), (200, &json!(36)));
     let merged =
-        ask_with(&router, "PATCH", &path, json!({"age": 37}), &[("content-type", "application/merge-patch+json")]).await;
+        ask_with(&router, "PATCH", &path, json!({"age": 37}), &[("content-type", "application/merge-patch+json")])
+            .await;
     assert_eq!(merged.json()["age"], 37);
     let operated = ask(&router, "PATCH", &path, json!({"$inc": {"age": 1}, "$set": {"role": "admin"}})).await;
     assert_eq!((&operated.json()["age"], &operated.json()["role"]), (&json!(38), &json!("admin")));
@@ -42,9 +46,15 @@ async fn a_replacement_keeps_what_is_private_and_was_not_sent() {
     let path = format!("/users/{}", doc["_id"].as_str().unwrap());
     let replaced = ask(&router, "PUT", &path, json!({"email": "countess@example.com", "age": 36})).await;
     assert_eq!((replaced.status.as_u16(), &replaced.json()["age"]), (200, &json!(36)));
-    let stored = app.model::<crate::support::User>().get(doc["_id"].as_str().unwrap().parse::<modeller::prelude::Id<crate::support::User>>().unwrap()).await.unwrap();
+    let stored = app
+        .model::<crate::support::User>()
+        .get(doc["_id"].as_str().unwrap().parse::<modeller::prelude::Id<crate::support::User>>().unwrap())
+        .await
+        .unwrap();
     assert_eq!(stored.unwrap().password.get().map(String::as_str), Some(CANARY));
-    ask(&router, "PUT", &path, json!({"email": "x", "password": "short"})).await.assert_problem(422, "VALIDATION_ERROR");
+    ask(&router, "PUT", &path, json!({"email": "x", "password": "short"}))
+        .await
+        .assert_problem(422, "VALIDATION_ERROR");
     ask(&router, "PUT", "/users/nobody", user("x")).await.assert_problem(404, "NOT_FOUND");
 }
 
@@ -73,7 +83,13 @@ async fn lists_are_filtered_sorted_cut_and_counted() {
         let body = json!({"email": format!("u{age}@example.com"), "password": CANARY, "age": age});
         assert_eq!(ask(&router, "POST", "/users", body).await.status, 201);
     }
-    let list = ask(&router, "GET", "/users?filter=%7B%22age%22%3A%7B%22%24gte%22%3A3%7D%7D&sort=%7B%22age%22:-1%7D&skip=1&limit=2&count=true", Value::Null).await;
+    let list = ask(
+        &router,
+        "GET",
+        "/users?filter=%7B%22age%22%3A%7B%22%24gte%22%3A3%7D%7D&sort=%7B%22age%22:-1%7D&skip=1&limit=2&count=true",
+        Value::Null,
+    )
+    .await;
     let body = list.json();
     let ages: Vec<_> = body["items"].as_array().unwrap().iter().map(|doc| doc["age"].as_i64().unwrap()).collect();
     assert_eq!((ages, &body["count"], &body["nextCursor"]), (vec![5, 4], &json!(4), &Value::Null));
@@ -102,7 +118,8 @@ async fn methods_are_called() {
 async fn an_internal_error_shows_an_id_and_not_its_cause() {
     let router = app().await.router();
     for method in ["explode", "panics"] {
-        let problem = ask(&router, "POST", &format!("/users/{method}"), Value::Null).await.assert_problem(500, "INTERNAL");
+        let problem =
+            ask(&router, "POST", &format!("/users/{method}"), Value::Null).await.assert_problem(500, "INTERNAL");
         assert!(problem["id"].as_str().unwrap().len() > 30, "{problem}");
         assert_eq!(problem["detail"], "internal error");
     }
@@ -122,7 +139,9 @@ async fn health_and_sequence_numbers() {
     assert_eq!(seen.status, 200);
     let unknown = ask_with(&router, "GET", "/users", Value::Null, &[("modeller-min-seq", "999999")]).await;
     unknown.assert_problem(504, "TIMEOUT");
-    ask_with(&router, "GET", "/users", Value::Null, &[("modeller-min-seq", "x")]).await.assert_problem(400, "INVALID_REQUEST");
+    ask_with(&router, "GET", "/users", Value::Null, &[("modeller-min-seq", "x")])
+        .await
+        .assert_problem(400, "INVALID_REQUEST");
 }
 
 #[tokio::test]
@@ -135,20 +154,32 @@ async fn metadata_shows_what_the_caller_may_reach() {
     let ids = |metadata: &Value| -> Vec<String> {
         metadata["models"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!((ids(&of_anyone), ids(&of_ada)), (vec!["notes".to_owned(), "users".to_owned()], vec!["notes".to_owned(), "users".to_owned()]));
+    assert_eq!(
+        (ids(&of_anyone), ids(&of_ada)),
+        (vec!["notes".to_owned(), "users".to_owned()], vec!["notes".to_owned(), "users".to_owned()])
+    );
     // `notes` is there for its public method alone.
     assert_eq!((of_anyone["models"][0].get("schema"), &of_anyone["models"][0]["fields"]), (None, &json!([])));
     assert_eq!(of_anyone["models"][0]["operations"][0]["id"], "motd");
     assert_eq!(of_ada["models"][0]["schema"]["properties"]["text"]["type"], "string");
 
     let users = &of_anyone["models"][1];
-    assert_eq!((&users["access"], &users["schema"]["properties"]["email"]["type"]), (&json!("public"), &json!("string")));
+    assert_eq!(
+        (&users["access"], &users["schema"]["properties"]["email"]["type"]),
+        (&json!("public"), &json!("string"))
+    );
     let email = users["fields"].as_array().unwrap().iter().find(|field| field["name"] == "email").unwrap();
     assert_eq!((&email["unique"], &email["private"]), (&json!(true), &json!(false)));
-    let operations: Vec<_> = users["operations"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
-    assert!(operations.contains(&"promote") && !operations.contains(&"sweep") && !operations.contains(&"secret_report"));
+    let operations: Vec<_> =
+        users["operations"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert!(
+        operations.contains(&"promote") && !operations.contains(&"sweep") && !operations.contains(&"secret_report")
+    );
     let promote = users["operations"].as_array().unwrap().iter().find(|it| it["id"] == "promote").unwrap();
-    assert_eq!((&promote["description"], &promote["args"]["required"]), (&json!("Makes somebody an administrator."), &json!(["email"])));
+    assert_eq!(
+        (&promote["description"], &promote["args"]["required"]),
+        (&json!("Makes somebody an administrator."), &json!(["email"]))
+    );
     assert_eq!(users["events"][0]["id"], "shout");
     assert!(of_ada["models"][1]["operations"].to_string().contains("secret_report"));
     assert!(!of_anyone.to_string().contains("ledger"));

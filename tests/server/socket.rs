@@ -35,15 +35,29 @@ async fn what_is_published_is_heard_before_its_answer_and_by_nobody_else() {
     for text in ["one", "two"] {
         let asked = a.request("call", json!({"model": "users", "method": "announce", "args": {"text": text}})).await;
         let push = a.frame().await.unwrap();
-        assert_eq!((&push["method"], &push["params"]["subscription"], &push["params"]["payload"]), (&json!("publish"), id, &json!(text)));
+        assert_eq!(
+            (&push["method"], &push["params"]["subscription"], &push["params"]["payload"]),
+            (&json!("publish"), id, &json!(text))
+        );
         assert!(push.get("id").is_none() && push["params"]["seq"].as_u64() == Some(served.app.seq()));
         let answer = a.frame().await.unwrap();
-        assert_eq!((&answer["id"], &answer["result"], &answer["seq"]), (&json!(asked), &json!(1), &push["params"]["seq"]));
+        assert_eq!(
+            (&answer["id"], &answer["result"], &answer["seq"]),
+            (&json!(asked), &json!(1), &push["params"]["seq"])
+        );
     }
     assert_eq!(other.ask("call", json!({"model": "users", "method": "ping"})).await["result"], "pong");
 
-    let dispatched = other.request("dispatch", json!({"model": "users", "filter": {"role": "admin"}, "event": "shout", "args": {"text": "hey"}})).await;
-    assert_eq!(other.frame().await.unwrap(), json!({"jsonrpc": "2.0", "id": dispatched, "result": 3, "seq": served.app.seq()}));
+    let dispatched = other
+        .request(
+            "dispatch",
+            json!({"model": "users", "filter": {"role": "admin"}, "event": "shout", "args": {"text": "hey"}}),
+        )
+        .await;
+    assert_eq!(
+        other.frame().await.unwrap(),
+        json!({"jsonrpc": "2.0", "id": dispatched, "result": 3, "seq": served.app.seq()})
+    );
     assert_eq!(a.frame().await.unwrap()["params"]["payload"], "hey");
 
     assert_eq!(a.ask("unsubscribe", json!({"subscription": id})).await["result"], json!({}));
@@ -176,7 +190,10 @@ async fn requests_that_are_none() {
         socket.send_text(text).await;
         let answer = socket.frame().await.unwrap();
         assert_eq!(answer["error"]["code"], code, "{text}: {answer}");
-        assert!(answer["error"]["message"].is_string() && answer["error"]["data"]["code"] == "INVALID_REQUEST", "{answer}");
+        assert!(
+            answer["error"]["message"].is_string() && answer["error"]["data"]["code"] == "INVALID_REQUEST",
+            "{answer}"
+        );
         assert!(answer["seq"].is_number() && answer.get("result").is_none());
     }
     for (method, params, code) in [
@@ -202,7 +219,11 @@ async fn requests_that_are_none() {
         ("authenticate", json!({"token": "x"}), "UNAUTHENTICATED"),
     ] {
         let answer = socket.ask(method, params).await;
-        assert_eq!((&answer["error"]["code"], &answer["error"]["data"]["code"]), (&json!(-32000), &json!(code)), "{answer}");
+        assert_eq!(
+            (&answer["error"]["code"], &answer["error"]["data"]["code"]),
+            (&json!(-32000), &json!(code)),
+            "{answer}"
+        );
     }
     // A notification is obeyed and not answered.
     socket.send_text(r#"{"jsonrpc":"2.0","method":"subscribe","params":{"model":"users","filter":{}}}"#).await;
@@ -249,7 +270,10 @@ async fn subscriptions_of_a_socket_are_bounded() {
     for age in 0..100 {
         assert!(socket.ask("subscribe", json!({"model": "users", "filter": {"age": age}})).await["result"].is_object());
     }
-    assert_eq!(socket.ask("subscribe", json!({"model": "users", "filter": {"age": 100}})).await["error"]["data"]["code"], "RATE_LIMITED");
+    assert_eq!(
+        socket.ask("subscribe", json!({"model": "users", "filter": {"age": 100}})).await["error"]["data"]["code"],
+        "RATE_LIMITED"
+    );
     assert!(socket.ask("subscribe", json!({"model": "users", "filter": {"age": 7}})).await["result"].is_object());
 }
 
@@ -284,13 +308,13 @@ async fn garbage_closes_its_own_socket() {
 
     let handshake = "GET /@socket HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let raw: [&[u8]; 8] = [
-        b"\x81\x05hello",                                     // not masked
-        b"\x83\x80\0\0\0\0",                                  // reserved opcode
-        b"\xf1\x80\0\0\0\0",                                  // reserved bits
-        b"\x89\xfe\x04\x00\0\0\0\0",                          // a ping that is too long
-        b"\x09\x80\0\0\0\0",                                  // a ping in fragments
-        b"\x80\x80\0\0\0\0",                                  // a continuation of nothing
-        b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0",  // 2^64 bytes
+        b"\x81\x05hello",                                    // not masked
+        b"\x83\x80\0\0\0\0",                                 // reserved opcode
+        b"\xf1\x80\0\0\0\0",                                 // reserved bits
+        b"\x89\xfe\x04\x00\0\0\0\0",                         // a ping that is too long
+        b"\x09\x80\0\0\0\0",                                 // a ping in fragments
+        b"\x80\x80\0\0\0\0",                                 // a continuation of nothing
+        b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", // 2^64 bytes
         b"GET / HTTP/1.1\r\n\r\n",
     ];
     for bytes in raw {
@@ -306,7 +330,9 @@ async fn garbage_closes_its_own_socket() {
         let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
         assert!(ended.is_ok(), "{bytes:?}");
     }
-    ask(&served.app.router(), "POST", "/users/promote", json!({"email": "nobody"})).await.assert_problem(404, "NOT_FOUND");
+    ask(&served.app.router(), "POST", "/users/promote", json!({"email": "nobody"}))
+        .await
+        .assert_problem(404, "NOT_FOUND");
     served.app.model::<User>().subscription(Filter::all()).publish(&"still here").await.unwrap();
     assert_eq!(good.frame().await.unwrap()["params"]["payload"], "still here");
 }
@@ -329,7 +355,7 @@ async fn a_server_that_stops_says_goodbye() {
 
 #[tokio::test]
 async fn sockets_are_counted() {
-    let app = modeller::App::new().model::<User>().max_sockets(1).in_memory().open().await.unwrap();
+    let app = App::new().model::<User>().max_sockets(1).in_memory().open().await.unwrap();
     let served = serve(app).await;
     let mut first = served.socket(None).await;
     assert_eq!(first.ask("call", json!({"model": "users", "method": "ping"})).await["result"], "pong");

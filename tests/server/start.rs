@@ -59,7 +59,11 @@ impl Process {
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
-        let addr = line.strip_prefix("modeller: http://").and_then(|rest| rest.split(',').next()).unwrap_or_default().to_owned();
+        let addr = line
+            .strip_prefix("modeller: http://")
+            .and_then(|rest| rest.split(',').next())
+            .unwrap_or_default()
+            .to_owned();
         assert!(!addr.is_empty(), "{line}");
         Self { child, line, addr, out }
     }
@@ -133,7 +137,9 @@ fn a_process_serves_stops_and_serves_again() {
     assert_eq!(process.end(), (Some(0), String::new(), String::new()));
 
     // The environment says where, and is not asked where the command line has an answer.
-    let again = Process::start(program(&["--data", text(&data)]).env("MODELLER_DATA", "/nowhere").env("MODELLER_ADDR", "127.0.0.1:0"));
+    let again = Process::start(
+        program(&["--data", text(&data)]).env("MODELLER_DATA", "/nowhere").env("MODELLER_ADDR", "127.0.0.1:0"),
+    );
     let path = format!("/notes/{}", doc["_id"].as_str().unwrap());
     assert_eq!(again.ask("GET", &path, "", ""), (200, doc));
     assert_eq!(fs::read_to_string(data.join("secret")).unwrap(), secret);
@@ -168,7 +174,8 @@ fn a_start_that_cannot_be_says_why_in_one_line() {
         refused(&mut program(&["--data", text(&folder.join("x")), "--addr", addr]));
     }
     fs::write(folder.join("short"), "too short\n").unwrap();
-    let short = refused(&mut program(&["--data", text(&folder.join("x")), "--secret-file", text(&folder.join("short"))]));
+    let short =
+        refused(&mut program(&["--data", text(&folder.join("x")), "--secret-file", text(&folder.join("short"))]));
     assert!(short.contains("32") && !short.contains("too short"), "{short}");
     refused(&mut program(&["--data", text(&folder.join("x")), "--secret-file", text(&folder.join("nothing"))]));
     refused(program(&["--data", text(&folder.join("x"))]).env("MODELLER_SECRET", "too short"));
@@ -193,12 +200,15 @@ fn the_secret_may_be_given() {
     let secret = "a secret of the operator, long enough";
     fs::write(folder.join("s"), format!("{secret}\n")).unwrap();
     let data = folder.join("data");
-    let process = Process::start(program(&["--data", text(&data), "--secret-file", text(&folder.join("s"))]).env("MODELLER_SECRET", "x"));
+    let process = Process::start(
+        program(&["--data", text(&data), "--secret-file", text(&folder.join("s"))]).env("MODELLER_SECRET", "x"),
+    );
     assert!(!data.join("secret").exists());
     let header = modeller_tests::encoding::base64url(br#"{"alg":"HS256"}"#);
     let claims = modeller_tests::encoding::base64url(br#"{"exp":4000000000}"#);
     let signature = modeller_tests::encoding::hmac_sha256(secret.as_bytes(), format!("{header}.{claims}").as_bytes());
-    let token = format!("authorization: Bearer {header}.{claims}.{}\r\n", modeller_tests::encoding::base64url(&signature));
+    let token =
+        format!("authorization: Bearer {header}.{claims}.{}\r\n", modeller_tests::encoding::base64url(&signature));
     assert_eq!(process.ask("GET", "/notes", "", &token).0, 200);
     assert_eq!(process.ask("GET", "/notes", "", "authorization: Bearer x\r\n").0, 401);
 }
@@ -226,7 +236,10 @@ async fn a_call_goes_on_when_its_caller_is_gone() {
     for _ in 0..20 {
         let mut stream = served.connect().await;
         let body = user(&format!("{}@example.com", stream.local_addr().unwrap().port())).to_string();
-        let head = format!("POST /users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let head = format!(
+            "POST /users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         drop(stream);
     }

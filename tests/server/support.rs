@@ -205,7 +205,13 @@ pub(crate) async fn ask(router: &Router, method: &str, path: &str, body: Value) 
     send(router, request(method, path, (!body.is_null()).then_some(body), &[])).await
 }
 
-pub(crate) async fn ask_with(router: &Router, method: &str, path: &str, body: Value, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn ask_with(
+    router: &Router,
+    method: &str,
+    path: &str,
+    body: Value,
+    headers: &[(&str, &str)],
+) -> Answer {
     send(router, request(method, path, (!body.is_null()).then_some(body), headers)).await
 }
 
@@ -284,14 +290,16 @@ impl Socket {
 
     pub(crate) async fn request(&mut self, method: &str, params: Value) -> u64 {
         self.next += 1;
-        self.send_text(json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params}).to_string()).await;
+        self.send_text(json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params}).to_string())
+            .await;
         self.next
     }
 
     /// The next text frame; `Err` is the code of a goodbye, 0 for an end without one.
     pub(crate) async fn frame(&mut self) -> std::result::Result<Value, u16> {
         loop {
-            let message = tokio::time::timeout(Duration::from_secs(20), self.inner.next()).await.expect("a frame in time");
+            let message =
+                tokio::time::timeout(Duration::from_secs(20), self.inner.next()).await.expect("a frame in time");
             match message {
                 Some(Ok(Message::Text(text))) => {
                     assert!(!text.contains(CANARY), "private: {text}");

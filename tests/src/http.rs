@@ -69,7 +69,8 @@ impl Connection {
     /// When the connection breaks.
     pub async fn send(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> std::io::Result<Answer> {
         let mut request =
-            format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
+            format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}content-length: {}\r\n\r\n", body.len())
+                .into_bytes();
         request.extend_from_slice(body);
         self.stream.write_all(&request).await?;
         let end = loop {
@@ -80,12 +81,14 @@ impl Connection {
         };
         let head = String::from_utf8(self.buffer.drain(..end + 4).collect()).map_err(|_| broken("a head"))?;
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(|| broken("a status"))?;
+        let status =
+            lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(|| broken("a status"))?;
         let headers: Vec<(String, String)> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+        let length =
+            headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
         let length: usize = length.unwrap_or(0);
         while self.buffer.len() < length {
             self.more().await?;

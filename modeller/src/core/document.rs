@@ -43,7 +43,7 @@ impl<T> Doc<T> {
     /// A document from its parts. It is not stored by this.
     #[must_use]
     pub fn from_parts(id: Id<T>, rev: u64, value: T) -> Self {
-        Self(Arc::new(Inner { id: id.raw().clone(), rev, value }))
+        Self(Arc::new(Inner { id: id.into_raw(), rev, value }))
     }
 
     /// Its id, `_id` on the wire.

@@ -32,8 +32,11 @@ use super::query::update::{RawUpdate, Update, UpdateOperator};
 /// ```
 pub struct Field<M: ?Sized, F: ?Sized, K = Plain> {
     name: &'static str,
-    of: PhantomData<(fn(&M) -> Box<F>, K)>,
+    /// Belongs to `M`, holds an `F`; owns neither, and is `Send` and `Sync` whatever they are.
+    of: PhantomData<Of<M, F, K>>,
 }
+
+type Of<M, F, K> = (fn(&M) -> Box<F>, fn() -> K);
 
 /// Marks a [`Field`] that several documents may share a value of.
 #[derive(Debug)]

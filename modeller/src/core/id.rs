@@ -187,6 +187,12 @@ impl<T: ?Sized> Id<T> {
         Self(raw, PhantomData)
     }
 
+    /// The id without its model, taken out.
+    #[must_use]
+    pub fn into_raw(self) -> RawId {
+        self.0
+    }
+
     /// The id without its model.
     #[must_use]
     pub fn raw(&self) -> &RawId {
@@ -275,7 +281,8 @@ mod tests {
 
     #[test]
     fn the_order_is_that_of_the_text() {
-        let texts = ["0", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-7000-8000-000000000001", "018g", "a", "é"];
+        let texts =
+            ["0", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-7000-8000-000000000001", "018g", "a", "é"];
         let ids: Vec<RawId> = texts.iter().map(|text| RawId::parse(text).unwrap()).collect();
         assert!(ids.is_sorted());
         for (id, text) in ids.iter().zip(texts) {

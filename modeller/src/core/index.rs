@@ -125,10 +125,6 @@ impl Index {
         Self { field: field.into(), entries }
     }
 
-    pub(crate) fn is_unique(&self) -> bool {
-        matches!(self.entries, Entries::Unique(_))
-    }
-
     /// Whether another document than this one has a value that the document has, where that is forbidden.
     pub(crate) fn is_taken(&self, doc: &DynDoc) -> bool {
         let Entries::Unique(entries) = &self.entries else { return false };

@@ -70,9 +70,8 @@ impl Reads {
         commit.changes.iter().any(|change| {
             self.ids.contains(&(change.model, change.id.clone()))
                 || self.filters.iter().any(|(model, filter)| {
-                    let matches = |doc: &Option<DynDoc>| {
-                        doc.as_ref().is_some_and(|doc| filter.matches(&DocView(doc.as_ref())))
-                    };
+                    let matches =
+                        |doc: &Option<DynDoc>| doc.as_ref().is_some_and(|doc| filter.matches(&DocView(doc.as_ref())));
                     *model == change.model && (matches(&change.before) || matches(&change.after))
                 })
         })
@@ -267,9 +266,7 @@ enum Handed {
 }
 
 fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl CommitLog {
@@ -283,16 +280,17 @@ impl CommitLog {
                 prove_all(&state, &schemas)?;
             }
             let kind = EntryKind::Epoch { number: head.epoch + 1, schemas: text };
-            let group =
-                Group { id: Uuid::new_v4(), entries: vec![Entry { seq: head.seq + 1, at: now_ms(), kind }] };
+            let group = Group { id: Uuid::new_v4(), entries: vec![Entry { seq: head.seq + 1, at: now_ms(), kind }] };
             head = match storage.append(&head, &group)? {
                 Append::Appended(head) => head,
                 Append::Behind(_) | Append::Truncated => {
-                    return Err(Error::new(ErrorCode::Unavailable).message("another writer changed the store at the start"));
+                    return Err(
+                        Error::new(ErrorCode::Unavailable).message("another writer changed the store at the start")
+                    );
                 }
-                Append::Unknown(id) => storage
-                    .find(id)?
-                    .ok_or_else(|| Error::new(ErrorCode::Unavailable).message("the store did not take the new schemas"))?,
+                Append::Unknown(id) => storage.find(id)?.ok_or_else(|| {
+                    Error::new(ErrorCode::Unavailable).message("the store did not take the new schemas")
+                })?,
             };
         }
         state.seq = head.seq;
@@ -337,10 +335,6 @@ impl CommitLog {
         self.shared.schemas.get(model)
     }
 
-    pub(crate) fn schemas(&self) -> &[Arc<ModelSchema>] {
-        &self.shared.schemas
-    }
-
     /// The durable head.
     pub(crate) fn durable(&self) -> Arc<State> {
         self.shared.durable.load_full()
@@ -349,10 +343,7 @@ impl CommitLog {
     /// The accepted head.
     pub(crate) fn base(&self) -> Base {
         let accept = self.shared.accept.lock();
-        Base {
-            seen: Seen { generation: accept.generation, seq: accept.state.seq },
-            state: accept.state.clone(),
-        }
+        Base { seen: Seen { generation: accept.generation, seq: accept.state.seq }, state: accept.state.clone() }
     }
 
     pub(crate) fn follow(&self, follower: Arc<dyn Follower>) {
@@ -549,7 +540,10 @@ impl Intent {
                 let value = schema.value_from_json(json)?;
                 let after = value.into_doc(id.clone(), next_rev(Some(before), state.seq));
                 let text = after.encode()?;
-                Ok((Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, Some(text)))
+                Ok((
+                    Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) },
+                    Some(text),
+                ))
             }
             Self::Delete { model, id, if_rev } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
@@ -725,7 +719,8 @@ impl Shared {
     }
 
     fn group(&self, pending: &mut [Pending]) -> Result<Group> {
-        let model = |index: ModelIndex| self.schemas.get(index).map_or_else(String::new, |schema| schema.id.to_string());
+        let model =
+            |index: ModelIndex| self.schemas.get(index).map_or_else(String::new, |schema| schema.id.to_string());
         let entries = pending
             .iter_mut()
             .map(|pending| {
@@ -745,7 +740,8 @@ impl Shared {
                     room: publish.room.to_string(),
                     payload: publish.payload.to_string(),
                 });
-                let kind = EntryKind::Commit { changes: changes.collect::<Result<_>>()?, published: published.collect() };
+                let kind =
+                    EntryKind::Commit { changes: changes.collect::<Result<_>>()?, published: published.collect() };
                 Ok(Entry { seq: pending.commit.seq, at: pending.at, kind })
             })
             .collect::<Result<_>>()?;
@@ -833,7 +829,12 @@ impl Shared {
             for doc in old.all() {
                 let after = new.get(doc.id());
                 if after.is_none_or(|after| after.rev() != doc.rev()) {
-                    changes.push(Change { model, id: doc.id().clone(), before: Some(doc.clone()), after: after.cloned() });
+                    changes.push(Change {
+                        model,
+                        id: doc.id().clone(),
+                        before: Some(doc.clone()),
+                        after: after.cloned(),
+                    });
                 }
             }
             for doc in new.all().filter(|doc| old.get(doc.id()).is_none()) {

@@ -166,7 +166,8 @@ impl Transaction {
                 collection.remove(id);
             }
             let key = (model, id.clone());
-            let first = inner.written.changes.get(&key).map_or_else(|| Some(before.clone()), |next| next.before.clone());
+            let first =
+                inner.written.changes.get(&key).map_or_else(|| Some(before.clone()), |next| next.before.clone());
             if first.is_none() {
                 // It came and went within the transaction.
                 inner.written.changes.remove(&key);

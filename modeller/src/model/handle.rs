@@ -225,6 +225,7 @@ impl<T: ModelType> Model<T> {
 
     /// The room of this filter.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "filters are handed over, here as everywhere")]
     pub fn subscription(&self, filter: Filter<T>) -> Subscription<T> {
         Subscription::new(self.clone(), &filter)
     }
@@ -339,7 +340,9 @@ impl<'a, T: ModelType> IntoFuture for Changing<'a, T> {
         Box::pin(async move {
             let Model { scope, index, .. } = self.model;
             let doc = match (self.what, self.target) {
-                (What::Update(update), target) => scope.update(*index, target, update.raw().clone(), self.if_rev).await?,
+                (What::Update(update), target) => {
+                    scope.update(*index, target, update.raw().clone(), self.if_rev).await?
+                }
                 (What::Replace(value), Target::Id(id)) => scope.replace(*index, id, value, self.if_rev).await?,
                 (What::Replace(_), Target::First(_)) => return Err(Error::internal("a replacement is by id")),
                 (What::Delete, target) => scope.delete(*index, target, self.if_rev).await?,

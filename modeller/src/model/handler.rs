@@ -146,7 +146,7 @@ pub trait Extract<'a>: Sized {
 /// The extraction as a function, for expansions: the type is inferred from the handler's parameter.
 ///
 /// # Errors
-/// As [`Extract::extract`].
+/// As `Extract::extract`.
 pub fn arg<'a, A: Extract<'a>>(invocation: &mut Invocation<'a>) -> Result<A> {
     A::extract(invocation)
 }

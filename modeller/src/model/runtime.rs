@@ -547,8 +547,13 @@ impl Scope {
         let hooked = model.hooks(before).next().is_some();
         let mut payload = HookPayload::Value(&mut *value);
         self.run_hooks(index, before, step, &mut payload, Some(current)).await?;
-        let doc =
-            step.transaction.put(index, current.id(), value, Expect::Present { if_rev: Some(current.rev()) }, !hooked)?;
+        let doc = step.transaction.put(
+            index,
+            current.id(),
+            value,
+            Expect::Present { if_rev: Some(current.rev()) },
+            !hooked,
+        )?;
         self.run_hooks(index, event(Timing::After), step, &mut HookPayload::Doc(&doc), Some(current)).await?;
         Ok(doc)
     }
@@ -559,8 +564,7 @@ impl Scope {
             && !matches!(self.binding, Binding::Step(_))
         {
             self.check_not_nested()?;
-            let commit =
-                self.runtime.log().intent(Intent::Delete { model: index, id: id.clone(), if_rev }).await?;
+            let commit = self.runtime.log().intent(Intent::Delete { model: index, id: id.clone(), if_rev }).await?;
             return commit
                 .changes
                 .first()
@@ -591,9 +595,7 @@ impl Scope {
                 step.check_open()?;
                 match target {
                     Target::Id(id) => step.transaction.get(index, id),
-                    Target::First(filter) => {
-                        Ok(step.transaction.find(index, &first(filter), 1)?.into_iter().next())
-                    }
+                    Target::First(filter) => Ok(step.transaction.find(index, &first(filter), 1)?.into_iter().next()),
                 }
             }
             Binding::Application | Binding::Detached => {
@@ -716,7 +718,9 @@ impl Scope {
                 let json = json.unwrap_or(Value::Null);
                 validator.check(&json)?;
                 (kind.from_json)(json).map_err(|cause| {
-                    Error::new(ErrorCode::ValidationError).message("the arguments do not fit their type").caused_by(cause)
+                    Error::new(ErrorCode::ValidationError)
+                        .message("the arguments do not fit their type")
+                        .caused_by(cause)
                 })
             }
             _ => match json {
@@ -730,11 +734,7 @@ impl Scope {
     pub(crate) async fn publish(&self, publish: Publish) -> Result<()> {
         self.model(publish.model)?;
         let publish = &publish;
-        self.operate(
-            || "publish".into(),
-            |step| async move { step.transaction.publish(publish.clone()) },
-        )
-        .await
+        self.operate(|| "publish".into(), |step| async move { step.transaction.publish(publish.clone()) }).await
     }
 
     /// Several operations, and whatever else, as one step.

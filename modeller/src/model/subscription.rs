@@ -55,10 +55,13 @@ pub(crate) struct Room {
     rooms: Weak<Rooms>,
 }
 
+/// Model, and canonical text of the filter.
+type RoomKey = (ModelIndex, Arc<str>);
+
 /// All rooms of an application.
 #[derive(Default)]
 pub(crate) struct Rooms {
-    open: Mutex<HashMap<(ModelIndex, Arc<str>), Weak<Room>>>,
+    open: Mutex<HashMap<RoomKey, Weak<Room>>>,
     next: AtomicU64,
 }
 
@@ -81,11 +84,6 @@ impl Rooms {
         });
         open.insert((model, key), Arc::downgrade(&room));
         room
-    }
-
-    /// How many rooms there are.
-    pub(crate) fn len(&self) -> usize {
-        self.open.lock().len()
     }
 }
 
@@ -204,8 +202,7 @@ impl<T: ModelType> Subscription<T> {
     /// `INTERNAL` when the payload cannot be serialized; otherwise those of a transaction.
     pub async fn publish(&self, payload: &(impl Serialize + ?Sized + Sync)) -> Result<()> {
         let payload = serde_json::to_string(payload)?;
-        let publish =
-            Publish { model: self.room.model, room: self.room.key.clone(), payload: payload.into() };
+        let publish = Publish { model: self.room.model, room: self.room.key.clone(), payload: payload.into() };
         self.model.scope.publish(publish).await
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<As
         }
     }
     if models.len() != chosen.len() {
-        return refuse(wrong);
+        return refuse(&wrong);
     }
 
     let mut workers: Vec<(ModelIndex, &'static WorkerDeclaration)> = Vec::new();
@@ -81,7 +81,13 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<As
                 let known = model.methods.get(operation.id).or_else(|| model.events.get(operation.id));
                 if let Some(other) = known {
                     // A method is reached by its id alone, so one id is one operation.
-                    wrong.push(twice("operation", operation.model.id, operation.id, &other.declaration.site, &operation.site));
+                    wrong.push(twice(
+                        "operation",
+                        operation.model.id,
+                        operation.id,
+                        &other.declaration.site,
+                        &operation.site,
+                    ));
                     continue;
                 }
                 match prove(operation, model.schema.access) {
@@ -97,7 +103,10 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<As
             Declaration::Worker(worker) => {
                 let Some(at) = find(worker.model) else { continue };
                 let twin = worker.id.and_then(|id| {
-                    workers.iter().find(|(model, other)| *model == at && other.id == Some(id)).map(|(_, other)| (id, other.site))
+                    workers
+                        .iter()
+                        .find(|(model, other)| *model == at && other.id == Some(id))
+                        .map(|(_, other)| (id, other.site))
                 });
                 if let Some((id, site)) = twin {
                     wrong.push(twice("worker", worker.model.id, id, &site, &worker.site));
@@ -110,10 +119,10 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<As
         // Stable: within one order they stay sorted by their site.
         model.hooks.sort_by_key(|hook| hook.order);
     }
-    if wrong.is_empty() { Ok(Assembly { models, workers }) } else { refuse(wrong) }
+    if wrong.is_empty() { Ok(Assembly { models, workers }) } else { refuse(&wrong) }
 }
 
-fn refuse(wrong: Vec<String>) -> Result<Assembly> {
+fn refuse(wrong: &[String]) -> Result<Assembly> {
     Err(Error::new("INVALID_DECLARATION").status(500).message(wrong.join("; ")))
 }
 

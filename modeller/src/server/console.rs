@@ -42,7 +42,8 @@ impl Subscriber for Console {
         event.record(&mut line);
         let level = event.metadata().level();
         // One line each, whatever is in the values; where nobody reads, nothing is lost by not writing.
-        let text = format!("{level} {}: {}{}", event.metadata().target(), line.message, line.fields).replace('\n', "\\n");
+        let text =
+            format!("{level} {}: {}{}", event.metadata().target(), line.message, line.fields).replace('\n', "\\n");
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 

@@ -27,7 +27,11 @@ fn describe_model(scope: &Scope, model: &ModelRuntime) -> Option<ModelMetadata> 
         return None;
     }
     let described = |operations: &std::collections::BTreeMap<&'static str, OperationRuntime>| {
-        operations.values().filter(|operation| reaches(scope, operation.access)).map(describe_operation).collect::<Vec<_>>()
+        operations
+            .values()
+            .filter(|operation| reaches(scope, operation.access))
+            .map(describe_operation)
+            .collect::<Vec<_>>()
     };
     let (operations, events) = (described(&model.methods), described(&model.events));
     let open = reaches(scope, schema.access);
@@ -39,7 +43,12 @@ fn describe_model(scope: &Scope, model: &ModelRuntime) -> Option<ModelMetadata> 
         unique: field.unique,
         index: field.index,
         private: field.private,
-        schema: schema.json.get("properties").and_then(|properties| properties.get(field.name.as_ref())).cloned().unwrap_or_default(),
+        schema: schema
+            .json
+            .get("properties")
+            .and_then(|properties| properties.get(field.name.as_ref()))
+            .cloned()
+            .unwrap_or_default(),
     });
     Some(ModelMetadata {
         id: schema.id.to_string(),

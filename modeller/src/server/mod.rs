@@ -50,7 +50,6 @@ impl Settings {
         };
         Ok(Configuration { keys: Keys::new(&secret), limits: self.limits })
     }
-
 }
 
 /// How an application is served, proved.
@@ -107,7 +106,6 @@ impl App {
     ///
     /// When the secret of the data folder can be neither read nor made, which [`App::serve_on`] answers as an error, that is
     /// logged and no token is accepted.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         let configuration = self.configuration().unwrap_or_else(|error| {
             tracing::error!(?error, "there is no secret, so that no token is accepted");

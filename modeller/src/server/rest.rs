@@ -115,8 +115,7 @@ async fn replace_in(
     schema: &ModelSchema,
     if_rev: Option<u64>,
 ) -> Result<crate::core::document::DynDoc> {
-    let current =
-        scope.get(index, &Target::Id(id.clone())).await?.ok_or_else(|| id.with_text(missing))?;
+    let current = scope.get(index, &Target::Id(id.clone())).await?.ok_or_else(|| id.with_text(missing))?;
     check_rev(if_rev, &current)?;
     if let Value::Object(object) = &mut json {
         let mut kept = None;
@@ -195,7 +194,11 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>> {
         return Ok(None);
     }
     let quoted = text.strip_prefix("W/").unwrap_or(text);
-    let tag = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|tag| !tag.contains('"')).ok_or_else(wrong)?;
+    let tag = quoted
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .filter(|tag| !tag.contains('"'))
+        .ok_or_else(wrong)?;
     // A weak tag, or one that is not ours, matches no revision, and 0 is the revision of nothing.
     Ok(Some(if text.starts_with("W/") { 0 } else { tag.parse().unwrap_or(0) }))
 }
@@ -214,7 +217,10 @@ fn part<'a>(parts: &'a mut QueryParts, name: &str) -> Result<&'a mut Option<Valu
         "sort" => Ok(&mut parts.sort),
         "skip" => Ok(&mut parts.skip),
         "limit" => Ok(&mut parts.limit),
-        _ => Err(Error::query(name, "there is no such parameter; there are `filter`, `sort`, `skip`, `limit` and `count`")),
+        _ => Err(Error::query(
+            name,
+            "there is no such parameter; there are `filter`, `sort`, `skip`, `limit` and `count`",
+        )),
     }
 }
 
@@ -233,7 +239,8 @@ fn read_query_string(text: &str) -> Result<(QueryParts, bool)> {
             continue;
         }
         let slot = part(&mut parts, &name)?;
-        let value = serde_json::from_str(&value).map_err(|cause| Error::query(&name, format!("is not JSON: {cause}")))?;
+        let value =
+            serde_json::from_str(&value).map_err(|cause| Error::query(&name, format!("is not JSON: {cause}")))?;
         if slot.replace(value).is_some() {
             return Err(Error::query(&name, "is given twice"));
         }
@@ -245,7 +252,9 @@ fn read_query_string(text: &str) -> Result<(QueryParts, bool)> {
 /// malformed instead of passing it on.
 fn decode(text: &str) -> Result<String> {
     let wrong = || Error::query("", "the query string is not well encoded");
-    let hex = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    let hex = |byte: Option<u8>| {
+        byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+    };
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -409,7 +418,9 @@ mod tests {
     fn query_strings() {
         let (parts, count) = read_query_string("filter=%7B%22a%22%3A+1%7D&limit=5&count=true").unwrap();
         assert_eq!((parts.filter, parts.limit, count), (Some(json!({"a": 1})), Some(json!(5)), true));
-        for wrong in ["filter=%7", "filter=%zz", "filter=%ff", "limit=x", "limit=1&limit=2", "fields=1", "count=1", "filter"] {
+        for wrong in
+            ["filter=%7", "filter=%zz", "filter=%ff", "limit=x", "limit=1&limit=2", "fields=1", "count=1", "filter"]
+        {
             let Err(error) = read_query_string(wrong) else { panic!("{wrong} was taken") };
             assert_eq!(error.code(), &ErrorCode::InvalidQuery, "{wrong}");
         }

@@ -91,7 +91,9 @@ async fn wait_for(server: &Server, least: u64) -> Result<()> {
             return Ok(());
         }
         if Instant::now() >= until {
-            return Err(Error::new(ErrorCode::Timeout).message(format!("commit {least} is not known here; the last is {seq}")));
+            return Err(
+                Error::new(ErrorCode::Timeout).message(format!("commit {least} is not known here; the last is {seq}"))
+            );
         }
         // Rare enough that asking again is cheaper than to be told of every commit.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -50,13 +50,18 @@ impl Options {
                 Some((name, value)) => (name.to_owned(), Some(OsString::from(value))),
                 None => (arg, None),
             };
-            let mut value = || inline.clone().or_else(|| args.next()).ok_or_else(|| wrong(format!("`{name}` needs a value")));
+            let mut value =
+                || inline.clone().or_else(|| args.next()).ok_or_else(|| wrong(format!("`{name}` needs a value")));
             match name.as_str() {
                 "--addr" => options.addr = Some(utf8("--addr", value()?)?),
                 "--data" => options.data = Some(value()?.into()),
                 "--secret-file" => options.secret_file = Some(value()?.into()),
                 "--help" | "-h" => options.help = true,
-                _ => return Err(wrong(format!("unknown argument `{name}`; there are --addr, --data, --secret-file and --help"))),
+                _ => {
+                    return Err(wrong(format!(
+                        "unknown argument `{name}`; there are --addr, --data, --secret-file and --help"
+                    )));
+                }
             }
         }
         let env = |name: &str| env(name).filter(|value| !value.is_empty());

@@ -177,11 +177,15 @@ impl Session {
                 self.answer(id.as_ref(), outcome);
             }
             "call" => match self.prepare_call(params) {
-                Ok((index, method, args)) => self.run(id, permit, index, OperationKind::Method, method, args, None),
+                Ok((index, method, args)) => {
+                    self.run(id, permit, index, OperationKind::Method, method, args, None);
+                }
                 Err(refused) => self.answer(id.as_ref(), Err(refused)),
             },
             "dispatch" => match self.prepare_dispatch(params) {
-                Ok((index, event, args, room)) => self.run(id, permit, index, OperationKind::Event, event, args, Some(room)),
+                Ok((index, event, args, room)) => {
+                    self.run(id, permit, index, OperationKind::Event, event, args, Some(room));
+                }
                 Err(refused) => self.answer(id.as_ref(), Err(refused)),
             },
             _ => {
@@ -277,7 +281,8 @@ impl Session {
         let (session, context) = (self.clone(), self.context());
         tokio::spawn(async move {
             let called = context.clone();
-            let outcome = context.to_the_end(async move { called.call(index, kind, &operation, args, room).await }).await;
+            let outcome =
+                context.to_the_end(async move { called.call(index, kind, &operation, args, room).await }).await;
             if let Some(id) = &id {
                 let frame = outcome.and_then(|output| frame::answer(id, session.seq(), |out| output.write_json(out)));
                 session.push(match frame {

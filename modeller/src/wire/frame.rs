@@ -48,7 +48,11 @@ impl Request {
         let mut object = match serde_json::from_str(text) {
             Ok(Value::Object(object)) => object,
             Ok(Value::Array(_)) => {
-                return Err(refuse(Value::Null, code::REQUEST, "batches are not taken; send one request in each frame".into()));
+                return Err(refuse(
+                    Value::Null,
+                    code::REQUEST,
+                    "batches are not taken; send one request in each frame".into(),
+                ));
             }
             Ok(_) => return Err(refuse(Value::Null, code::REQUEST, "a request is an object".into())),
             Err(cause) => return Err(refuse(Value::Null, code::PARSE, format!("malformed JSON: {cause}"))),
@@ -148,7 +152,8 @@ mod tests {
         let fine: Value = serde_json::from_slice(&fine).unwrap();
         assert_eq!((&fine["id"], &fine["result"][0], &fine["seq"]), (&"a\"b".into(), &1.into(), &7.into()));
         let wrong: Value =
-            serde_json::from_slice(&refusal(&Value::Null, 7, -32000, "no\n", &serde_json::json!({"code": "X"}))).unwrap();
+            serde_json::from_slice(&refusal(&Value::Null, 7, -32000, "no\n", &serde_json::json!({"code": "X"})))
+                .unwrap();
         assert_eq!(wrong["error"]["data"]["code"], "X");
         let push: Value = serde_json::from_str(&publish("s1", 9, "{\"a\":1}")).unwrap();
         assert_eq!((&push["params"]["payload"]["a"], push.get("id")), (&1.into(), None));

@@ -35,8 +35,12 @@ fn filter_form(filter: &Value) -> Value {
                 let mut flat = Vec::new();
                 for member in members.iter().map(filter_form) {
                     match member {
-                        Value::Object(mut inner) if name == "$and" && inner.len() == 1 && inner.contains_key("$and") => {
-                            flat.extend(inner.remove("$and").and_then(|list| list.as_array().cloned()).unwrap_or_default());
+                        Value::Object(mut inner)
+                            if name == "$and" && inner.len() == 1 && inner.contains_key("$and") =>
+                        {
+                            flat.extend(
+                                inner.remove("$and").and_then(|list| list.as_array().cloned()).unwrap_or_default(),
+                            );
                         }
                         member => flat.push(member),
                     }
@@ -84,7 +88,9 @@ fn operators_form(operators: &Value) -> Value {
 fn literal(value: &Value) -> Value {
     match value {
         Value::Array(values) => values.iter().map(literal).collect(),
-        Value::Object(object) => sorted_keys(object.iter().map(|(name, value)| (name.clone(), literal(value))).collect()),
+        Value::Object(object) => {
+            sorted_keys(object.iter().map(|(name, value)| (name.clone(), literal(value))).collect())
+        }
         Value::Number(number) if number.is_f64() => match number.as_f64().map(Num::of_float) {
             Some(Num::Int(whole)) => match (i64::try_from(whole), u64::try_from(whole)) {
                 (Ok(whole), _) => whole.into(),

@@ -194,20 +194,12 @@ impl RawFilter {
         let list = |members: &[Self]| members.iter().map(Self::to_json).collect::<Vec<_>>();
         match self {
             Self::And { members, explicit: true } => one("$and", list(members)),
-            Self::And { members, explicit: false } => merged(members).map_or_else(|| one("$and", list(members)), Value::Object),
+            Self::And { members, explicit: false } => {
+                merged(members).map_or_else(|| one("$and", list(members)), Value::Object)
+            }
             Self::Or(members) => one("$or", list(members)),
             Self::Nor(members) => one("$nor", list(members)),
             Self::Field(path, test) => one(&path.dotted(), test.to_json()),
-        }
-    }
-
-    /// Calls `f` for every path that the filter looks at.
-    pub(crate) fn each_path(&self, f: &mut dyn FnMut(&Path)) {
-        match self {
-            Self::And { members, .. } | Self::Or(members) | Self::Nor(members) => {
-                members.iter().for_each(|member| member.each_path(f));
-            }
-            Self::Field(path, _) => f(path),
         }
     }
 }

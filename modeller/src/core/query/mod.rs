@@ -81,7 +81,12 @@ impl<T: ?Sized> Query<T> {
     }
 
     pub(crate) fn to_raw(&self) -> RawQuery {
-        RawQuery { filter: self.filter.raw().clone(), sort: self.sort.raw().clone(), skip: self.skip, limit: self.limit }
+        RawQuery {
+            filter: self.filter.raw().clone(),
+            sort: self.sort.raw().clone(),
+            skip: self.skip,
+            limit: self.limit,
+        }
     }
 }
 

@@ -57,7 +57,11 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     if name.len() > 64 {
         return None;
     }
-    known.map(|candidate| (distance(name, candidate), candidate)).filter(|(edits, _)| *edits <= 2).min().map(|(_, near)| near)
+    known
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(edits, _)| *edits <= 2)
+        .min()
+        .map(|(_, near)| near)
 }
 
 /// Levenshtein's distance.
@@ -292,7 +296,11 @@ mod tests {
         ];
         for (filter, place) in cases {
             let error = parse_filter(&filter, &Schema::Any).unwrap_err();
-            assert_eq!((error.code().as_str(), error.get("path").unwrap()), ("INVALID_QUERY", &json!(place)), "{filter}");
+            assert_eq!(
+                (error.code().as_str(), error.get("path").unwrap()),
+                ("INVALID_QUERY", &json!(place)),
+                "{filter}"
+            );
         }
         assert!(parse_filter(&deep, &Schema::Any).is_err());
     }

@@ -34,8 +34,11 @@ impl<'a> Plan<'a> {
             let (Some(field), Some(operands)) = (path.single(), operands(test)) else { continue };
             let candidate = if field == "_id" {
                 // A text that cannot be an id is the id of no document.
-                let mut ids: Vec<RawId> =
-                    operands.iter().filter_map(|value| value.as_str()).filter_map(|text| RawId::parse(text).ok()).collect();
+                let mut ids: Vec<RawId> = operands
+                    .iter()
+                    .filter_map(|value| value.as_str())
+                    .filter_map(|text| RawId::parse(text).ok())
+                    .collect();
                 ids.sort_unstable();
                 ids.dedup();
                 (ids.len(), Self::Ids(ids))

@@ -162,13 +162,21 @@ fn step(operator: UpdateOperator, value: &mut Value, path: &Path, operand: &Valu
     for name in way {
         if place.is_array() {
             let Some(next) = position(name).and_then(|at| place.get_mut(at)) else {
-                return if operator == UpdateOperator::Unset { Ok(()) } else { cannot("the list has no such position") };
+                return if operator == UpdateOperator::Unset {
+                    Ok(())
+                } else {
+                    cannot("the list has no such position")
+                };
             };
             place = next;
             continue;
         }
         let Value::Object(object) = place else {
-            return if operator == UpdateOperator::Unset { Ok(()) } else { cannot("leads through a value that is no object") };
+            return if operator == UpdateOperator::Unset {
+                Ok(())
+            } else {
+                cannot("leads through a value that is no object")
+            };
         };
         if operator == UpdateOperator::Unset && !object.contains_key(name.as_ref()) {
             return Ok(());
@@ -217,7 +225,10 @@ fn sum(number: &Number, operand: &Value, path: &Path) -> Result<Value> {
     match (whole(number), whole(by)) {
         (Some(a), Some(b)) => {
             let sum = a + b;
-            i64::try_from(sum).map(Value::from).or_else(|_| u64::try_from(sum).map(Value::from)).map_err(|_| out_of_range())
+            i64::try_from(sum)
+                .map(Value::from)
+                .or_else(|_| u64::try_from(sum).map(Value::from))
+                .map_err(|_| out_of_range())
         }
         _ => {
             let sum = number.as_f64().unwrap_or(f64::NAN) + by.as_f64().unwrap_or(f64::NAN);

@@ -143,7 +143,8 @@ pub(crate) fn add_document_members(schema: &mut Schema) {
     let object = schema.ensure_object();
     if let Some(properties) = object.entry("properties").or_insert_with(|| json!({})).as_object_mut() {
         properties.retain(|_, property| property.get("private") != Some(&Value::Bool(true)));
-        properties.insert("_id".into(), json!({"type": "string", "minLength": 1, "maxLength": super::id::MAX_ID_BYTES}));
+        properties
+            .insert("_id".into(), json!({"type": "string", "minLength": 1, "maxLength": super::id::MAX_ID_BYTES}));
         properties.insert("_rev".into(), json!({"type": "integer", "minimum": 1}));
     }
     let properties: Vec<String> =
@@ -190,7 +191,9 @@ impl ModelSchema {
     pub(crate) fn prove(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
         let wrong = |what: String| {
             let Site { file, line, .. } = declaration.site;
-            Error::new("INVALID_DECLARATION").message(format!("model `{}` ({file}:{line}): {what}", declaration.id)).status(500)
+            Error::new("INVALID_DECLARATION")
+                .message(format!("model `{}` ({file}:{line}): {what}", declaration.id))
+                .status(500)
         };
         if !is_operation_id(declaration.id) {
             return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*".into()));

@@ -15,10 +15,10 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::server::{Server, stopped};
 use crate::server::auth::jwt::Identity;
 use crate::server::limits::{CLOSE_TIME, FRAME_BYTES, PING_EVERY, QUEUE_BYTES, SILENCE};
 use crate::server::session::Session;
+use crate::server::{Server, stopped};
 
 /// The default of the library costs 128 KiB a socket.
 const READ_BUFFER: usize = 4 << 10;
@@ -39,7 +39,9 @@ pub(in crate::server) async fn open(
         return response;
     };
     let Some(counted) = server.sockets.try_enter() else {
-        return Error::new(ErrorCode::Unavailable).message("there are as many sockets as this server takes").into_response();
+        return Error::new(ErrorCode::Unavailable)
+            .message("there are as many sockets as this server takes")
+            .into_response();
     };
     upgrade
         .read_buffer_size(READ_BUFFER)
@@ -130,7 +132,10 @@ fn broken(error: &axum::Error) -> Ending {
         Ending::Close(close_code::SIZE, "the message is too large")
     } else if text.starts_with("UTF-8") {
         Ending::Close(close_code::INVALID, "the message is not UTF-8")
-    } else if text.starts_with("IO error") || text.starts_with("Connection") || text.contains("without closing handshake") {
+    } else if text.starts_with("IO error")
+        || text.starts_with("Connection")
+        || text.contains("without closing handshake")
+    {
         Ending::Gone
     } else {
         Ending::Close(close_code::PROTOCOL, "this is no WebSocket frame")
