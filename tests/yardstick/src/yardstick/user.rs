@@ -1,0 +1,340 @@
+//! Users: six fields, unique by email, found by role.
+
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::Store;
+use crate::journal::Entry;
+use crate::problem::{Checks, Problem, json_bytes};
+
+/// A stored user.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct User {
+    _id: Uuid,
+    _rev: u64,
+    email: Arc<str>,
+    name: String,
+    role: Role,
+    age: u8,
+    tags: Vec<String>,
+    #[serde(rename = "createdAt")]
+    created_at: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Role {
+    User,
+    Admin,
+}
+
+/// A user as it arrives.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewUser {
+    email: Arc<str>,
+    name: String,
+    role: Role,
+    age: u8,
+    tags: Vec<String>,
+    created_at: String,
+}
+
+const FIELDS: &[&str] = &["email", "name", "role", "age", "tags", "createdAt"];
+
+/// All users, with their indexes.
+#[derive(Default)]
+pub(crate) struct Users(RwLock<Tables>);
+
+#[derive(Default)]
+struct Tables {
+    by_id: HashMap<Uuid, Arc<User>>,
+    emails: HashSet<Arc<str>>,
+    by_role: HashMap<Role, Vec<Arc<User>>>,
+}
+
+impl Tables {
+    fn put(&mut self, user: Arc<User>) {
+        self.emails.insert(user.email.clone());
+        self.by_role.entry(user.role).or_default().push(user.clone());
+        self.by_id.insert(user._id, user);
+    }
+}
+
+impl Users {
+    /// Puts a user back that was stored before.
+    pub(crate) fn restore(&self, user: Arc<User>) {
+        self.0.write().put(user);
+    }
+}
+
+/// `POST /users`
+pub(crate) async fn insert(State(store): State<Arc<Store>>, body: Bytes) -> Result<Response, Problem> {
+    let new = read(&body)?;
+    let user = Arc::new(User {
+        _id: Uuid::now_v7(),
+        _rev: 1,
+        email: new.email,
+        name: new.name,
+        role: new.role,
+        age: new.age,
+        tags: new.tags,
+        created_at: new.created_at,
+    });
+    let durable = {
+        let mut tables = store.users.0.write();
+        if tables.emails.contains(&user.email) {
+            return Err(Problem::Taken("email"));
+        }
+        tables.put(user.clone());
+        store.journal.as_ref().map(|journal| journal.append(Entry::User(user.clone())))
+    };
+    if let Some(durable) = durable {
+        durable.await.map_err(|_| Problem::Unreadable("the journal is gone".into()))?;
+    }
+    Ok(json_bytes(StatusCode::CREATED, &*user))
+}
+
+/// `GET /users/{id}`
+pub(crate) async fn get(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let id = id.parse().map_err(|_| Problem::NotFound)?;
+    let user = store.users.0.read().by_id.get(&id).cloned().ok_or(Problem::NotFound)?;
+    Ok(json_bytes(StatusCode::OK, &*user))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ListQuery {
+    filter: String,
+    sort: String,
+    limit: usize,
+}
+
+/// The one form of filter that is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    role: Role,
+    age: AtLeast,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AtLeast {
+    #[serde(rename = "$gte")]
+    gte: u8,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<'a> {
+    items: Vec<&'a User>,
+    next_cursor: Option<String>,
+}
+
+/// `GET /users?filter={"role":…,"age":{"$gte":…}}&sort={"age":1}&limit=…`
+pub(crate) async fn list(State(store): State<Arc<Store>>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+    let unreadable = |error: serde_json::Error| Problem::Unreadable(error.to_string());
+    let filter: Filter = serde_json::from_str(&query.filter).map_err(unreadable)?;
+    if query.sort != r#"{"age":1}"# || query.limit > 1_000 {
+        return Err(Problem::Unreadable("the order is by age, and at most 1,000".into()));
+    }
+    // The first of those seen so far, the last of them on top.
+    let mut first: BinaryHeap<(u8, Uuid)> = BinaryHeap::with_capacity(query.limit + 1);
+    let users: Vec<Arc<User>> = {
+        let tables = store.users.0.read();
+        for user in tables.by_role.get(&filter.role).into_iter().flatten().filter(|user| user.age >= filter.age.gte) {
+            let key = (user.age, user._id);
+            if first.len() < query.limit {
+                first.push(key);
+            } else if first.peek().is_some_and(|last| key < *last) {
+                first.pop();
+                first.push(key);
+            }
+        }
+        first.into_sorted_vec().iter().filter_map(|(_, id)| tables.by_id.get(id).cloned()).collect()
+    };
+    let items = users.iter().map(AsRef::as_ref).collect();
+    Ok(json_bytes(StatusCode::OK, &Page { items, next_cursor: None }))
+}
+
+/// What is sent to `echo`, and comes back.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Echo {
+    text: String,
+    n: u64,
+}
+
+/// `POST /users/echo`
+pub(crate) async fn echo(body: Bytes) -> Result<Response, Problem> {
+    let fits = |echo: &Echo| echo.text.len() <= 100 || echo.text.chars().count() <= 100;
+    let error = match serde_json::from_slice::<Echo>(&body) {
+        Ok(echo) if fits(&echo) => return Ok(json_bytes(StatusCode::OK, &echo)),
+        Ok(_) => serde::de::Error::custom("the text is too long"),
+        Err(error) => error,
+    };
+    let value: Value = serde_json::from_slice(&body).map_err(|error| Problem::Unreadable(error.to_string()))?;
+    let mut checks = Checks::new(&value, &["text", "n"], &["text", "n"])?;
+    checks.text("text", 0, 100);
+    checks.number("n", 0, i32::MAX, true);
+    Err(checks.finish(&error))
+}
+
+/// The user in a body. One that is right costs one parse; only one that is wrong is walked through for its faults.
+fn read(body: &[u8]) -> Result<NewUser, Problem> {
+    let error = match serde_json::from_slice::<NewUser>(body) {
+        Ok(user) if fits(&user) => return Ok(user),
+        Ok(_) => serde::de::Error::custom("a rule is violated"),
+        Err(error) => error,
+    };
+    let value: Value = serde_json::from_slice(body).map_err(|error| Problem::Unreadable(error.to_string()))?;
+    let mut checks = Checks::new(&value, FIELDS, FIELDS)?;
+    if checks.text("email", 0, usize::MAX).is_some_and(|text| !is_email(text)) {
+        checks.fail("email", "format", "must match format \"email\"".into(), json!({"format": "email"}));
+    }
+    checks.text("name", 1, 80);
+    if let Some(role) = checks.get("role")
+        && !matches!(role.as_str(), Some("user" | "admin"))
+    {
+        if !role.is_string() {
+            checks.fail("role", "type", "must be string".into(), json!({"type": "string"}));
+        }
+        let message = "must be equal to one of the allowed values".into();
+        checks.fail("role", "enum", message, json!({"allowedValues": ["user", "admin"]}));
+    }
+    checks.number("age", 0, 150, true);
+    match checks.get("tags") {
+        Some(Value::Array(tags)) => {
+            if tags.len() > 10 {
+                checks.fail("tags", "maxItems", "must NOT have more than 10 items".into(), json!({"limit": 10}));
+            }
+            for (at, _) in tags.iter().enumerate().filter(|(_, tag)| !tag.is_string()) {
+                checks.fail_item("tags", at, "string");
+            }
+        }
+        Some(_) => checks.fail("tags", "type", "must be array".into(), json!({"type": "array"})),
+        None => {}
+    }
+    if checks.text("createdAt", 0, usize::MAX).is_some_and(|text| !is_date_time(text)) {
+        checks.fail("createdAt", "format", "must match format \"date-time\"".into(), json!({"format": "date-time"}));
+    }
+    Err(checks.finish(&error))
+}
+
+fn fits(user: &NewUser) -> bool {
+    // Bytes are at least as many as characters, and cheaper to count.
+    !user.name.is_empty()
+        && (user.name.len() <= 80 || user.name.chars().count() <= 80)
+        && user.age <= 150
+        && user.tags.len() <= 10
+        && is_email(&user.email)
+        && is_date_time(&user.created_at)
+}
+
+/// A mailbox of RFC 5321 §4.1.2, without quoted local parts and addresses in brackets.
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let atom = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte))
+    };
+    let label = |part: &str| {
+        (1..=63).contains(&part.len())
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    local.len() <= 64 && local.split('.').all(atom) && domain.len() <= 255 && domain.split('.').all(label)
+}
+
+/// A date and time of RFC 3339 §5.6.
+fn is_date_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let number = |from: usize, to: usize| -> Option<u32> {
+        let digits = bytes.get(from..to)?;
+        digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
+    };
+    let is = |at: usize, of: &[u8]| bytes.get(at).is_some_and(|byte| of.contains(byte));
+    let parse = || {
+        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days = match month {
+            2 => 28 + u32::from(leap),
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        let marks = is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":");
+        if !marks || !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        let mut at = 19;
+        if is(at, b".") {
+            let digits = bytes.get(at + 1..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            at += 1 + digits;
+            if digits == 0 {
+                return None;
+            }
+        }
+        // A leap second is the last of a day in UTC.
+        let (ahead, end) = if is(at, b"Zz") {
+            (0, at + 1)
+        } else {
+            let (hours, minutes) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
+            if !is(at, b"+-") || !is(at + 3, b":") || hours > 23 || minutes > 59 {
+                return None;
+            }
+            let offset = hours * 60 + minutes;
+            (if is(at, b"+") { 1_440 - offset } else { offset }, at + 6)
+        };
+        let last = (hour * 60 + minute + ahead) % 1_440 == 1_439;
+        (end == bytes.len() && (second < 60 || last)).then_some(())
+    };
+    parse().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_rfc_3339() {
+        for right in ["2024-02-29T00:00:00Z", "1990-12-31T15:59:60-08:00", "2024-01-01t00:00:00.000+14:00"] {
+            assert!(is_date_time(right), "{right}");
+        }
+        for wrong in
+            ["yesterday", "2023-02-29T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:00:00", "2024-01-01T00:00:60Z"]
+        {
+            assert!(!is_date_time(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_fault_in_each_field_is_six_violations() {
+        let body =
+            br#"{"email":"not-an-email","name":"","role":"root","age":200,"tags":["a",5],"createdAt":"yesterday"}"#;
+        let Err(Problem::Invalid(found)) = read(body) else { panic!("it was taken") };
+        let found: Vec<_> = found.iter().map(|violation| (&*violation.instance_path, violation.keyword)).collect();
+        assert_eq!(
+            found,
+            [
+                ("/email", "format"),
+                ("/name", "minLength"),
+                ("/role", "enum"),
+                ("/age", "maximum"),
+                ("/tags/1", "type"),
+                ("/createdAt", "format")
+            ]
+        );
+    }
+}
