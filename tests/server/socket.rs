@@ -93,6 +93,37 @@ async fn nothing_is_missed_or_out_of_order() {
     }
 }
 
+/// Who subscribes while others publish gets its answer first, and then every payload of a later commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_says_from_which_commit_on_it_is_heard() {
+    let served = served().await;
+    let room = served.app.model::<User>().subscription(User::ROLE.eq(crate::support::Role::Admin));
+    let (done, mut is_done) = tokio::sync::oneshot::channel::<()>();
+    let publisher = tokio::spawn(async move {
+        let mut last = 0_u64;
+        while is_done.try_recv().is_err() {
+            last += 1;
+            room.publish(&last).await.unwrap();
+        }
+    });
+    for _ in 0..200 {
+        let mut socket = served.socket(None).await;
+        let answer = socket.ask("subscribe", json!({"model": "users", "filter": admins()})).await;
+        let from = answer["seq"].as_u64().unwrap();
+        let mut expected = None;
+        for _ in 0..5 {
+            let push = socket.frame().await.unwrap()["params"].take();
+            let (seq, number) = (push["seq"].as_u64().unwrap(), push["payload"].as_u64().unwrap());
+            assert!(expected.is_none_or(|expected| expected == number));
+            // Each commit has one payload, so that a gap would show in the sequence numbers.
+            assert!(expected.is_some() || seq <= from + 1, "{from} {seq}");
+            expected = Some(number + 1);
+        }
+    }
+    done.send(()).unwrap();
+    publisher.await.unwrap();
+}
+
 /// A client that does not read loses its session; another one in the same room loses nothing, and no commit waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_consumer_is_closed_and_others_lose_nothing() {
