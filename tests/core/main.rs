@@ -7,4 +7,5 @@
 mod contention;
 mod engine;
 mod faults;
+mod lists;
 mod model;

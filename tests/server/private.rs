@@ -83,3 +83,22 @@ async fn filters_sorts_and_updates_tell_nothing() {
         assert!(!set.json().to_string().contains("2222"));
     }
 }
+
+#[tokio::test]
+async fn a_replacement_keeps_what_it_could_not_see() {
+    let app = App::new().model::<Wallet>().in_memory().open().await.unwrap();
+    let router = app.router();
+    let made = ask(&router, "POST", "/wallets", wallet("a", "9999")).await.json();
+    let path = format!("/wallets/{}", made["_id"].as_str().unwrap());
+    let read = ask(&router, "GET", &path, Value::Null).await.json();
+    let next = json!({"name": "b", "card": read["card"], "cards": []});
+    let put = ask(&router, "PUT", &path, next).await;
+    assert_eq!((put.status.as_u16(), &put.json()["name"]), (200, &json!("b")), "{}", put.json());
+    let stored = app.model::<Wallet>().get(Wallet::NAME.eq("b")).await.unwrap().unwrap();
+    assert_eq!((stored.card.pin.get().unwrap().as_str(), stored.tries.get()), ("9999", Some(&3)));
+    // In process a withheld value is kept as well, and a new one is taken.
+    let value =
+        Wallet { card: Card { holder: "c".into(), pin: Private::withheld() }, tries: 4.into(), ..stored.value() };
+    let replaced = app.model::<Wallet>().replace(&stored, value).await.unwrap();
+    assert_eq!((replaced.card.pin.get().unwrap().as_str(), replaced.tries.get()), ("9999", Some(&4)));
+}

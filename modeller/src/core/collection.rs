@@ -1,6 +1,5 @@
 //! All documents of one model at one moment, with their indexes: a value. A clone is cheap and shares everything.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -87,10 +86,10 @@ impl Collection {
         }
     }
 
-    /// Every document that matches, until `f` answers false. In the order of their ids, unless an index was used.
-    fn each<'a>(&'a self, filter: &RawFilter, f: &mut dyn FnMut(&'a DynDoc) -> bool) {
+    /// Every document that matches, until `f` answers false. With several keys of an index in no order, and some twice.
+    fn each<'a>(&'a self, plan: &Plan<'a>, filter: &RawFilter, f: &mut dyn FnMut(&'a DynDoc) -> bool) {
         let mut visit = |doc: &'a DynDoc| !filter.matches(&DocView(doc.as_ref())) || f(doc);
-        match Plan::of(filter, self) {
+        match plan {
             Plan::Scan => {
                 self.docs.values().all(visit);
             }
@@ -98,11 +97,7 @@ impl Collection {
                 ids.iter().filter_map(|id| self.docs.get(id)).all(visit);
             }
             Plan::Index(index, keys) => {
-                for key in &keys {
-                    if !index.ids(key).filter_map(|id| self.docs.get(id)).all(&mut visit) {
-                        return;
-                    }
-                }
+                keys.iter().all(|key| index.docs(key).all(&mut visit));
             }
         }
     }
@@ -110,32 +105,35 @@ impl Collection {
     /// The documents that the query asks for, in its order.
     pub(crate) fn find(&self, query: &RawQuery, most: usize) -> Vec<DynDoc> {
         let wanted = query.skip.saturating_add(most);
-        let by_id = query.sort.is_empty();
-        let ordered = by_id && !matches!(Plan::of(&query.filter, self), Plan::Index(_, keys) if keys.len() != 1);
+        let plan = Plan::of(&query.filter, self);
         let mut found: Vec<&DynDoc> = Vec::new();
-        self.each(&query.filter, &mut |doc| {
-            found.push(doc);
-            !(ordered && found.len() >= wanted)
-        });
-        if !ordered {
-            // One document with several of the keys is found once for each.
-            let compare = |a: &&DynDoc, b: &&DynDoc| -> Ordering { query.sort.compare(a, b) };
-            if wanted < found.len() {
-                if by_id {
-                    found.sort_unstable_by(compare);
-                    found.dedup_by(|a, b| Arc::ptr_eq(a, b));
-                } else {
-                    dedup(&mut found);
-                    if wanted < found.len() {
-                        found.select_nth_unstable_by(wanted, compare);
+        if query.sort.is_empty() && plan.is_by_id() {
+            self.each(&plan, &query.filter, &mut |doc| {
+                found.push(doc);
+                found.len() < wanted
+            });
+        } else {
+            // Twice what is wanted is kept at most: whenever there is that much, the worse half goes.
+            let compare = |a: &&DynDoc, b: &&DynDoc| query.sort.compare(a, b);
+            let full = wanted.saturating_mul(2).saturating_add(64);
+            let mut bound: Option<&DynDoc> = None;
+            self.each(&plan, &query.filter, &mut |doc| {
+                if bound.is_some_and(|bound| query.sort.compare(doc, bound).is_gt()) {
+                    return true;
+                }
+                found.push(doc);
+                if found.len() >= full && wanted > 0 {
+                    dedup(&mut found, plan.may_repeat());
+                    if found.len() > wanted {
+                        let (_, last, _) = found.select_nth_unstable_by(wanted - 1, compare);
+                        bound = Some(last);
                         found.truncate(wanted);
                     }
-                    found.sort_unstable_by(compare);
                 }
-            } else {
-                found.sort_unstable_by(compare);
-                found.dedup_by(|a, b| Arc::ptr_eq(a, b));
-            }
+                true
+            });
+            dedup(&mut found, plan.may_repeat());
+            found.sort_unstable_by(compare);
         }
         found.into_iter().skip(query.skip).take(most).cloned().collect()
     }
@@ -145,17 +143,29 @@ impl Collection {
         if *filter == RawFilter::all() {
             return self.len();
         }
+        let plan = Plan::of(filter, self);
         let mut found: Vec<&DynDoc> = Vec::new();
-        self.each(filter, &mut |doc| {
-            found.push(doc);
+        let mut count = 0;
+        self.each(&plan, filter, &mut |doc| {
+            count += 1;
+            if plan.may_repeat() {
+                found.push(doc);
+            }
             true
         });
-        dedup(&mut found);
-        found.len()
+        if plan.may_repeat() {
+            dedup(&mut found, true);
+            count = found.len();
+        }
+        count
     }
 }
 
-fn dedup(found: &mut Vec<&DynDoc>) {
+/// Takes out what was found twice.
+fn dedup(found: &mut Vec<&DynDoc>, may_repeat: bool) {
+    if !may_repeat {
+        return;
+    }
     found.sort_unstable_by(|a, b| a.id().cmp(b.id()));
     found.dedup_by(|a, b| Arc::ptr_eq(a, b));
 }

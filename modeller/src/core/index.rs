@@ -1,4 +1,4 @@
-//! Indexes of one collection: from the value of a field to the ids of the documents that have it.
+//! Indexes of one collection: from the value of a field to the documents that have it.
 //!
 //! A key is the canonical wire value in a compact form, so that what is equal to a filter is equal to an index. Only scalars
 //! have keys; an array is found by each of its scalar elements. What has no key (`null`, a missing field, an object) is not
@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 
 use super::document::{AnyDoc, DynDoc};
 use super::id::RawId;
@@ -115,13 +115,14 @@ pub(crate) struct Index {
 
 #[derive(Clone)]
 enum Entries {
-    Unique(OrdMap<Key, RawId>),
-    Shared(OrdSet<(Key, RawId)>),
+    Unique(OrdMap<Key, DynDoc>),
+    /// With the id in the key, so that documents with one value are in the order of their ids.
+    Shared(OrdMap<(Key, RawId), DynDoc>),
 }
 
 impl Index {
     pub(crate) fn new(field: &str, unique: bool) -> Self {
-        let entries = if unique { Entries::Unique(OrdMap::new()) } else { Entries::Shared(OrdSet::new()) };
+        let entries = if unique { Entries::Unique(OrdMap::new()) } else { Entries::Shared(OrdMap::new()) };
         Self { field: field.into(), entries }
     }
 
@@ -130,7 +131,7 @@ impl Index {
         let Entries::Unique(entries) = &self.entries else { return false };
         let mut taken = false;
         each_key(doc.as_ref(), &self.field, &mut |key| {
-            taken |= entries.get(&key).is_some_and(|id| id != doc.id());
+            taken |= entries.get(&key).is_some_and(|holder| holder.id() != doc.id());
         });
         taken
     }
@@ -140,7 +141,7 @@ impl Index {
         let Entries::Unique(entries) = &self.entries else { return Vec::new() };
         let mut holders = Vec::new();
         each_key(doc.as_ref(), &self.field, &mut |key| {
-            holders.extend(entries.get(&key).filter(|id| *id != doc.id()).cloned());
+            holders.extend(entries.get(&key).map(|holder| holder.id()).filter(|id| *id != doc.id()).cloned());
         });
         holders
     }
@@ -149,10 +150,10 @@ impl Index {
         let Self { field, entries } = self;
         each_key(doc.as_ref(), field, &mut |key| match entries {
             Entries::Unique(entries) => {
-                entries.insert(key, doc.id().clone());
+                entries.insert(key, doc.clone());
             }
             Entries::Shared(entries) => {
-                entries.insert((key, doc.id().clone()));
+                entries.insert((key, doc.id().clone()), doc.clone());
             }
         });
     }
@@ -173,12 +174,12 @@ impl Index {
     pub(crate) fn count(&self, key: &Key, most: usize) -> usize {
         match &self.entries {
             Entries::Unique(entries) => usize::from(entries.contains_key(key)),
-            Entries::Shared(_) => self.ids(key).take(most).count(),
+            Entries::Shared(_) => self.docs(key).take(most).count(),
         }
     }
 
-    /// The ids of the documents that have the key, in order.
-    pub(crate) fn ids<'a>(&'a self, key: &Key) -> Box<dyn Iterator<Item = &'a RawId> + 'a> {
+    /// The documents that have the key, in the order of their ids.
+    pub(crate) fn docs<'a>(&'a self, key: &Key) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
         match &self.entries {
             Entries::Unique(entries) => Box::new(entries.get(key).into_iter()),
             Entries::Shared(entries) => {
@@ -186,8 +187,8 @@ impl Index {
                 Box::new(
                     entries
                         .range((key.clone(), RawId::least())..)
-                        .take_while(move |entry| entry.0 == key)
-                        .map(|(_, id)| id),
+                        .take_while(move |(entry, _)| entry.0 == key)
+                        .map(|(_, doc)| doc),
                 )
             }
         }

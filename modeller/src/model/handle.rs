@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::runtime::{OperationKind, Runtime, Scope, Target};
 use super::subscription::Subscription;
 use crate::core::collection::ModelIndex;
-use crate::core::document::{Doc, DynDoc};
+use crate::core::document::{AnyValue, Doc, DynDoc};
 use crate::core::id::Id;
 use crate::core::query::filter::Filter;
 use crate::core::query::sort::Sort;
@@ -194,7 +194,7 @@ impl<T: ModelType> Model<T> {
         Changing { model: self, target: which.into().0, what: What::Update(update), if_rev: None }
     }
 
-    /// Puts another value in the place of a document. `.if_rev(…)` makes it conditional.
+    /// Puts another value in the place of a document; private fields that are withheld in it are kept. `.if_rev(…)` makes it conditional.
     pub fn replace(&self, id: impl Into<Id<T>>, value: T) -> Changing<'_, T> {
         let target = Target::Id(id.into().raw().clone());
         Changing { model: self, target, what: What::Replace(Box::new(value)), if_rev: None }
@@ -296,7 +296,8 @@ impl<'a, T: ModelType> IntoFuture for Find<'a, T> {
     type IntoFuture = Operation<'a, Vec<Doc<T>>>;
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let most = self.query.limit.unwrap_or(usize::MAX);
+            // As in MongoDB, a limit of 0 is none.
+            let most = self.query.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
             let docs = self.model.scope.find(self.model.index, &self.query.to_raw(), most).await?;
             docs.iter().map(Model::typed).collect()
         })
@@ -343,7 +344,9 @@ impl<'a, T: ModelType> IntoFuture for Changing<'a, T> {
                 (What::Update(update), target) => {
                     scope.update(*index, target, update.raw().clone(), self.if_rev).await?
                 }
-                (What::Replace(value), Target::Id(id)) => scope.replace(*index, id, value, self.if_rev).await?,
+                (What::Replace(value), Target::Id(id)) => {
+                    scope.replace(*index, id, AnyValue::to_stored(&*value)?, self.if_rev).await?
+                }
                 (What::Replace(_), Target::First(_)) => return Err(Error::internal("a replacement is by id")),
                 (What::Delete, target) => scope.delete(*index, target, self.if_rev).await?,
             };

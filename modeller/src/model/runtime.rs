@@ -24,7 +24,7 @@ use super::worker::Workers;
 use crate::core::collection::{ModelIndex, State};
 use crate::core::document::{AnyValue, DynDoc};
 use crate::core::id::RawId;
-use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, PutValue, Settled};
+use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, PutValue, Settled, check_rev};
 use crate::core::query::filter::RawFilter;
 use crate::core::query::update::RawUpdate;
 use crate::core::query::{MAX_LIMIT, RawQuery};
@@ -500,48 +500,50 @@ impl Scope {
             || format!("{}.update", model.schema.id),
             |step| async move {
                 let current = step.resolve(index, target)?;
+                check_rev(if_rev, &current)?;
                 let mut json = current.to_stored()?;
                 update.apply(&mut json)?;
                 let value = model.schema.value_from_json(json)?;
-                self.next_version(index, &step, &current, value, if_rev).await
+                self.next_version(index, &step, &current, value).await
             },
         )
         .await
     }
 
-    /// Puts another value in the place of a document. What the caller may not see and did not send is kept.
+    /// Puts another value, in its stored form, in the place of a document. Private parts that are not there are kept: whoever
+    /// read the document outside could not see them.
     pub(crate) async fn replace(
         &self,
         index: ModelIndex,
         id: RawId,
-        value: Box<dyn AnyValue>,
+        json: Value,
         if_rev: Option<u64>,
     ) -> Result<DynDoc> {
         let model = self.model(index)?;
-        let (id, value) = (&id, &value);
+        let (id, json) = (&id, &json);
         self.operate(
             || format!("{}.replace", model.schema.id),
             |step| async move {
                 let current = step.resolve(index, &Target::Id(id.clone()))?;
-                let value = value.copy();
-                model.schema.check(&value.to_stored()?)?;
-                self.next_version(index, &step, &current, value, if_rev).await
+                check_rev(if_rev, &current)?;
+                let mut json = json.clone();
+                model.schema.keep_private(&mut json, &current)?;
+                let value = model.schema.value_from_json(json)?;
+                self.next_version(index, &step, &current, value).await
             },
         )
         .await
     }
 
-    /// The part that updates and replacements share. The value is known to fit the schema.
+    /// The part that updates and replacements share. The value is known to fit the schema, the revision to be the wanted one.
     async fn next_version(
         &self,
         index: ModelIndex,
         step: &Arc<Step>,
         current: &DynDoc,
         mut value: Box<dyn AnyValue>,
-        if_rev: Option<u64>,
     ) -> Result<DynDoc> {
         let model = self.runtime.model(index)?;
-        crate::core::log::check_rev(if_rev, current)?;
         let event = |timing| HookEvent { timing, operation: Operation::Update };
         let before = event(Timing::Before);
         let hooked = model.hooks(before).next().is_some();
@@ -576,7 +578,7 @@ impl Scope {
             || format!("{}.delete", model.schema.id),
             |step| async move {
                 let current = step.resolve(index, target)?;
-                crate::core::log::check_rev(if_rev, &current)?;
+                check_rev(if_rev, &current)?;
                 let event = |timing| HookEvent { timing, operation: Operation::Delete };
                 let mut payload = HookPayload::Id(current.id());
                 self.run_hooks(index, event(Timing::Before), &step, &mut payload, Some(&current)).await?;
@@ -640,7 +642,7 @@ impl Scope {
         }
     }
 
-    /// The documents of a query with the hooks of `list`, how many match in all if asked, and the commit they were read at.
+    /// The documents of a query with the hooks of `list`, and the commit they were read at.
     pub(crate) async fn list(&self, index: ModelIndex, query: &RawQuery) -> Result<Listed> {
         let model = self.model(index)?;
         if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::List) {

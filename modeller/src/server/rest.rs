@@ -18,12 +18,10 @@ use super::respond;
 use super::router::Segments;
 use crate::core::collection::ModelIndex;
 use crate::core::id::RawId;
-use crate::core::log::check_rev;
 use crate::core::query::parse::{QueryParts, Schema, parse_query};
 use crate::core::query::update::RawUpdate;
-use crate::core::schema::ModelSchema;
 use crate::error::{Error, ErrorCode, Result, Violation};
-use crate::model::runtime::{Listed, OperationKind, Scope, Target};
+use crate::model::runtime::{Listed, OperationKind, Target};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -56,7 +54,9 @@ pub(super) async fn insert(context: Context, at: Segments, request: Request) -> 
     let index = context.open(&at.model)?;
     let json = read_json(&context, request, false).await?;
     let schema = context.server.runtime.model(index)?.schema.clone();
-    let value = value_from_outside(&schema, json)?;
+    let refused = refuse_members_of_the_document(&json);
+    let value = schema.value_from_json(json)?;
+    refused?;
     let scope = context.scope();
     let doc = context.to_the_end(async move { scope.insert(index, None, value, true).await }).await?;
     let mut response = respond::document(StatusCode::CREATED, &doc)?;
@@ -92,47 +92,10 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
     let id = document_id(&at.id)?;
     let if_rev = if_match(request.headers())?;
     let json = read_json(&context, request, false).await?;
-    let schema = context.server.runtime.model(index)?.schema.clone();
+    refuse_members_of_the_document(&json)?;
     let scope = context.scope();
-    let work = async move {
-        scope
-            .together(|scope| {
-                let (id, json, schema) = (id.clone(), json.clone(), schema.clone());
-                async move { replace_in(&scope, index, id, json, &schema, if_rev).await }
-            })
-            .await
-    };
-    let doc = context.to_the_end(work).await.map_err(|error| precondition(error, if_rev))?;
-    respond::document(StatusCode::OK, &doc)
-}
-
-/// In the transaction of the replacement, so that what is kept is what was there.
-async fn replace_in(
-    scope: &Scope,
-    index: ModelIndex,
-    id: RawId,
-    mut json: Value,
-    schema: &ModelSchema,
-    if_rev: Option<u64>,
-) -> Result<crate::core::document::DynDoc> {
-    let current = scope.get(index, &Target::Id(id.clone())).await?.ok_or_else(|| id.with_text(missing))?;
-    check_rev(if_rev, &current)?;
-    if let Value::Object(object) = &mut json {
-        let mut kept = None;
-        for field in schema.fields.iter().filter(|field| field.private) {
-            if !object.contains_key(field.name.as_ref()) {
-                let stored = match &kept {
-                    Some(stored) => stored,
-                    None => kept.insert(current.to_stored()?),
-                };
-                if let Some(value) = stored.get(field.name.as_ref()) {
-                    object.insert(field.name.to_string(), value.clone());
-                }
-            }
-        }
-    }
-    let value = value_from_outside(schema, json)?;
-    scope.replace(index, id, value, if_rev).await
+    let doc = context.to_the_end(async move { scope.replace(index, id, json, if_rev).await }).await;
+    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
 }
 
 /// `DELETE /{model}/{id}`
@@ -167,22 +130,19 @@ fn missing(id: &str) -> Error {
     Error::not_found(ErrorCode::NotFound, id)
 }
 
-/// A value that came from outside, which does not choose its own id or revision.
-fn value_from_outside(schema: &ModelSchema, json: Value) -> Result<Box<dyn crate::core::document::AnyValue>> {
-    if let Value::Object(object) = &json
-        && let Some(name) = ["_id", "_rev"].into_iter().find(|name| object.contains_key(*name))
-    {
-        // All that is wrong at once; most schemas name the two themselves, as members that they do not know.
-        schema.check(&json)?;
-        return Err(Error::validation(vec![Violation {
+/// What comes from outside does not choose its own id or revision. Most schemas name the two themselves, as members that they
+/// do not know; a schema that takes any member does not.
+fn refuse_members_of_the_document(json: &Value) -> Result<()> {
+    match ["_id", "_rev"].into_iter().find(|name| json.get(name).is_some()) {
+        None => Ok(()),
+        Some(name) => Err(Error::validation(vec![Violation {
             instance_path: String::new(),
             keyword: "additionalProperties".into(),
             message: "must NOT have additional properties".into(),
             params: json!({"additionalProperty": name}),
             schema_path: "#/additionalProperties".into(),
-        }]));
+        }])),
     }
-    schema.value_from_json(json)
 }
 
 /// The revision that `If-Match` asks for (RFC 9110 §13.1.1).

@@ -22,6 +22,19 @@ pub(crate) enum Plan<'a> {
 const COUNTED: usize = 1_000;
 
 impl<'a> Plan<'a> {
+    /// Whether the candidates come in the order of their ids.
+    pub(crate) fn is_by_id(&self) -> bool {
+        match self {
+            Self::Scan | Self::Ids(_) => true,
+            Self::Index(_, keys) => keys.len() <= 1,
+        }
+    }
+
+    /// Whether one candidate may come several times: an array of it has several of the keys.
+    pub(crate) fn may_repeat(&self) -> bool {
+        !self.is_by_id()
+    }
+
     /// The plan with the fewest candidates, as far as that is cheap to know.
     pub(crate) fn of(filter: &RawFilter, collection: &'a Collection) -> Self {
         let mut best: Option<(usize, Self)> = None;

@@ -10,7 +10,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::document::{AnyValue, Stored};
+use super::document::{AnyValue, DynDoc, Stored};
 use super::query::{Query, RawQuery};
 use super::validate::Validator;
 use crate::error::{Error, Result};
@@ -166,8 +166,45 @@ pub(crate) struct ModelSchema {
     pub json: Value,
     /// Its fields.
     pub fields: Vec<FieldSchema>,
+    /// Whether there is something private in it, at whatever depth.
+    has_private: bool,
     kind: Kind,
     validator: Validator,
+}
+
+/// How deep [`keep_private`] looks; a type that holds itself has no end.
+const KEPT_DEPTH: usize = 32;
+
+fn keep_private(root: &Value, schema: &Value, next: &mut Value, current: &Value, depth: usize) {
+    let mut schema = schema;
+    if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/")) {
+        match root.get("$defs").and_then(|defs| defs.get(name)) {
+            Some(target) => schema = target,
+            None => return,
+        }
+    }
+    let (Some(properties), Value::Object(next)) = (schema.get("properties").and_then(Value::as_object), next) else {
+        return;
+    };
+    for (name, property) in properties {
+        let Some(old) = current.get(name) else { continue };
+        match next.get_mut(name) {
+            None if property.get("private") == Some(&Value::Bool(true)) => {
+                next.insert(name.clone(), old.clone());
+            }
+            Some(next) if depth < KEPT_DEPTH => keep_private(root, property, next, old, depth + 1),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a schema says `"private": true` anywhere. A member of that name in an example is harmless.
+fn says_private(schema: &Value) -> bool {
+    match schema {
+        Value::Object(object) => object.get("private") == Some(&Value::Bool(true)) || object.values().any(says_private),
+        Value::Array(values) => values.iter().any(says_private),
+        _ => false,
+    }
 }
 
 /// A field as the core runs it.
@@ -227,6 +264,7 @@ impl ModelSchema {
         Ok(Arc::new(Self {
             id: declaration.id.into(),
             access: declaration.access,
+            has_private: says_private(&json),
             json,
             fields,
             kind: declaration.kind,
@@ -258,6 +296,15 @@ impl ModelSchema {
     /// `VALIDATION_ERROR` with all violations.
     pub(crate) fn check(&self, json: &Value) -> Result<()> {
         self.validator.check(json)
+    }
+
+    /// Puts the private parts that a next value lacks back from the document that it takes the place of. In lists nothing is
+    /// kept: which element would be whose is not known.
+    pub(crate) fn keep_private(&self, next: &mut Value, current: &DynDoc) -> Result<()> {
+        if self.has_private {
+            keep_private(&self.json, &self.json, next, &current.to_stored()?, 0);
+        }
+        Ok(())
     }
 
     /// Makes a typed value from its stored form, which was checked when it was written.
