@@ -1,5 +1,4 @@
-//! Live, typed data back ends: annotate structs and functions, get validated CRUD, queries, RPC and subscriptions on one
-//! durable commit log.
+#![doc = include_str!("docs/crate.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(feature = "server"),

@@ -1,6 +1,11 @@
 //! All rows of the real file, which comes from npm and not with the repository.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it measured"
+)]
 
 use cities::City;
 use cities::connection::Connection;
