@@ -115,7 +115,7 @@ proptest! {
                         query = query.sort(sort);
                     }
                     let page = all.list(query).await.unwrap();
-                    let found: Vec<_> = page.items.iter().map(|stone| stone.id()).collect();
+                    let found: Vec<_> = page.items.iter().map(Doc::id).collect();
                     prop_assert_eq!(&found, &expected, "{:?} {}", which, filter.canonical());
                     prop_assert_eq!(all.count(filter).await.unwrap(), count);
                 }
