@@ -190,6 +190,21 @@ struct Outcome {
     result: Result<()>,
 }
 
+/// Id, revision and text of what the engine holds.
+fn stored_items(memory: &Memory) -> HashMap<String, (u64, String)> {
+    let mut stored = HashMap::new();
+    memory
+        .reopen()
+        .open(&mut |doc| {
+            if doc.model == "items" {
+                stored.insert(doc.id.to_owned(), (doc.rev, doc.doc.to_owned()));
+            }
+            Ok(())
+        })
+        .unwrap();
+    stored
+}
+
 async fn histories(seed: u64, rounds: u64, instant: bool) -> u64 {
     let foreign = Arc::new(AtomicU64::new(0));
     let round_now = Arc::new(AtomicU64::new(0));
@@ -271,33 +286,12 @@ async fn histories(seed: u64, rounds: u64, instant: bool) -> u64 {
     let n = counters.get(&counter).await.unwrap().unwrap().n;
     assert_eq!(n as u64, counted + foreign.load(Ordering::Relaxed), "counts were lost or doubled");
 
-    // What is shown is what is stored.
-    let mut stored = HashMap::new();
-    memory
-        .reopen()
-        .open(&mut |doc| {
-            if doc.model == "items" {
-                stored.insert(doc.id.to_owned(), (doc.rev, doc.doc.to_owned()));
-            }
-            Ok(())
-        })
-        .unwrap();
-    // A write that nobody else follows lets the application catch up with the other writer.
-    let shown = loop {
+    // What is shown is what is stored. A write that nobody else follows lets the application catch up with the other writer.
+    let (shown, stored) = loop {
         items.insert(Item { name: format!("last-{}", RawId::generate()), token: String::new() }).await.unwrap();
-        let shown = items.find(Filter::all()).await.unwrap();
-        stored.clear();
-        memory
-            .reopen()
-            .open(&mut |doc| {
-                if doc.model == "items" {
-                    stored.insert(doc.id.to_owned(), (doc.rev, doc.doc.to_owned()));
-                }
-                Ok(())
-            })
-            .unwrap();
+        let (shown, stored) = (items.find(Filter::all()).await.unwrap(), stored_items(&memory));
         if shown.len() == stored.len() {
-            break shown;
+            break (shown, stored);
         }
     };
     for item in shown {
