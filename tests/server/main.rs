@@ -5,6 +5,7 @@
 
 mod auth;
 mod bad_input;
+mod doors;
 mod private;
 mod routes;
 mod socket;

@@ -84,6 +84,12 @@ pub(crate) enum OperationKind {
 }
 
 impl ModelRuntime {
+    /// Whether somebody outside may know of the model: of its documents, or of an operation that is more open than they are.
+    pub(crate) fn is_known_outside(&self) -> bool {
+        let mut operations = self.methods.values().chain(self.events.values());
+        self.schema.access != Access::Internal || operations.any(|operation| operation.access != Access::Internal)
+    }
+
     fn hooks(&self, event: HookEvent) -> impl Iterator<Item = &'static HookDeclaration> {
         self.hooks.iter().copied().filter(move |hook| hook.on.contains(&event))
     }

@@ -10,7 +10,7 @@ use crate::core::schema::Access;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
 use crate::model::handler::AnyOutput;
-use crate::model::runtime::{OperationKind, Scope};
+use crate::model::runtime::{ModelRuntime, OperationKind, Scope};
 use crate::model::subscription::Room;
 
 /// One request: where it is served, and who asks.
@@ -25,22 +25,26 @@ impl Context {
         self.server.runtime.scope(self.caller.clone())
     }
 
-    /// The model of that id, unless it is hidden. What is internal is answered exactly as what does not exist.
+    /// The model of that id, unless all of it is internal, which is answered exactly as what does not exist.
     pub(super) fn visible(&self, id: &str) -> Result<ModelIndex> {
-        let runtime = &self.server.runtime;
-        match runtime.find_model(id) {
-            Some(index) if runtime.model(index)?.schema.access != Access::Internal => Ok(index),
-            // Whatever begins with `@` is a route of ours, and this one is not there.
-            _ if id.starts_with('@') => Err(Error::not_found(ErrorCode::NotFound, id)),
-            _ => Err(Error::not_found(ErrorCode::ModelNotFound, id)),
-        }
+        self.known(id, ModelRuntime::is_known_outside)
     }
 
     /// The model of that id, when its documents may be reached.
     pub(super) fn open(&self, id: &str) -> Result<ModelIndex> {
-        let index = self.visible(id)?;
+        let index = self.known(id, |model| model.schema.access != Access::Internal)?;
         self.scope().allow(self.server.runtime.model(index)?.schema.access, id)?;
         Ok(index)
+    }
+
+    fn known(&self, id: &str, is_known: impl FnOnce(&ModelRuntime) -> bool) -> Result<ModelIndex> {
+        let runtime = &self.server.runtime;
+        match runtime.find_model(id) {
+            Some(index) if is_known(runtime.model(index)?) => Ok(index),
+            // Whatever begins with `@` is a route of ours, and this one is not there.
+            _ if id.starts_with('@') => Err(Error::not_found(ErrorCode::NotFound, id)),
+            _ => Err(Error::not_found(ErrorCode::ModelNotFound, id)),
+        }
     }
 
     /// Runs something to its end, also when the client is gone before: user code is not stopped half way.

@@ -23,9 +23,6 @@ fn reaches(scope: &Scope, access: Access) -> bool {
 
 fn describe_model(scope: &Scope, model: &ModelRuntime) -> Option<ModelMetadata> {
     let schema = &model.schema;
-    if schema.access == Access::Internal {
-        return None;
-    }
     let described = |operations: &std::collections::BTreeMap<&'static str, OperationRuntime>| {
         operations
             .values()

@@ -34,7 +34,7 @@ pub struct Metadata {
 pub struct ModelMetadata {
     /// Its id, the first segment of its routes.
     pub id: String,
-    /// Who may reach its documents: `public` or `protected`.
+    /// Who may reach its documents: `public`, `protected`, or `internal` where only operations are reached.
     pub access: String,
     /// JSON Schema (draft 2020-12) that input has to fit. Absent when the caller may reach an operation of the model but not
     /// its documents.
