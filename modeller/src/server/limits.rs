@@ -31,9 +31,10 @@ const CALLS: usize = 20_000;
 pub(super) const SUBSCRIPTIONS: usize = 100;
 /// How many requests of a session are under way; no more is read meanwhile.
 pub(super) const IN_FLIGHT: usize = 64;
-/// How many frames wait for a client that reads slowly.
-pub(super) const QUEUE_FRAMES: usize = 1_024;
-/// How many bytes they have.
+/// How many frames wait for a client that reads slowly. A burst of commits comes faster than the best client can be woken, so
+/// that the number is generous: a frame that waits costs its place in the queue, and its bytes, which all of its room share.
+pub(super) const QUEUE_FRAMES: usize = 65_536;
+/// How many bytes they have. This is what bounds the memory of a client that does not read.
 pub(super) const QUEUE_BYTES: usize = 16 << 20;
 /// How many bytes a frame of a client has.
 pub(super) const FRAME_BYTES: usize = 1 << 20;
