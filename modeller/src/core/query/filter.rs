@@ -708,7 +708,11 @@ mod tests {
             (json!({"a": {"$not": {"$all": []}}}), json!({"a": 1}), true),
             (json!({"a.b": {"$all": [1, 2]}}), json!({"a": [{"b": 1}, {"b": 2}]}), true),
             (json!({"a": {"$all": [{"x": 1}]}}), json!({"a": [{"x": 1}]}), true),
-            (json!({"a": {"$all": [{"$elemMatch": {"x": 1}}, {"$elemMatch": {"y": 2}}]}}), json!({"a": [{"x": 1}, {"y": 2}]}), true),
+            (
+                json!({"a": {"$all": [{"$elemMatch": {"x": 1}}, {"$elemMatch": {"y": 2}}]}}),
+                json!({"a": [{"x": 1}, {"y": 2}]}),
+                true,
+            ),
             (json!({"a": {"$all": [{"$elemMatch": {"x": 1, "y": 2}}]}}), json!({"a": [{"x": 1}, {"y": 2}]}), false),
             // "$elemMatch (query)"
             (json!({"a": {"$elemMatch": {"$gte": 80, "$lt": 85}}}), json!({"a": [82, 90]}), true),
@@ -782,60 +786,134 @@ mod tests {
         }
     }
 
-    /// An element with a private member, and a foreign one that only serde can look into.
-    struct Secret;
+    #[cfg(feature = "macros")]
+    mod typed {
+        use super::*;
+        use crate::core::schema::{FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
+        use crate::{Access, Private, value};
 
-    impl AsValue for Secret {
-        fn as_value(&self) -> ValueRef<'_> {
-            ValueRef::Object(self)
+        /// A type that only serde can look into.
+        #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        struct Foreign(Vec<u8>);
+
+        #[value]
+        struct Card {
+            pub holder: String,
+            pub pin: Private<u8>,
+            pub log: Private<Vec<String>>,
         }
-    }
 
-    impl ObjectRef for Secret {
-        fn get(&self, name: &str) -> Option<ValueRef<'_>> {
-            match name {
-                "pin" => Some(ValueRef::Private(&7_u8)),
-                "list" => Some(ValueRef::Array(self)),
-                "foreign" => Some(ValueRef::Serialized(&[("x", 1)])),
-                _ => None,
+        #[value]
+        struct Wallet {
+            pub cards: Vec<Card>,
+            pub foreign: Vec<Foreign>,
+            pub tags: Option<Vec<String>>,
+            pub gaps: Vec<Option<u8>>,
+            pub lists: Vec<Vec<u8>>,
+        }
+
+        fn schema() -> Arc<ModelSchema> {
+            const fn field(name: &'static str) -> FieldDeclaration {
+                FieldDeclaration { name, unique: false, index: false, private: false }
+            }
+            let declaration = ModelDeclaration {
+                id: "wallets",
+                access: Access::Public,
+                fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },
+                kind: Kind::of::<Wallet>(),
+                site: Site { module: "", file: "", line: 0 },
+            };
+            ModelSchema::prove(&declaration).unwrap()
+        }
+
+        fn wallet() -> Wallet {
+            Wallet {
+                cards: vec![
+                    Card { holder: "Ada".into(), pin: 7.into(), log: vec!["x".into()].into() },
+                    Card { holder: "Bob".into(), pin: 8.into(), log: Vec::new().into() },
+                ],
+                foreign: vec![Foreign(vec![1, 2])],
+                tags: Some(vec!["a".into(), "b".into()]),
+                gaps: vec![Some(1)],
+                lists: Vec::new(),
             }
         }
-        fn slots(&self) -> usize {
-            0
-        }
-        fn entry(&self, _: usize) -> Option<(&str, ValueRef<'_>)> {
-            None
-        }
-    }
 
-    impl ArrayRef for Secret {
-        fn len(&self) -> usize {
-            1
+        #[test]
+        fn private_values_in_elements_are_not_there_for_a_filter_from_outside() {
+            let schema = schema();
+            let cases = [
+                (json!({"cards": {"$elemMatch": {"holder": "Ada"}}}), true, true),
+                (json!({"cards": {"$elemMatch": {"pin": 7}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"pin": {"$mod": [7, 0]}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"pin": {"$type": "int"}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"pin": {"$type": "null"}}}}), false, false),
+                (json!({"cards": {"$elemMatch": {"$or": [{"pin": {"$bitsAllSet": 7}}]}}}), true, false),
+                (json!({"cards": {"$all": [{"$elemMatch": {"pin": 7}}, {"$elemMatch": {"pin": 8}}]}}), true, false),
+                (json!({"cards": {"$not": {"$elemMatch": {"pin": 7}}}}), false, true),
+                (json!({"cards": {"$elemMatch": {"pin": {"$exists": true}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"log": {"$regex": "x"}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"log": {"$elemMatch": {"$regex": "x"}}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"log": {"$size": 1}}}}), true, false),
+            ];
+            for (filter, inside, outside) in cases {
+                let trusted = parse_filter(&filter, &Schema::Any).unwrap();
+                assert_eq!(trusted.matches(&wallet()), inside, "inside: {filter}");
+                let untrusted = parse_filter(&filter, &Schema::Visible(&schema)).unwrap();
+                assert_eq!(untrusted.matches(&wallet()), outside, "outside: {filter}");
+            }
         }
-        fn at(&self, _: usize) -> ValueRef<'_> {
-            ValueRef::Object(self)
-        }
-    }
 
-    #[test]
-    fn private_values_inside_elements_are_not_there_for_a_filter_from_outside() {
-        let schema: crate::core::schema::ModelSchema = test_schema();
-        let visible = Schema::Visible(&schema);
-        let cases = [
-            (json!({"list": {"$elemMatch": {"pin": 7}}}), true, false),
-            (json!({"list": {"$elemMatch": {"pin": {"$mod": [7, 0]}}}}), true, false),
-            (json!({"list": {"$elemMatch": {"pin": {"$type": "int"}}}}), true, false),
-            (json!({"list": {"$elemMatch": {"$or": [{"pin": {"$bitsAllSet": 7}}]}}}), true, false),
-            (json!({"list": {"$elemMatch": {"list": {"$elemMatch": {"pin": {"$gt": 6}}}}}}), true, false),
-            (json!({"list": {"$all": [{"$elemMatch": {"pin": 7}}]}}), true, false),
-            (json!({"list": {"$not": {"$elemMatch": {"pin": 7}}}}), false, true),
-            (json!({"list": {"$elemMatch": {"list.pin": {"$exists": true}}}}), true, false),
-            (json!({"list": {"$elemMatch": {"foreign.1": 1}}}), false, false),
-            (json!({"list": {"$elemMatch": {"foreign": {"$elemMatch": {"$size": 2}}}}}), true, true),
-        ];
-        for (filter, inside, outside) in cases {
-            assert_eq!(parse_filter(&filter, &Schema::Any).unwrap().matches(&Secret), inside, "{filter}");
-            assert_eq!(parse_filter(&filter, &visible).unwrap().matches(&Secret), outside, "{filter}");
+        #[test]
+        fn names_inside_elements_are_not_those_of_the_model() {
+            let schema = schema();
+            let parse = |filter: Value| parse_filter(&filter, &Schema::Visible(&schema));
+            assert!(parse(json!({"cards": {"$elemMatch": {"nope": 1}}})).is_ok());
+            assert!(parse(json!({"cards": {"$elemMatch": {"holder": 1}}, "nope": 1})).is_err());
+            assert!(parse(json!({"nope": {"$elemMatch": {"holder": 1}}})).is_err());
+        }
+
+        #[test]
+        fn elements_that_only_serde_knows_are_looked_into() {
+            for filter in [
+                json!({"foreign": {"$elemMatch": {"$size": 2}}}),
+                json!({"foreign": {"$elemMatch": {"$elemMatch": {"$gt": 1}}}}),
+                json!({"foreign": {"$type": "array"}}),
+                json!({"foreign": {"$all": [[1, 2]]}}),
+                json!({"foreign.0": {"$bitsAllSet": 2}}),
+            ] {
+                assert!(parse_filter(&filter, &Schema::Any).unwrap().matches(&wallet()), "{filter}");
+            }
+        }
+
+        #[test]
+        fn constants_build_what_json_says() {
+            let with_null = json!({"gaps": {"$elemMatch": {"$eq": null}}});
+            let cases = [
+                (Wallet::TAGS.exists(true), json!({"tags": {"$exists": true}}), true),
+                (Wallet::TAGS.contains("a"), json!({"tags": "a"}), true),
+                (Wallet::TAGS.contains("c"), json!({"tags": "c"}), false),
+                (Wallet::TAGS.all(["b", "a"]), json!({"tags": {"$all": ["a", "b"]}}), true),
+                (Wallet::TAGS.all([""; 0]), json!({"tags": {"$all": []}}), false),
+                (Wallet::TAGS.size(2), json!({"tags": {"$size": 2}}), true),
+                (Wallet::GAPS.contains(None), with_null, false),
+                (
+                    Wallet::GAPS.all([Some(1), None]),
+                    json!({"gaps": {"$all": [{"$elemMatch": {"$eq": 1}}, {"$elemMatch": {"$eq": null}}]}}),
+                    false,
+                ),
+                // The list is itself equal to the operand, yet holds no such element.
+                (Wallet::LISTS.contains(Vec::new()), json!({"lists": {"$elemMatch": {"$eq": []}}}), false),
+                (
+                    Wallet::CARDS.elem(Card::PIN.eq(8) & Card::HOLDER.matches("^B").unwrap()),
+                    json!({"cards": {"$elemMatch": {"pin": 8, "holder": {"$regex": "^B"}}}}),
+                    true,
+                ),
+            ];
+            for (filter, json, expected) in cases {
+                assert_eq!(filter, Filter::parse(&json).unwrap(), "{json}");
+                assert_eq!(filter.raw().matches(&wallet()), expected, "{json}");
+            }
         }
     }
 

@@ -107,7 +107,10 @@ impl Options {
                 // Texts are Unicode anyway; the manual calls it redundant too.
                 'u' => {}
                 'x' => {
-                    return Err(Error::query(at, "`x` is not supported: write the pattern without spaces and comments"));
+                    return Err(Error::query(
+                        at,
+                        "`x` is not supported: write the pattern without spaces and comments",
+                    ));
                 }
                 letter => {
                     return Err(Error::query(at, format!("`{letter}` is not an option; there are `i`, `m` and `s`")));
