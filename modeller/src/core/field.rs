@@ -236,12 +236,13 @@ impl<M: 'static, F, K> Field<M, F, K> {
         Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect(), true))
     }
 
-    /// Documents that have the field, be it `null`; with `false`, those that lack it.
+    /// Documents that have the field, be it `null`; with `false`, those that lack it. A struct has all its fields; whether there
+    /// is a value in an `Option` is asked with `.ne(None)`.
     ///
     /// ```
     /// # use modeller::prelude::*;
     /// # #[model(id = "users")]
-    /// # pub struct User { #[serde(skip_serializing_if = "Option::is_none")] pub nick: Option<String> }
+    /// # pub struct User { pub nick: Option<String> }
     /// assert_eq!(User::NICK.exists(true).canonical(), r#"{"nick":{"$exists":true}}"#);
     /// ```
     #[must_use]

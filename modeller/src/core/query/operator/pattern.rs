@@ -237,3 +237,40 @@ fn ascii(class: &ClassPerl, these: [&'static str; 3], others: [&'static str; 3])
         ClassPerlKind::Space => space,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_spelled_out_and_the_rest_is_kept() {
+        let cases = [
+            (r"ä\d+ö", "ä(?-i:[0-9])+ö"),
+            (r"[\w-]", "[[0-9A-Za-z_]-]"),
+            (r"[^\D\s]", r"[^[^0-9][\t-\r ]]"),
+            (r"\bx\B", r"(?-u:\b)x(?-u:\B)"),
+            (r"\\d[[:alpha:]](?s-i:.)", r"\\d[[:alpha:]](?s-i:.)"),
+        ];
+        for (pattern, expected) in cases {
+            assert_eq!(translated(pattern).as_deref(), Ok(expected), "{pattern}");
+            assert!(Pattern::plain(pattern, "").is_ok(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_read_otherwise_is_refused() {
+        for pattern in
+            [r"[\d-x]", r"\Qa\E", r"\Z", r"\0", "(?U)a", "(?>a)", "(?P=n)", r"[\d--5]", "[a~~b]", r"\b{start}"]
+        {
+            assert!(Pattern::plain(pattern, "").is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_makes_others_go_back_ends() {
+        let text = "a".repeat(100_000) + "b";
+        for pattern in ["^(a+)+$", "^(a|a)*$", "^(a|aa)+$", "^(.*a){10}$"] {
+            assert!(!Pattern::plain(pattern, "").unwrap().holds(&ValueRef::Str(&text)), "{pattern}");
+        }
+    }
+}
