@@ -789,8 +789,9 @@ mod tests {
     #[cfg(feature = "macros")]
     mod typed {
         use super::*;
-        use crate::core::schema::{FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
-        use crate::{Access, Private, value};
+        use crate::core::private::Private;
+        use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
+        use modeller_macros::value;
 
         /// A type that only serde can look into.
         #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
