@@ -4,6 +4,7 @@
 //! field, so that a wrong name, a wrong operand and an order on a type that has none are compile errors at the user's token.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -12,9 +13,12 @@ use serde_json::Value;
 use super::document::Doc;
 use super::id::Id;
 use super::private::{Private, for_storage};
-use super::query::filter::{Compare, Filter, RawFilter};
+use super::query::filter::{Compare, ElemMatch, Filter, RawFilter, Test, is_scalar};
+use super::query::operator::Pattern;
 use super::query::sort::{Direction, Sort};
 use super::query::update::{RawUpdate, Update, UpdateOperator};
+use super::value::AsValue;
+use crate::error::Result;
 
 /// A field of the model or value `M` with the type `F`. `K` is [`Unique`] where no two documents have the same value.
 ///
@@ -164,6 +168,45 @@ pub trait Numeric {}
 marks!(Numeric: i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 impl<F: Numeric> Numeric for Option<F> {}
 
+/// A type that holds a text, so that it can be matched with a pattern.
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a text", label = "only a text can be matched with a pattern")]
+pub trait Text {}
+
+marks!(Text: String);
+impl<F: Text> Text for Option<F> {}
+impl<F: Text> Text for Private<F> {}
+
+/// A type that holds a list, so that its elements can be asked for.
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a list", label = "only a list has elements")]
+pub trait List {
+    /// What it is a list of.
+    type Item;
+}
+
+impl<E> List for Vec<E> {
+    type Item = E;
+}
+impl<E> List for BTreeSet<E> {
+    type Item = E;
+}
+impl<F: List> List for Option<F> {
+    type Item = F::Item;
+}
+impl<F: List> List for Private<F> {
+    type Item = F::Item;
+}
+
+/// The test that one element is equal to the operand. An implicit equality would also hold for a list that is itself equal to
+/// it, and `null` for no list at all.
+fn element_is(operand: Value) -> Test {
+    Test::ElemMatch(ElemMatch::Tests(vec![Test::Compare(Compare::Eq, operand)]))
+}
+
+/// Whether the plain comparison of a list with it finds just the elements. Then it is preferred, for it can use an index.
+fn is_plain(operand: &Value) -> bool {
+    is_scalar(operand.as_value().kind())
+}
+
 impl<M: 'static, F, K> Field<M, F, K> {
     fn compare(self, compare: Compare, operand: Value) -> Filter<M> {
         Filter::from_raw(RawFilter::compare(self.name, compare, operand))
@@ -191,6 +234,119 @@ impl<M: 'static, F, K> Field<M, F, K> {
     #[must_use]
     pub fn not_in<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter<M> {
         Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect(), true))
+    }
+
+    /// Documents that have the field, be it `null`; with `false`, those that lack it. A struct has all its fields; whether there
+    /// is a value in an `Option` is asked with `.ne(None)`.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub nick: Option<String> }
+    /// assert_eq!(User::NICK.exists(true).canonical(), r#"{"nick":{"$exists":true}}"#);
+    /// ```
+    #[must_use]
+    pub fn exists(self, wanted: bool) -> Filter<M> {
+        Filter::from_raw(RawFilter::test(self.name, Test::Exists(wanted)))
+    }
+
+    /// Documents whose text the pattern is found in. Patterns are matched in linear time, so there is no look-around and no
+    /// reference back; `\d`, `\w`, `\s` and `\b` are ASCII; `(?i)` in front ignores case.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub email: String }
+    /// let ours = User::EMAIL.matches(r"(?i)@example\.com$")?;
+    /// assert_eq!(ours.canonical(), r#"{"email":{"$regex":"(?i)@example\\.com$"}}"#);
+    /// assert!(User::EMAIL.matches("(").is_err());
+    /// # Ok::<(), modeller::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `INVALID_QUERY` with the reason, for what is not a pattern or too large a one.
+    pub fn matches(self, pattern: &str) -> Result<Filter<M>>
+    where
+        F: Text,
+    {
+        Ok(Filter::from_raw(RawFilter::test(self.name, Test::Regex(Pattern::plain(pattern, self.name)?))))
+    }
+
+    /// Documents whose list has an element that is equal to this.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "posts")]
+    /// # pub struct Post { pub tags: Vec<String> }
+    /// assert_eq!(Post::TAGS.contains("rust").canonical(), r#"{"tags":"rust"}"#);
+    /// ```
+    #[must_use]
+    pub fn contains(self, element: impl Operand<F::Item>) -> Filter<M>
+    where
+        F: List,
+    {
+        let operand = element.into_operand();
+        let test = if is_plain(&operand) { Test::Compare(Compare::Eq, operand) } else { element_is(operand) };
+        Filter::from_raw(RawFilter::test(self.name, test))
+    }
+
+    /// Documents whose list has all of these among its elements. With none of them, no documents, as in MongoDB.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "posts")]
+    /// # pub struct Post { pub tags: Vec<String> }
+    /// assert_eq!(Post::TAGS.all(["web", "rust"]).canonical(), r#"{"tags":{"$all":["rust","web"]}}"#);
+    /// ```
+    #[must_use]
+    pub fn all<V: Operand<F::Item>>(self, elements: impl IntoIterator<Item = V>) -> Filter<M>
+    where
+        F: List,
+    {
+        let operands: Vec<Value> = elements.into_iter().map(Operand::into_operand).collect();
+        // One list of `$all` has either values or `$elemMatch`.
+        let tests = if operands.iter().all(is_plain) {
+            operands.into_iter().map(|operand| Test::Compare(Compare::Eq, operand)).collect()
+        } else {
+            operands.into_iter().map(element_is).collect()
+        };
+        Filter::from_raw(RawFilter::test(self.name, Test::All(tests)))
+    }
+
+    /// Documents whose list has just so many elements.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "posts")]
+    /// # pub struct Post { pub tags: Option<Vec<String>> }
+    /// assert_eq!(Post::TAGS.size(2).canonical(), r#"{"tags":{"$size":2}}"#);
+    /// ```
+    #[must_use]
+    pub fn size(self, size: usize) -> Filter<M>
+    where
+        F: List,
+    {
+        Filter::from_raw(RawFilter::test(self.name, Test::Size(size as u64)))
+    }
+
+    /// Documents whose list has an element that matches all of the filter.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// #[value]
+    /// pub struct Item { pub name: String, pub count: u32 }
+    /// #[model(id = "orders")]
+    /// pub struct Order { pub items: Vec<Item> }
+    /// let large = Order::ITEMS.elem(Item::NAME.eq("nail") & Item::COUNT.gt(100));
+    /// assert_eq!(large.canonical(), r#"{"items":{"$elemMatch":{"count":{"$gt":100},"name":"nail"}}}"#);
+    /// ```
+    #[must_use]
+    pub fn elem(self, filter: Filter<F::Item>) -> Filter<M>
+    where
+        F: List,
+    {
+        let filter = Box::new(filter.into_raw());
+        Filter::from_raw(RawFilter::test(self.name, Test::ElemMatch(ElemMatch::Object(filter))))
     }
 
     /// Documents whose field is greater.

@@ -184,7 +184,8 @@ impl<'a> ValueRef<'a> {
         self.compare(other) == Ordering::Equal
     }
 
-    fn number(&self) -> Option<Num> {
+    /// The number in canonical form; `None` for any other kind.
+    pub(crate) fn number(&self) -> Option<Num> {
         match *self {
             Self::Int(value) => Some(Num::Int(i128::from(value))),
             Self::UInt(value) => Some(Num::Int(i128::from(value))),

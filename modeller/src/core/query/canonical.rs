@@ -1,12 +1,14 @@
 //! The canonical text of a filter: the key of a room, and under which equal live queries share.
 //!
 //! `$eq` is made implicit, nested `$and` flattened, `$and` with one member unwrapped, keys of objects are sorted by code
-//! point, the members of `$and` `$or` `$nor` and the lists of `$in` `$nin` are sorted by their own canonical bytes and
-//! without doubles, numbers are in their shortest form; then compact JSON. It never says that filters are equal which are not.
+//! point, the members of `$and` `$or` `$nor` and the lists of `$in` `$nin` `$all` `$type` are sorted by their own canonical
+//! bytes and without doubles, numbers are in their shortest form; then compact JSON. The same holds inside `$not` and
+//! `$elemMatch`. It never says that filters are equal which are not.
 
 use serde_json::{Map, Value};
 
 use super::filter::RawFilter;
+use super::parse::is_of_values;
 use crate::core::value::Num;
 
 /// The canonical text.
@@ -69,12 +71,12 @@ fn operators_form(operators: &Value) -> Value {
         .iter()
         .map(|(name, value)| {
             let value = match (name.as_str(), value) {
-                ("$in" | "$nin", Value::Array(values)) => Value::Array(sorted(values.iter().map(literal).collect())),
-                ("$not", value) if is_operators(value) => match operators_form(value) {
-                    // `$not` takes operators, never a bare operand.
-                    form if is_operators(&form) => form,
-                    operand => Value::Object(Map::from_iter([("$eq".to_owned(), operand)])),
-                },
+                ("$in" | "$nin" | "$type", Value::Array(values)) => {
+                    Value::Array(sorted(values.iter().map(literal).collect()))
+                }
+                ("$all", Value::Array(values)) => Value::Array(sorted(values.iter().map(all_member).collect())),
+                ("$not", value) => explicit_form(value),
+                ("$elemMatch", value) => element_form(value),
                 (_, value) => literal(value),
             };
             (name.clone(), value)
@@ -82,6 +84,24 @@ fn operators_form(operators: &Value) -> Value {
         .collect();
     let form = sorted_keys(form);
     implicit_eq(&form).unwrap_or(form)
+}
+
+/// Operators where a bare operand would not do: in `$not` and `$elemMatch`.
+fn explicit_form(operators: &Value) -> Value {
+    match operators_form(operators) {
+        form if is_operators(&form) => form,
+        operand => Value::Object(Map::from_iter([("$eq".to_owned(), operand)])),
+    }
+}
+
+/// The operand of `$elemMatch`: operators for the element, or a filter for an object.
+fn element_form(operand: &Value) -> Value {
+    if operand.as_object().is_some_and(is_of_values) { explicit_form(operand) } else { filter_form(operand) }
+}
+
+/// A member of `$all`: a value, or an `$elemMatch`, as which no value is printed there.
+fn all_member(member: &Value) -> Value {
+    if is_operators(member) { operators_form(member) } else { literal(member) }
 }
 
 /// A value to compare with: keys sorted, numbers in their shortest form.
@@ -133,10 +153,40 @@ mod tests {
             (json!({"a": {"$in": [3, 1, 2, 1.0]}}), r#"{"a":{"$in":[1,2,3]}}"#),
             (json!({"a": {"$eq": {"$x": 1}}}), r#"{"a":{"$eq":{"$x":1}}}"#),
             (json!({"$or": [{"b": 1}, {"a": {"z": 1, "y": 2}}]}), r#"{"$or":[{"a":{"y":2,"z":1}},{"b":1}]}"#),
+            (json!({"a": {"$type": [16, "string", "string"]}}), r#"{"a":{"$type":["int","string"]}}"#),
+            (json!({"a": {"$type": [2]}}), r#"{"a":{"$type":"string"}}"#),
+            (json!({"a": {"$type": ["long", "int", 1]}}), r#"{"a":{"$type":"number"}}"#),
+            (json!({"a": {"$regex": "x", "$options": "smi"}}), r#"{"a":{"$options":"ims","$regex":"x"}}"#),
+            (json!({"a": {"$regex": "x", "$options": ""}}), r#"{"a":{"$regex":"x"}}"#),
+            (json!({"a": {"$mod": [4.9, 0.0]}}), r#"{"a":{"$mod":[4,0]}}"#),
+            (json!({"a": {"$size": 2.0}}), r#"{"a":{"$size":2}}"#),
+            (json!({"a": {"$all": [3, 1.0, {"c": 1, "b": 2}, 1]}}), r#"{"a":{"$all":[1,3,{"b":2,"c":1}]}}"#),
+            (
+                json!({"a": {"$all": [{"$elemMatch": {"c": 1, "b": {"$eq": 2.0}}}, {"$elemMatch": {"b": 2, "c": 1}}]}}),
+                r#"{"a":{"$all":[{"$elemMatch":{"b":2,"c":1}}]}}"#,
+            ),
+            (
+                json!({"a": {"$elemMatch": {"$lt": 3, "$in": [2, 1.0, 1]}}}),
+                r#"{"a":{"$elemMatch":{"$in":[1,2],"$lt":3}}}"#,
+            ),
+            (json!({"a": {"$elemMatch": {"$eq": 1}}}), r#"{"a":{"$elemMatch":{"$eq":1}}}"#),
+            (
+                json!({"a": {"$elemMatch": {"$and": [{"c": 1}, {"$and": [{"b": {"$eq": 2}}, {"c": 1}]}]}}}),
+                r#"{"a":{"$elemMatch":{"$and":[{"b":2},{"c":1}]}}}"#,
+            ),
+            (json!({"a": {"$elemMatch": {"$and": [{"b": 1}]}}}), r#"{"a":{"$elemMatch":{"b":1}}}"#),
+            (
+                json!({"a": {"$not": {"$elemMatch": {"c": 1, "b": 1.0}}}}),
+                r#"{"a":{"$not":{"$elemMatch":{"b":1,"c":1}}}}"#,
+            ),
+            (json!({"a": {"$bitsAllSet": [5, 1, 1]}}), r#"{"a":{"$bitsAllSet":34}}"#),
+            (json!({"a": {"$bitsAllSet": [70, 1]}}), r#"{"a":{"$bitsAllSet":[1,70]}}"#),
             (json!({}), "{}"),
         ];
         for (filter, text) in cases {
             assert_eq!(canonical(&parse_filter(&filter, &Schema::Any).unwrap()), text, "{filter}");
+            let again = serde_json::from_str(text).unwrap();
+            assert_eq!(canonical(&parse_filter(&again, &Schema::Any).unwrap()), text, "{filter}");
         }
     }
 }

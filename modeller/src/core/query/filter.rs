@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::operator::{Bits, Modulo, Pattern, Types};
 use super::parse::{Schema, parse_filter};
-use crate::core::value::{AsValue, Kind, ObjectRef, ValueRef};
+use crate::core::value::{ArrayRef, AsValue, Kind, ObjectRef, ValueRef};
 use crate::error::Result;
 
 /// How a value is compared with an operand.
@@ -65,9 +66,14 @@ impl Path {
         Self { trusted: false, ..self }
     }
 
-    /// Calls `f` with every value that the path reaches in the document; see [`reach`].
+    /// Calls `f` with every value that the path reaches in the document, and with the elements of arrays; see [`Reach`].
     pub(crate) fn reach(&self, document: &dyn ObjectRef, f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
-        reach(document, &self.names, self.trusted, f)
+        Reach { trusted: self.trusted, elements: true }.object(document, &self.names, f)
+    }
+
+    /// The same without the elements of an array at the end of the path.
+    fn reach_whole(&self, document: &dyn ObjectRef, f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
+        Reach { trusted: self.trusted, elements: false }.object(document, &self.names, f)
     }
 
     /// The first name.
@@ -110,6 +116,75 @@ pub(crate) enum Test {
     Exists(bool),
     /// `$not`: not all of these hold.
     Not(Vec<Test>),
+    /// `$type`.
+    Type(Types),
+    /// `$regex`, with its `$options`.
+    Regex(Pattern),
+    /// `$mod`.
+    Mod(Modulo),
+    /// `$size`.
+    Size(u64),
+    /// `$all`: there is at least one of these, and all hold. Each is [`Compare::Eq`] or an `$elemMatch`.
+    All(Vec<Test>),
+    /// `$elemMatch`: one element passes all of it.
+    ElemMatch(ElemMatch),
+    /// `$bitsAllSet` and its like.
+    Bits(Bits),
+}
+
+/// What is asked of one element of an array.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ElemMatch {
+    /// That all these tests hold for the element as it is.
+    Tests(Vec<Test>),
+    /// That it is an object which matches.
+    Object(Box<RawFilter>),
+}
+
+impl ElemMatch {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Tests(tests) => Value::Object(tests.iter().flat_map(Test::operators).collect()),
+            Self::Object(filter) => filter.to_json(),
+        }
+    }
+
+    fn holds(&self, element: ValueRef<'_>) -> bool {
+        resolved(element, &mut |element| match (self, element) {
+            (Self::Tests(tests), element) => tests.iter().all(|test| test.holds(&Subject::Element(element))),
+            (Self::Object(filter), ValueRef::Object(object)) => filter.matches(object),
+            (Self::Object(_), _) => false,
+        })
+    }
+}
+
+/// What a test looks at.
+enum Subject<'a> {
+    /// Whatever a path reaches in a document.
+    Path(&'a dyn ObjectRef, &'a Path),
+    /// One element of an array and nothing in it. Not [`ValueRef::Serialized`].
+    Element(ValueRef<'a>),
+}
+
+impl Subject<'_> {
+    fn any(&self, f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
+        match self {
+            Self::Path(document, path) => path.reach(*document, f),
+            Self::Element(element) => f(Some(*element)),
+        }
+    }
+
+    /// The same for tests of arrays: an array at the end of a path stands for itself, not for its elements.
+    fn any_array(&self, f: &mut dyn FnMut(&dyn ArrayRef) -> bool) -> bool {
+        let f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool = &mut |value| match value {
+            Some(ValueRef::Array(array)) => f(array),
+            _ => false,
+        };
+        match self {
+            Self::Path(document, path) => path.reach_whole(*document, f),
+            Self::Element(element) => f(Some(*element)),
+        }
+    }
 }
 
 /// A filter on documents of whatever model.
@@ -138,6 +213,10 @@ impl RawFilter {
 
     pub(crate) fn compare(path: &str, compare: Compare, operand: Value) -> Self {
         Self::Field(Path::new(path), Test::Compare(compare, operand))
+    }
+
+    pub(crate) fn test(path: &str, test: Test) -> Self {
+        Self::Field(Path::new(path), test)
     }
 
     pub(crate) fn is_in(path: &str, values: Vec<Value>, negated: bool) -> Self {
@@ -185,7 +264,7 @@ impl RawFilter {
             Self::And { members, .. } => members.iter().all(|member| member.matches(document)),
             Self::Or(members) => members.iter().any(|member| member.matches(document)),
             Self::Nor(members) => !members.iter().any(|member| member.matches(document)),
-            Self::Field(path, test) => test.holds(document, path),
+            Self::Field(path, test) => test.holds(&Subject::Path(document, path)),
         }
     }
 
@@ -249,6 +328,17 @@ impl Test {
             Self::In { values, negated } => (if *negated { "$nin" } else { "$in" }, Value::Array(values.clone())),
             Self::Exists(wanted) => ("$exists", Value::Bool(*wanted)),
             Self::Not(tests) => ("$not", Value::Object(tests.iter().flat_map(Self::operators).collect())),
+            Self::Type(types) => ("$type", types.to_json()),
+            Self::Regex(pattern) => {
+                let options = pattern.options().map(|options| ("$options".to_owned(), options.into()));
+                let regex = ("$regex".to_owned(), pattern.text().into());
+                return [regex].into_iter().chain(options).collect();
+            }
+            Self::Mod(modulo) => ("$mod", modulo.to_json()),
+            Self::Size(size) => ("$size", (*size).into()),
+            Self::All(tests) => ("$all", tests.iter().map(Self::to_json).collect()),
+            Self::ElemMatch(test) => ("$elemMatch", test.to_json()),
+            Self::Bits(bits) => (bits.name(), bits.to_json()),
         };
         Map::from_iter([(name.to_owned(), operand)])
     }
@@ -258,8 +348,8 @@ impl Test {
         super::canonical::implicit_eq(&operators).unwrap_or(operators)
     }
 
-    fn holds(&self, document: &dyn ObjectRef, path: &Path) -> bool {
-        let any = |f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool| path.reach(document, f);
+    fn holds(&self, subject: &Subject<'_>) -> bool {
+        let any = |f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool| subject.any(f);
         match self {
             Self::Compare(Compare::Ne, operand) => !any(&mut |value| compares(Compare::Eq, value, operand)),
             Self::Compare(compare, operand) => any(&mut |value| compares(*compare, value, operand)),
@@ -267,7 +357,18 @@ impl Test {
                 *negated != any(&mut |value| values.iter().any(|operand| compares(Compare::Eq, value, operand)))
             }
             Self::Exists(wanted) => *wanted == any(&mut |value| value.is_some()),
-            Self::Not(tests) => !tests.iter().all(|test| test.holds(document, path)),
+            Self::Not(tests) => !tests.iter().all(|test| test.holds(subject)),
+            Self::Type(types) => any(&mut |value| value.is_some_and(|value| types.holds(&value))),
+            Self::Regex(pattern) => any(&mut |value| value.is_some_and(|value| pattern.holds(&value))),
+            Self::Mod(modulo) => any(&mut |value| value.is_some_and(|value| modulo.holds(&value))),
+            Self::Bits(bits) => any(&mut |value| value.is_some_and(|value| bits.holds(&value))),
+            Self::All(tests) => !tests.is_empty() && tests.iter().all(|test| test.holds(subject)),
+            Self::Size(size) => {
+                subject.any_array(&mut |array| u64::try_from(array.len()).is_ok_and(|len| len == *size))
+            }
+            Self::ElemMatch(test) => {
+                subject.any_array(&mut |array| (0..array.len()).any(|at| test.holds(array.at(at))))
+            }
         }
     }
 }
@@ -289,56 +390,72 @@ fn compares(compare: Compare, value: Option<ValueRef<'_>>, operand: &Value) -> b
     }
 }
 
-/// Calls `f` with every value that the path reaches, until it answers true; `None` stands for a missing one.
+/// Calls a function with every value that a path reaches, until it answers true; `None` stands for a missing one.
 ///
 /// An array at the end of the path is reached itself and by its elements. An array on the way is entered: by position where
 /// the name is a number, and through each element that is an object; arrays directly in arrays are not entered.
-fn reach(
-    object: &dyn ObjectRef,
-    path: &[Box<str>],
+#[derive(Clone, Copy)]
+struct Reach {
+    /// Whether it leads into private values.
     trusted: bool,
-    f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool,
-) -> bool {
-    let Some((name, rest)) = path.split_first() else { return false };
-    match object.get(name) {
-        None => f(None),
-        Some(value) => reach_value(value, rest, trusted, f),
+    /// Whether an array at the end is reached by its elements too.
+    elements: bool,
+}
+
+impl Reach {
+    fn object(
+        self,
+        object: &dyn ObjectRef,
+        path: &[Box<str>],
+        f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool,
+    ) -> bool {
+        let Some((name, rest)) = path.split_first() else { return false };
+        match object.get(name) {
+            None => f(None),
+            Some(value) => self.value(value, rest, f),
+        }
+    }
+
+    fn value(self, value: ValueRef<'_>, rest: &[Box<str>], f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
+        match value {
+            ValueRef::Serialized(foreign) => return self.value(foreign.to_json().as_value(), rest, f),
+            ValueRef::Private(inner) if self.trusted => return self.value(inner.as_value(), rest, f),
+            ValueRef::Private(_) => return f(None),
+            _ => {}
+        }
+        let Some((name, _)) = rest.split_first() else {
+            return f(Some(value))
+                || match value {
+                    ValueRef::Array(array) if self.elements => {
+                        (0..array.len()).any(|at| resolved(array.at(at), &mut |element| f(Some(element))))
+                    }
+                    _ => false,
+                };
+        };
+        match value {
+            ValueRef::Object(object) => self.object(object, rest, f),
+            ValueRef::Array(array) => {
+                let by_position = position(name)
+                    .filter(|at| *at < array.len())
+                    .is_some_and(|at| self.value(array.at(at), rest.get(1..).unwrap_or_default(), f));
+                by_position
+                    || (0..array.len()).any(|at| {
+                        resolved(array.at(at), &mut |element| match element {
+                            ValueRef::Object(object) => self.object(object, rest, f),
+                            _ => false,
+                        })
+                    })
+            }
+            _ => f(None),
+        }
     }
 }
 
-fn reach_value(
-    value: ValueRef<'_>,
-    rest: &[Box<str>],
-    trusted: bool,
-    f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool,
-) -> bool {
+/// Calls `f` with the value, as JSON where only serde can look into it.
+fn resolved(value: ValueRef<'_>, f: &mut dyn FnMut(ValueRef<'_>) -> bool) -> bool {
     match value {
-        ValueRef::Serialized(foreign) => return reach_value(foreign.to_json().as_value(), rest, trusted, f),
-        ValueRef::Private(inner) if trusted => return reach_value(inner.as_value(), rest, trusted, f),
-        ValueRef::Private(_) => return f(None),
-        _ => {}
-    }
-    let Some((name, _)) = rest.split_first() else {
-        return f(Some(value))
-            || matches!(value, ValueRef::Array(array) if (0..array.len()).any(|at| f(Some(array.at(at)))));
-    };
-    match value {
-        ValueRef::Object(object) => reach(object, rest, trusted, f),
-        ValueRef::Array(array) => {
-            let by_position = position(name)
-                .filter(|at| *at < array.len())
-                .is_some_and(|at| reach_value(array.at(at), rest.get(1..).unwrap_or_default(), trusted, f));
-            by_position
-                || (0..array.len()).any(|at| match array.at(at) {
-                    ValueRef::Object(object) => reach(object, rest, trusted, f),
-                    ValueRef::Serialized(foreign) => match foreign.to_json() {
-                        Value::Object(object) => reach(&object, rest, trusted, f),
-                        _ => false,
-                    },
-                    _ => false,
-                })
-        }
-        _ => f(None),
+        ValueRef::Serialized(foreign) => f(foreign.to_json().as_value()),
+        value => f(value),
     }
 }
 
@@ -405,6 +522,10 @@ impl<T: ?Sized> Filter<T> {
     pub(crate) fn raw(&self) -> &Arc<RawFilter> {
         &self.0
     }
+
+    pub(crate) fn into_raw(self) -> RawFilter {
+        owned(self.0)
+    }
 }
 
 impl<T: ?Sized> Clone for Filter<T> {
@@ -464,6 +585,7 @@ mod tests {
 
     #[test]
     fn facts_of_the_manual() {
+        // Above the cases of an operator stands the page of the manual that describes it.
         let cases = [
             (json!({"a": 1}), json!({"a": 1.0}), true),
             (json!({"a": 1}), json!({"a": [2, 1]}), true),
@@ -492,9 +614,307 @@ mod tests {
             (json!({"$or": [{"a": 1}, {"b": 1}]}), json!({"b": 1}), true),
             (json!({"$nor": [{"a": 1}, {"b": 1}]}), json!({"b": 1}), false),
             (json!({}), json!({"b": 1}), true),
+            // "$exists"
+            (json!({"a": {"$exists": false}}), json!({}), true),
+            (json!({"a": {"$exists": false}}), json!({"a": null}), false),
+            (json!({"a": {"$exists": true}}), json!({"a": []}), true),
+            (json!({"a": {"$exists": true}}), json!({}), false),
+            (json!({"a.b": {"$exists": true}}), json!({"a": [{}, {"b": 1}]}), true),
+            (json!({"a.b": {"$exists": false}}), json!({"a": [{}, {"b": 1}]}), false),
+            (json!({"a.b": {"$exists": true}}), json!({"a": 1}), false),
+            (json!({"a.1": {"$exists": true}}), json!({"a": [7]}), false),
+            (json!({"a": {"$not": {"$exists": true}}}), json!({}), true),
+            // "$type"
+            (json!({"a": {"$type": "string"}}), json!({"a": "x"}), true),
+            (json!({"a": {"$type": 2}}), json!({"a": 2}), false),
+            (json!({"a": {"$type": "array"}}), json!({"a": []}), true),
+            (json!({"a": {"$type": "number"}}), json!({"a": ["x", 1]}), true),
+            (json!({"a": {"$type": "object"}}), json!({"a": [{"b": 1}]}), true),
+            (json!({"a": {"$type": "object"}}), json!({"a": [[{}]]}), false),
+            (json!({"a": {"$type": "null"}}), json!({}), false),
+            (json!({"a": {"$type": 10}}), json!({"a": null}), true),
+            (json!({"a": {"$type": "int"}}), json!({"a": 1.0}), true),
+            (json!({"a": {"$type": "int"}}), json!({"a": 2_147_483_648_u32}), false),
+            (json!({"a": {"$type": 18}}), json!({"a": 2_147_483_648_u32}), true),
+            (json!({"a": {"$type": "long"}}), json!({"a": u64::MAX}), true),
+            (json!({"a": {"$type": "double"}}), json!({"a": 1.5}), true),
+            (json!({"a": {"$type": 1}}), json!({"a": 1e300}), true),
+            (json!({"a": {"$type": ["bool", 2]}}), json!({"a": false}), true),
+            (json!({"a": {"$not": {"$type": "string"}}}), json!({}), true),
+            // "$regex"
+            (json!({"a": {"$regex": "b+"}}), json!({"a": "abbc"}), true),
+            (json!({"a": {"$regex": "^b"}}), json!({"a": "abbc"}), false),
+            (json!({"a": {"$regex": "B", "$options": "i"}}), json!({"a": "abc"}), true),
+            (json!({"a": {"$options": "i", "$regex": "Ä"}}), json!({"a": "ä"}), true),
+            (json!({"a": {"$regex": "^b$"}}), json!({"a": "a\nb\nc"}), false),
+            (json!({"a": {"$regex": "^b$", "$options": "m"}}), json!({"a": "a\nb\nc"}), true),
+            (json!({"a": {"$regex": "a.b"}}), json!({"a": "a\nb"}), false),
+            (json!({"a": {"$regex": "a.b", "$options": "s"}}), json!({"a": "a\nb"}), true),
+            (json!({"a": {"$regex": "1"}}), json!({"a": 1}), false),
+            (json!({"a": {"$regex": ""}}), json!({}), false),
+            (json!({"a": {"$regex": "^b"}}), json!({"a": [1, "ab", "bc"]}), true),
+            (json!({"a": {"$regex": "^.$"}}), json!({"a": "\u{1f600}"}), true),
+            (json!({"a": {"$regex": r"^\W$"}}), json!({"a": "\u{1f600}"}), true),
+            (json!({"a": {"$regex": r"^\d$"}}), json!({"a": "\u{663}"}), false),
+            (json!({"a": {"$regex": r"^\d{2}$"}}), json!({"a": "42"}), true),
+            (json!({"a": {"$regex": r"^[\w-]+$"}}), json!({"a": "a-b_1"}), true),
+            (json!({"a": {"$regex": r"\w"}}), json!({"a": "é"}), false),
+            (json!({"a": {"$regex": r"[^\W]"}}), json!({"a": "é"}), false),
+            (json!({"a": {"$regex": r"\w", "$options": "i"}}), json!({"a": "\u{212a}"}), false),
+            (json!({"a": {"$regex": r"\W", "$options": "i"}}), json!({"a": "\u{212a}"}), true),
+            (json!({"a": {"$regex": r"\s"}}), json!({"a": "\u{a0}"}), false),
+            (json!({"a": {"$regex": r"^\s+$"}}), json!({"a": " \t\r\n\u{b}\u{c}"}), true),
+            (json!({"a": {"$regex": r"x\b"}}), json!({"a": "xé"}), true),
+            (json!({"a": {"$regex": r"x\B"}}), json!({"a": "xé"}), false),
+            (json!({"a": {"$regex": "(?i)B"}}), json!({"a": "b"}), true),
+            (json!({"a": {"$regex": r"^\p{Lu}$"}}), json!({"a": "É"}), true),
+            (json!({"a": {"$not": {"$regex": "b"}}}), json!({"a": 1}), true),
+            // "$mod"
+            (json!({"a": {"$mod": [4, 0]}}), json!({"a": 8}), true),
+            (json!({"a": {"$mod": [4, 0]}}), json!({"a": 9}), false),
+            (json!({"a": {"$mod": [4, 1]}}), json!({"a": [8, 9]}), true),
+            (json!({"a": {"$mod": [4, 0]}}), json!({"a": "8"}), false),
+            (json!({"a": {"$mod": [4, 0]}}), json!({"a": null}), false),
+            (json!({"a": {"$mod": [4, 0]}}), json!({}), false),
+            (json!({"a": {"$mod": [4, 0]}}), json!({"a": true}), false),
+            (json!({"a": {"$mod": [4.9, 0.5]}}), json!({"a": 8.7}), true),
+            (json!({"a": {"$mod": [4, -1]}}), json!({"a": -5}), true),
+            (json!({"a": {"$mod": [4, 3]}}), json!({"a": -5}), false),
+            (json!({"a": {"$mod": [-4, 1]}}), json!({"a": 5}), true),
+            (json!({"a": {"$mod": [2, 1]}}), json!({"a": 9_007_199_254_740_993_u64}), true),
+            (json!({"a": {"$mod": [-1, 0]}}), json!({"a": i64::MIN}), true),
+            (json!({"a": {"$mod": [2, 0]}}), json!({"a": 1e300}), false),
+            // "$size"
+            (json!({"a": {"$size": 2}}), json!({"a": [1, 2]}), true),
+            (json!({"a": {"$size": 2}}), json!({"a": [1]}), false),
+            (json!({"a": {"$size": 0}}), json!({"a": []}), true),
+            (json!({"a": {"$size": 0}}), json!({}), false),
+            (json!({"a": {"$size": 1}}), json!({"a": "x"}), false),
+            (json!({"a": {"$size": 2}}), json!({"a": [[1, 2]]}), false),
+            (json!({"a.b": {"$size": 2}}), json!({"a": [{"b": [1]}, {"b": [1, 2]}]}), true),
+            (json!({"a.b": {"$size": 2}}), json!({"a": [{"b": 1}, {"b": 2}]}), false),
+            (json!({"a.0": {"$size": 2}}), json!({"a": [[1, 2]]}), true),
+            (json!({"a": {"$not": {"$size": 2}}}), json!({}), true),
+            (json!({"a": {"$size": 2.0}}), json!({"a": [1, 2]}), true),
+            // "$all"
+            (json!({"a": {"$all": [1, 2]}}), json!({"a": [3, 2, 1]}), true),
+            (json!({"a": {"$all": [1, 4]}}), json!({"a": [3, 2, 1]}), false),
+            (json!({"a": {"$all": [1]}}), json!({"a": 1}), true),
+            (json!({"a": {"$all": [1, 2]}}), json!({"a": 1}), false),
+            (json!({"a": {"$all": [[1, 2]]}}), json!({"a": [1, 2]}), true),
+            (json!({"a": {"$all": [[1, 2]]}}), json!({"a": [[1, 2], 3]}), true),
+            (json!({"a": {"$all": [null]}}), json!({}), true),
+            (json!({"a": {"$all": []}}), json!({"a": []}), false),
+            (json!({"a": {"$not": {"$all": []}}}), json!({"a": 1}), true),
+            (json!({"a.b": {"$all": [1, 2]}}), json!({"a": [{"b": 1}, {"b": 2}]}), true),
+            (json!({"a": {"$all": [{"x": 1}]}}), json!({"a": [{"x": 1}]}), true),
+            (
+                json!({"a": {"$all": [{"$elemMatch": {"x": 1}}, {"$elemMatch": {"y": 2}}]}}),
+                json!({"a": [{"x": 1}, {"y": 2}]}),
+                true,
+            ),
+            (json!({"a": {"$all": [{"$elemMatch": {"x": 1, "y": 2}}]}}), json!({"a": [{"x": 1}, {"y": 2}]}), false),
+            // "$elemMatch (query)"
+            (json!({"a": {"$elemMatch": {"$gte": 80, "$lt": 85}}}), json!({"a": [82, 90]}), true),
+            (json!({"a": {"$elemMatch": {"$gte": 80, "$lt": 85}}}), json!({"a": [75, 90]}), false),
+            (json!({"a": {"$elemMatch": {"x": 1, "y": {"$gt": 1}}}}), json!({"a": [{"x": 1, "y": 2}]}), true),
+            (json!({"a": {"$elemMatch": {"x": 1, "y": {"$gt": 1}}}}), json!({"a": [{"x": 1}, {"y": 2}]}), false),
+            (json!({"a": {"$elemMatch": {"x": 1}}}), json!({"a": {"x": 1}}), false),
+            (json!({"a": {"$elemMatch": {"$gt": 1}}}), json!({"a": 2}), false),
+            (json!({"a": {"$elemMatch": {"x": 5}}}), json!({"a": [5]}), false),
+            (json!({"a": {"$elemMatch": {"x": null}}}), json!({"a": [5]}), false),
+            (json!({"a": {"$elemMatch": {"x": null}}}), json!({"a": [{}]}), true),
+            (json!({"a": {"$elemMatch": {"$gt": 1}}}), json!({"a": [[2, 3]]}), false),
+            (json!({"a": {"$elemMatch": {"x": 1}}}), json!({"a": [[{"x": 1}]]}), false),
+            (json!({"a": {"$elemMatch": {"$elemMatch": {"$gt": 2}}}}), json!({"a": [[2], [3]]}), true),
+            (json!({"a": {"$elemMatch": {"$size": 1}}}), json!({"a": [[2]]}), true),
+            (json!({"a": {"$elemMatch": {"$ne": 1}}}), json!({"a": [1, 2]}), true),
+            (json!({"a": {"$elemMatch": {"$ne": 1}}}), json!({"a": [1, 1]}), false),
+            (json!({"a": {"$elemMatch": {"$not": {"$gt": 1}}}}), json!({"a": [1, 2]}), true),
+            (json!({"a": {"$elemMatch": {"$or": [{"x": 1}, {"y": 1}]}}}), json!({"a": [{"y": 1}]}), true),
+            (json!({"a": {"$elemMatch": {"$nor": [{"x": 1}]}}}), json!({"a": [1]}), false),
+            (json!({"a": {"$elemMatch": {}}}), json!({"a": [1, {}]}), true),
+            (json!({"a": {"$elemMatch": {}}}), json!({"a": []}), false),
+            (json!({"a.b": {"$elemMatch": {"$gt": 1}}}), json!({"a": [{"b": 2}, {"b": 3}]}), false),
+            (json!({"a.b": {"$elemMatch": {"$gt": 1}}}), json!({"a": [{"b": 2}, {"b": [3]}]}), true),
+            (json!({"a": {"$elemMatch": {"x.y": 1}}}), json!({"a": [{"x": [{"y": 1}]}]}), true),
+            (json!({"a": {"$elemMatch": {"$in": [[1]]}}}), json!({"a": [[1]]}), true),
+            (json!({"a": {"$not": {"$elemMatch": {"$gt": 1}}}}), json!({"a": 2}), true),
+            // "$bitsAllSet": 20 has the bits 2 and 4, 54 has 1, 2, 4 and 5.
+            (json!({"a": {"$bitsAllSet": 20}}), json!({"a": 54}), true),
+            (json!({"a": {"$bitsAllSet": [1, 5]}}), json!({"a": 54}), true),
+            (json!({"a": {"$bitsAllSet": 54}}), json!({"a": 20}), false),
+            (json!({"a": {"$bitsAllSet": []}}), json!({"a": 0}), true),
+            (json!({"a": {"$bitsAllSet": 0}}), json!({"a": "0"}), false),
+            (json!({"a": {"$bitsAllSet": 20}}), json!({"a": [1, 54]}), true),
+            (json!({"a": {"$bitsAllSet": 20}}), json!({"a": 54.5}), false),
+            (json!({"a": {"$bitsAllSet": 20}}), json!({"a": 54.0}), true),
+            (json!({"a": {"$bitsAllSet": [0, 63, 200]}}), json!({"a": -1}), true),
+            (json!({"a": {"$bitsAllSet": [63]}}), json!({"a": u64::MAX}), true),
+            (json!({"a": {"$bitsAllSet": [200]}}), json!({"a": u64::MAX}), false),
+            (json!({"a": {"$bitsAllSet": 1}}), json!({}), false),
+            // "$bitsAnySet"
+            (json!({"a": {"$bitsAnySet": 35}}), json!({"a": 54}), true),
+            (json!({"a": {"$bitsAnySet": [0, 3]}}), json!({"a": 54}), false),
+            (json!({"a": {"$bitsAnySet": [0, 4]}}), json!({"a": 54}), true),
+            (json!({"a": {"$bitsAnySet": 0}}), json!({"a": 54}), false),
+            (json!({"a": {"$bitsAnySet": 1}}), json!({"a": [0, 1]}), true),
+            (json!({"a": {"$bitsAnySet": [100]}}), json!({"a": -2}), true),
+            (json!({"a": {"$bitsAnySet": 1}}), json!({"a": true}), false),
+            (json!({"a": {"$bitsAnySet": 1}}), json!({"a": 1e300}), false),
+            // "$bitsAllClear"
+            (json!({"a": {"$bitsAllClear": 35}}), json!({"a": 20}), true),
+            (json!({"a": {"$bitsAllClear": [1, 5]}}), json!({"a": 20}), true),
+            (json!({"a": {"$bitsAllClear": 35}}), json!({"a": 54}), false),
+            (json!({"a": {"$bitsAllClear": []}}), json!({"a": 54}), true),
+            (json!({"a": {"$bitsAllClear": 35}}), json!({}), false),
+            (json!({"a": {"$bitsAllClear": 35}}), json!({"a": null}), false),
+            (json!({"a": {"$bitsAllClear": [64]}}), json!({"a": 1}), true),
+            (json!({"a": {"$bitsAllClear": [64]}}), json!({"a": -1}), false),
+            // "$bitsAnyClear"
+            (json!({"a": {"$bitsAnyClear": 35}}), json!({"a": 54}), true),
+            (json!({"a": {"$bitsAnyClear": [1, 5]}}), json!({"a": 54}), false),
+            (json!({"a": {"$bitsAnyClear": [1, 3]}}), json!({"a": 54}), true),
+            (json!({"a": {"$bitsAnyClear": []}}), json!({"a": 54}), false),
+            (json!({"a": {"$bitsAnyClear": 1}}), json!({"a": [1, 2]}), true),
+            (json!({"a": {"$bitsAnyClear": 1}}), json!({"a": "2"}), false),
+            (json!({"a": {"$bitsAnyClear": [300]}}), json!({"a": 1}), true),
+            (json!({"a": {"$bitsAnyClear": [300]}}), json!({"a": -1}), false),
         ];
         for (filter, document, expected) in cases {
             assert_eq!(matches(&filter, &document), expected, "{filter} on {document}");
+        }
+    }
+
+    #[cfg(feature = "macros")]
+    mod typed {
+        use super::*;
+        use crate::core::private::Private;
+        use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
+        use modeller_macros::value;
+
+        /// A type that only serde can look into.
+        #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        struct Foreign(Vec<u8>);
+
+        #[value]
+        struct Card {
+            pub holder: String,
+            pub pin: Private<u8>,
+            pub log: Private<Vec<String>>,
+        }
+
+        #[value]
+        struct Wallet {
+            pub cards: Vec<Card>,
+            pub foreign: Vec<Foreign>,
+            pub tags: Option<Vec<String>>,
+            pub gaps: Vec<Option<u8>>,
+            pub lists: Vec<Vec<u8>>,
+        }
+
+        fn schema() -> Arc<ModelSchema> {
+            const fn field(name: &'static str) -> FieldDeclaration {
+                FieldDeclaration { name, unique: false, index: false, private: false }
+            }
+            let declaration = ModelDeclaration {
+                id: "wallets",
+                access: Access::Public,
+                fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },
+                kind: Kind::of::<Wallet>(),
+                site: Site { module: "", file: "", line: 0 },
+            };
+            ModelSchema::prove(&declaration).unwrap()
+        }
+
+        fn wallet() -> Wallet {
+            Wallet {
+                cards: vec![
+                    Card { holder: "Ada".into(), pin: 7.into(), log: vec!["x".into()].into() },
+                    Card { holder: "Bob".into(), pin: 8.into(), log: Vec::new().into() },
+                ],
+                foreign: vec![Foreign(vec![1, 2])],
+                tags: Some(vec!["a".into(), "b".into()]),
+                gaps: vec![Some(1)],
+                lists: Vec::new(),
+            }
+        }
+
+        #[test]
+        fn private_values_in_elements_are_not_there_for_a_filter_from_outside() {
+            let schema = schema();
+            let cases = [
+                (json!({"cards": {"$elemMatch": {"holder": "Ada"}}}), true, true),
+                (json!({"cards": {"$elemMatch": {"pin": 7}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"pin": {"$mod": [7, 0]}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"pin": {"$type": "int"}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"pin": {"$type": "null"}}}}), false, false),
+                (json!({"cards": {"$elemMatch": {"$or": [{"pin": {"$bitsAllSet": 7}}]}}}), true, false),
+                (json!({"cards": {"$all": [{"$elemMatch": {"pin": 7}}, {"$elemMatch": {"pin": 8}}]}}), true, false),
+                (json!({"cards": {"$not": {"$elemMatch": {"pin": 7}}}}), false, true),
+                (json!({"cards": {"$elemMatch": {"pin": {"$exists": true}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"log": {"$regex": "x"}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"log": {"$elemMatch": {"$regex": "x"}}}}}), true, false),
+                (json!({"cards": {"$elemMatch": {"log": {"$size": 1}}}}), true, false),
+            ];
+            for (filter, inside, outside) in cases {
+                let trusted = parse_filter(&filter, &Schema::Any).unwrap();
+                assert_eq!(trusted.matches(&wallet()), inside, "inside: {filter}");
+                let untrusted = parse_filter(&filter, &Schema::Visible(&schema)).unwrap();
+                assert_eq!(untrusted.matches(&wallet()), outside, "outside: {filter}");
+            }
+        }
+
+        #[test]
+        fn names_inside_elements_are_not_those_of_the_model() {
+            let schema = schema();
+            let parse = |filter: Value| parse_filter(&filter, &Schema::Visible(&schema));
+            assert!(parse(json!({"cards": {"$elemMatch": {"nope": 1}}})).is_ok());
+            assert!(parse(json!({"cards": {"$elemMatch": {"holder": 1}}, "nope": 1})).is_err());
+            assert!(parse(json!({"nope": {"$elemMatch": {"holder": 1}}})).is_err());
+        }
+
+        #[test]
+        fn elements_that_only_serde_knows_are_looked_into() {
+            for filter in [
+                json!({"foreign": {"$elemMatch": {"$size": 2}}}),
+                json!({"foreign": {"$elemMatch": {"$elemMatch": {"$gt": 1}}}}),
+                json!({"foreign": {"$type": "array"}}),
+                json!({"foreign": {"$all": [[1, 2]]}}),
+                json!({"foreign.0": {"$bitsAllSet": 2}}),
+            ] {
+                assert!(parse_filter(&filter, &Schema::Any).unwrap().matches(&wallet()), "{filter}");
+            }
+        }
+
+        #[test]
+        fn constants_build_what_json_says() {
+            let with_null = json!({"gaps": {"$elemMatch": {"$eq": null}}});
+            let cases = [
+                (Wallet::TAGS.exists(true), json!({"tags": {"$exists": true}}), true),
+                (Wallet::TAGS.contains("a"), json!({"tags": "a"}), true),
+                (Wallet::TAGS.contains("c"), json!({"tags": "c"}), false),
+                (Wallet::TAGS.all(["b", "a"]), json!({"tags": {"$all": ["a", "b"]}}), true),
+                (Wallet::TAGS.all([""; 0]), json!({"tags": {"$all": []}}), false),
+                (Wallet::TAGS.size(2), json!({"tags": {"$size": 2}}), true),
+                (Wallet::GAPS.contains(None), with_null, false),
+                (
+                    Wallet::GAPS.all([Some(1), None]),
+                    json!({"gaps": {"$all": [{"$elemMatch": {"$eq": 1}}, {"$elemMatch": {"$eq": null}}]}}),
+                    false,
+                ),
+                // The list is itself equal to the operand, yet holds no such element.
+                (Wallet::LISTS.contains(Vec::new()), json!({"lists": {"$elemMatch": {"$eq": []}}}), false),
+                (
+                    Wallet::CARDS.elem(Card::PIN.eq(8) & Card::HOLDER.matches("^B").unwrap()),
+                    json!({"cards": {"$elemMatch": {"pin": 8, "holder": {"$regex": "^B"}}}}),
+                    true,
+                ),
+            ];
+            for (filter, json, expected) in cases {
+                assert_eq!(filter, Filter::parse(&json).unwrap(), "{json}");
+                assert_eq!(filter.raw().matches(&wallet()), expected, "{json}");
+            }
         }
     }
 
@@ -505,6 +925,17 @@ mod tests {
             json!({"$and": [{"a": 1}, {"a": 2}]}),
             json!({"a": {"$not": {"$in": [1, 2]}}}),
             json!({"a": {"$eq": {"$odd": 1}}}),
+            json!({"a": {"$type": "number"}, "b": {"$type": ["string", "bool"]}}),
+            json!({"a": {"$regex": "^x", "$options": "im", "$ne": "xx"}}),
+            json!({"$and": [{"a": {"$regex": "x"}}, {"a": {"$regex": "y", "$options": "i"}}]}),
+            json!({"a": {"$not": {"$regex": "x", "$options": "s"}}}),
+            json!({"a": {"$mod": [4, -1], "$size": 3}}),
+            json!({"a": {"$all": [1, [2], {"b": 3}]}}),
+            json!({"a": {"$all": [{"$elemMatch": {"$gt": 1, "$lt": 3}}, {"$elemMatch": {"b": 1}}]}}),
+            json!({"a": {"$elemMatch": {"b": 1, "c": {"$elemMatch": {"$eq": 1}}}}}),
+            json!({"a": {"$elemMatch": {"$or": [{"b": 1}, {"c": 1}]}}}),
+            json!({"a": {"$elemMatch": {}}}),
+            json!({"a": {"$bitsAllSet": 5, "$bitsAnySet": [3, 70]}}),
             json!({}),
         ] {
             assert_eq!(parse_filter(&filter, &Schema::Any).unwrap().to_json(), filter);

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::RawQuery;
-use super::filter::{Compare, Path, RawFilter, Test};
+use super::filter::{Compare, ElemMatch, Path, RawFilter, Test};
+use super::operator::{Bits, BitsTest, Modulo, Pattern, Types, whole};
 use super::sort::{Direction, RawSort};
 use crate::core::schema::ModelSchema;
 use crate::error::{Error, Result};
@@ -17,7 +18,9 @@ use crate::error::{Error, Result};
 const MAX_DEPTH: usize = 32;
 /// How many tests one filter may have.
 const MAX_CLAUSES: usize = 1_000;
-/// How many operands `$in` and `$nin` may have.
+/// How many patterns one filter may have: each takes memory for as long as the filter lives.
+const MAX_PATTERNS: usize = 16;
+/// How many operands `$in`, `$nin` and `$all` may have.
 const MAX_LIST: usize = 10_000;
 /// How many names a dotted path may have.
 const MAX_PATH: usize = 32;
@@ -49,6 +52,15 @@ impl Schema<'_> {
             None => format!("`{}` has no such field", model.id),
         };
         Err(Error::query(&path.dotted(), reason))
+    }
+
+    /// The path as it may be followed from an element of an array. Its names are not those of the model, so nothing is
+    /// refused; private values are not there for it all the same.
+    fn check_inside(&self, path: Path) -> Path {
+        match self {
+            Self::Any => path,
+            Self::Visible(_) => path.untrusted(),
+        }
     }
 }
 
@@ -89,15 +101,25 @@ fn distance(a: &str, b: &str) -> usize {
 struct Parser<'a> {
     schema: &'a Schema<'a>,
     clauses: usize,
+    patterns: usize,
+    /// Whether names are those of an element of an array.
+    inside: bool,
 }
 
 /// Reads a filter.
 pub(crate) fn parse_filter(json: &Value, schema: &Schema<'_>) -> Result<RawFilter> {
-    Parser { schema, clauses: 0 }.filter(json, "", 0)
+    Parser { schema, clauses: 0, patterns: 0, inside: false }.filter(json, "", 0)
 }
 
 fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn check_depth(depth: usize, at: &str) -> Result<()> {
+    if depth > MAX_DEPTH {
+        return Err(Error::query(at, format!("a filter is nested at most {MAX_DEPTH} deep")));
+    }
+    Ok(())
 }
 
 impl Parser<'_> {
@@ -110,9 +132,7 @@ impl Parser<'_> {
     }
 
     fn filter(&mut self, json: &Value, at: &str, depth: usize) -> Result<RawFilter> {
-        if depth > MAX_DEPTH {
-            return Err(Error::query(at, format!("a filter is nested at most {MAX_DEPTH} deep")));
-        }
+        check_depth(depth, at)?;
         let Value::Object(object) = json else {
             return Err(Error::query(at, "a filter is an object"));
         };
@@ -147,7 +167,8 @@ impl Parser<'_> {
     }
 
     fn field(&mut self, name: &str, value: &Value, at: &str, depth: usize, members: &mut Vec<RawFilter>) -> Result<()> {
-        let path = self.schema.check(parse_path(name, at)?)?;
+        let path = parse_path(name, at)?;
+        let path = if self.inside { self.schema.check_inside(path) } else { self.schema.check(path)? };
         match value {
             Value::Object(object) if object.keys().any(|key| key.starts_with('$')) => {
                 for test in self.tests(object, at, depth)? {
@@ -163,14 +184,64 @@ impl Parser<'_> {
     }
 
     fn tests(&mut self, operators: &Map<String, Value>, at: &str, depth: usize) -> Result<Vec<Test>> {
+        check_depth(depth, at)?;
         operators
             .iter()
+            // It belongs to the pattern beside it.
+            .filter(|(name, _)| *name != "$options" || !operators.contains_key("$regex"))
             .map(|(name, operand)| {
                 let here = joined(at, name);
                 self.count(&here)?;
+                if name == "$regex" {
+                    return self.pattern(operand, operators.get("$options"), &here, &joined(at, "$options"));
+                }
                 self.test(name, operand, &here, depth)
             })
             .collect()
+    }
+
+    fn pattern(&mut self, pattern: &Value, options: Option<&Value>, at: &str, options_at: &str) -> Result<Test> {
+        self.patterns += 1;
+        if self.patterns > MAX_PATTERNS {
+            return Err(Error::query(at, format!("a filter has at most {MAX_PATTERNS} patterns")));
+        }
+        Pattern::parse(pattern, options, at, options_at).map(Test::Regex)
+    }
+
+    fn all(&mut self, operand: &Value, at: &str, depth: usize) -> Result<Test> {
+        let Value::Array(values) = operand else { return Err(Error::query(at, "needs a list")) };
+        if values.len() > MAX_LIST {
+            return Err(Error::query(at, format!("takes at most {MAX_LIST} values")));
+        }
+        let of_elements = values.iter().any(is_elem_match);
+        values
+            .iter()
+            .map(|value| match value.as_object().and_then(|object| object.get("$elemMatch")) {
+                Some(operand) if is_elem_match(value) => {
+                    self.count(at)?;
+                    self.elem_match(operand, &joined(at, "$elemMatch"), depth)
+                }
+                _ if of_elements => Err(Error::query(at, "takes either values or `$elemMatch`")),
+                _ if holds_operators(value) => {
+                    Err(Error::query(at, "takes values, and of operators only `$elemMatch`"))
+                }
+                _ => Ok(Test::Compare(Compare::Eq, value.clone())),
+            })
+            .collect::<Result<_>>()
+            .map(Test::All)
+    }
+
+    fn elem_match(&mut self, operand: &Value, at: &str, depth: usize) -> Result<Test> {
+        let Value::Object(object) = operand else { return Err(Error::query(at, "needs an object")) };
+        let test = if is_of_values(object) {
+            ElemMatch::Tests(self.tests(object, at, depth + 1)?)
+        } else {
+            let outside = std::mem::replace(&mut self.inside, true);
+            let filter = self.filter(operand, at, depth + 1);
+            self.inside = outside;
+            ElemMatch::Object(Box::new(filter?))
+        };
+        Ok(Test::ElemMatch(test))
     }
 
     fn test(&mut self, name: &str, operand: &Value, at: &str, depth: usize) -> Result<Test> {
@@ -197,11 +268,24 @@ impl Parser<'_> {
                 _ => Err(Error::query(at, "needs true or false")),
             },
             "$not" => match operand {
-                Value::Object(operators) if holds_operators(operand) && depth < MAX_DEPTH => {
+                Value::Object(operators) if holds_operators(operand) => {
                     Ok(Test::Not(self.tests(operators, at, depth + 1)?))
                 }
                 _ => Err(Error::query(at, "needs an object of operators")),
             },
+            "$type" => Types::parse(operand, at).map(Test::Type),
+            "$options" => Err(Error::query(at, "belongs to a `$regex`")),
+            "$mod" => Modulo::parse(operand, at).map(Test::Mod),
+            "$size" => whole(operand)
+                .and_then(|size| u64::try_from(size).ok())
+                .map(Test::Size)
+                .ok_or_else(|| Error::query(at, "needs a whole number from 0")),
+            "$all" => self.all(operand, at, depth),
+            "$elemMatch" => self.elem_match(operand, at, depth),
+            "$bitsAllSet" => Bits::parse(BitsTest::AllSet, operand, at).map(Test::Bits),
+            "$bitsAnySet" => Bits::parse(BitsTest::AnySet, operand, at).map(Test::Bits),
+            "$bitsAllClear" => Bits::parse(BitsTest::AllClear, operand, at).map(Test::Bits),
+            "$bitsAnyClear" => Bits::parse(BitsTest::AnyClear, operand, at).map(Test::Bits),
             name if name.starts_with('$') => Err(Error::query(at, format!("unknown operator `{name}`"))),
             _ => Err(Error::query(at, "operators and names are mixed")),
         }
@@ -210,6 +294,15 @@ impl Parser<'_> {
 
 fn holds_operators(value: &Value) -> bool {
     value.as_object().is_some_and(|object| object.keys().any(|name| name.starts_with('$')))
+}
+
+fn is_elem_match(value: &Value) -> bool {
+    value.as_object().is_some_and(|object| object.len() == 1 && object.contains_key("$elemMatch"))
+}
+
+/// Whether an `$elemMatch` asks for values: operators, and not those that join filters.
+pub(super) fn is_of_values(operand: &Map<String, Value>) -> bool {
+    operand.keys().any(|name| name.starts_with('$') && !matches!(name.as_str(), "$and" | "$or" | "$nor"))
 }
 
 /// Reads a dotted path.
@@ -293,6 +386,56 @@ mod tests {
             (json!({"a": {"$not": {}}}), "a.$not"),
             (json!({"a..b": 1}), "a..b"),
             (json!({"a": {"$exists": 1}}), "a.$exists"),
+            (json!({"a": {"$not": "x"}}), "a.$not"),
+            (json!({"a": {"$type": "date"}}), "a.$type"),
+            (json!({"a": {"$type": 9}}), "a.$type"),
+            (json!({"a": {"$type": 2.5}}), "a.$type"),
+            (json!({"a": {"$type": []}}), "a.$type"),
+            (json!({"a": {"$type": ["string", "x"]}}), "a.$type"),
+            (json!({"a": {"$type": null}}), "a.$type"),
+            (json!({"a": {"$regex": 1}}), "a.$regex"),
+            (json!({"a": {"$regex": "("}}), "a.$regex"),
+            (json!({"a": {"$regex": "(?=a)"}}), "a.$regex"),
+            (json!({"a": {"$regex": "(?<!a)b"}}), "a.$regex"),
+            (json!({"a": {"$regex": r"(a)\1"}}), "a.$regex"),
+            (json!({"a": {"$regex": "(?x)a b"}}), "a.$regex"),
+            (json!({"a": {"$regex": "(?-u:a)"}}), "a.$regex"),
+            (json!({"a": {"$regex": "a*+"}}), "a.$regex"),
+            (json!({"a": {"$regex": "[a[b]]"}}), "a.$regex"),
+            (json!({"a": {"$regex": "[a&&b]"}}), "a.$regex"),
+            (json!({"a": {"$regex": r"\<a"}}), "a.$regex"),
+            (json!({"a": {"$regex": "(a{1000}){1000}"}}), "a.$regex"),
+            (json!({"a": {"$regex": "(".repeat(100) + &")".repeat(100)}}), "a.$regex"),
+            (json!({"a": {"$regex": "a".repeat(5_000)}}), "a.$regex"),
+            (json!({"a": {"$regex": "a", "$options": "x"}}), "a.$options"),
+            (json!({"a": {"$regex": "a", "$options": "g"}}), "a.$options"),
+            (json!({"a": {"$regex": "a", "$options": 1}}), "a.$options"),
+            (json!({"a": {"$options": "i"}}), "a.$options"),
+            (json!({"a": {"$mod": 4}}), "a.$mod"),
+            (json!({"a": {"$mod": [4]}}), "a.$mod"),
+            (json!({"a": {"$mod": [4, 0, 0]}}), "a.$mod"),
+            (json!({"a": {"$mod": [0, 0]}}), "a.$mod"),
+            (json!({"a": {"$mod": [0.5, 0]}}), "a.$mod"),
+            (json!({"a": {"$mod": ["4", 0]}}), "a.$mod"),
+            (json!({"a": {"$mod": [4, null]}}), "a.$mod"),
+            (json!({"a": {"$mod": [1e300, 0]}}), "a.$mod"),
+            (json!({"a": {"$size": -1}}), "a.$size"),
+            (json!({"a": {"$size": 1.5}}), "a.$size"),
+            (json!({"a": {"$size": "1"}}), "a.$size"),
+            (json!({"a": {"$all": 1}}), "a.$all"),
+            (json!({"a": {"$all": [{"$gt": 1}]}}), "a.$all"),
+            (json!({"a": {"$all": [{"$elemMatch": {"b": 1}}, 1]}}), "a.$all"),
+            (json!({"a": {"$all": [{"$elemMatch": {"b": 1}, "c": 1}]}}), "a.$all"),
+            (json!({"a": {"$all": [{"$elemMatch": 1}]}}), "a.$all.$elemMatch"),
+            (json!({"a": {"$elemMatch": 1}}), "a.$elemMatch"),
+            (json!({"a": {"$elemMatch": [1]}}), "a.$elemMatch"),
+            (json!({"a": {"$elemMatch": {"$gt": 1, "b": 2}}}), "a.$elemMatch.b"),
+            (json!({"a": {"$elemMatch": {"$gt": 1, "$or": [{"b": 2}]}}}), "a.$elemMatch.$or"),
+            (json!({"a": {"$elemMatch": {"b": {"$foo": 1}}}}), "a.$elemMatch.b.$foo"),
+            (json!({"a": {"$bitsAllSet": -1}}), "a.$bitsAllSet"),
+            (json!({"a": {"$bitsAnySet": 1.5}}), "a.$bitsAnySet"),
+            (json!({"a": {"$bitsAllClear": [-1]}}), "a.$bitsAllClear"),
+            (json!({"a": {"$bitsAnyClear": "1"}}), "a.$bitsAnyClear"),
         ];
         for (filter, place) in cases {
             let error = parse_filter(&filter, &Schema::Any).unwrap_err();
@@ -303,6 +446,26 @@ mod tests {
             );
         }
         assert!(parse_filter(&deep, &Schema::Any).is_err());
+    }
+
+    #[test]
+    fn what_is_inside_of_operators_is_bounded_too() {
+        let nested = |operator: &str, times| (0..times).fold(json!({"$gt": 1}), |inner, _| json!({operator: inner}));
+        for operator in ["$not", "$elemMatch"] {
+            assert!(parse_filter(&json!({"a": nested(operator, 30)}), &Schema::Any).is_ok());
+            assert!(parse_filter(&json!({"a": nested(operator, 40)}), &Schema::Any).is_err());
+        }
+        let objects = (0..40).fold(json!({"a": 1}), |inner, _| json!({"a": {"$elemMatch": inner}}));
+        assert!(parse_filter(&objects, &Schema::Any).is_err());
+        let wide = |count| json!({"a": {"$elemMatch": {"$or": vec![json!({"b": 1}); count]}}});
+        assert!(parse_filter(&wide(400), &Schema::Any).is_ok());
+        assert!(parse_filter(&wide(600), &Schema::Any).is_err());
+        let all = |count| json!({"a": {"$all": vec![json!({"$elemMatch": {"$gt": 1}}); count]}});
+        assert!(parse_filter(&all(400), &Schema::Any).is_ok());
+        assert!(parse_filter(&all(600), &Schema::Any).is_err());
+        let patterns = |count| json!({"$or": vec![json!({"a": {"$regex": "b"}}); count]});
+        assert!(parse_filter(&patterns(MAX_PATTERNS), &Schema::Any).is_ok());
+        assert!(parse_filter(&patterns(MAX_PATTERNS + 1), &Schema::Any).is_err());
     }
 
     #[test]
