@@ -2,6 +2,7 @@
 
 pub(crate) mod canonical;
 pub(crate) mod filter;
+pub(crate) mod operator;
 pub(crate) mod parse;
 pub(crate) mod plan;
 pub(crate) mod sort;
