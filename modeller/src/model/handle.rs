@@ -208,7 +208,6 @@ impl<T: ModelType> Model<T> {
     ///
     /// # Errors
     /// As [`Model::update`], but for `NOT_FOUND`; `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
-    #[expect(clippy::needless_pass_by_value, reason = "filters and updates are handed over, here as everywhere")]
     pub async fn update_many(&self, filter: Filter<T>, update: Update<T>) -> Result<usize> {
         self.scope.update_many(self.index, filter.raw(), update.raw()).await
     }
@@ -217,7 +216,6 @@ impl<T: ModelType> Model<T> {
     ///
     /// # Errors
     /// What a hook answers; `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
-    #[expect(clippy::needless_pass_by_value, reason = "filters are handed over, here as everywhere")]
     pub async fn delete_many(&self, filter: Filter<T>) -> Result<usize> {
         self.scope.delete_many(self.index, filter.raw()).await
     }

@@ -171,19 +171,19 @@ impl UpdateOperator {
 
 /// Changes a list; a missing one is made where the operator makes one.
 fn in_list(current: Option<&mut Value>, path: &Path, make: bool, change: impl Fn(&mut Vec<Value>)) -> Result<Next> {
-    match current {
-        Some(Value::Array(list)) => {
-            change(list);
-            Ok(Next::Stays)
+    let Some(current) = current else {
+        if !make {
+            return Ok(Next::Stays);
         }
-        Some(_) => Err(Error::query(&path.dotted(), "is not a list")),
-        None if make => {
-            let mut list = Vec::new();
-            change(&mut list);
-            Ok(Next::Is(Value::Array(list)))
-        }
-        None => Ok(Next::Stays),
-    }
+        let mut list = Vec::new();
+        change(&mut list);
+        return Ok(Next::Is(Value::Array(list)));
+    };
+    let Value::Array(list) = current else {
+        return Err(Error::query(&path.dotted(), "is not a list"));
+    };
+    change(list);
+    Ok(Next::Stays)
 }
 
 /// The value where there is none, or where it stands in this order to what is there.
