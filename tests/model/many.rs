@@ -14,6 +14,7 @@ pub struct Part {
     #[field(default)]
     pub tags: Vec<String>,
     pub note: Option<String>,
+    pub seen: Option<u32>,
 }
 
 /// What the hooks saw; by name, because the tests run beside each other.
@@ -41,7 +42,7 @@ pub struct Plain {
 }
 
 fn part(name: &str, stock: i64) -> Part {
-    Part { name: name.into(), stock, tags: vec!["a".into(), "b".into()], note: Some("x".into()) }
+    Part { name: name.into(), stock, tags: vec!["a".into(), "b".into()], note: Some("x".into()), seen: None }
 }
 
 async fn app() -> App {
@@ -120,6 +121,10 @@ async fn field_constants_update_numbers_and_lists() {
     assert_eq!((next.stock, next.tags.join("")), (45, "c".into()));
     let next = parts.update(&id, Part::TAGS.pop_last()).await.unwrap();
     assert!(next.tags.is_empty());
+    // What is not there is not a number that is there.
+    let next = parts.update(&id, Part::SEEN.inc(2_u32)).await.unwrap();
+    let next = parts.update(&next, Part::SEEN.min(1_u32)).await.unwrap();
+    assert_eq!(next.seen, Some(1));
 }
 
 #[tokio::test]

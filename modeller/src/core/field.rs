@@ -287,7 +287,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
         self.change(UpdateOperator::Mul(by.into_operand()))
     }
 
-    /// Gives the field this value where it is less than what is there. `None` is less than every value.
+    /// Gives the field this value where it is less than what is there, or nothing is there.
     ///
     /// ```
     /// # use modeller::prelude::*;
@@ -303,7 +303,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
         self.change(UpdateOperator::Min(value.into_operand()))
     }
 
-    /// Gives the field this value where it is greater than what is there.
+    /// Gives the field this value where it is greater than what is there, or nothing is there.
     #[must_use]
     pub fn max(self, value: impl Operand<F>) -> Update<M>
     where

@@ -9,10 +9,13 @@ use super::filter::Path;
 pub(crate) use super::operator::UpdateOperator;
 use super::parse::{Schema, parse_path};
 use crate::core::schema::ModelSchema;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 
 /// How many steps one update may have.
 const MAX_STEPS: usize = 1_000;
+/// How deep a document may be nested after an update. What is stored deeper could not be read any more; a body cannot be
+/// deeper, but an operand comes below a path.
+const MAX_NESTING: usize = 127;
 /// What an update may do.
 const OPERATORS: &[&str] = &[
     "$set",
@@ -114,6 +117,10 @@ impl RawUpdate {
                 for (path, operator) in steps {
                     operator.apply(value, path)?;
                 }
+                if nests_deeper(value, MAX_NESTING) {
+                    return Err(Error::new(ErrorCode::PayloadTooLarge)
+                        .message(format!("a document is nested {MAX_NESTING} deep at most")));
+                }
                 Ok(())
             }
         }
@@ -176,6 +183,14 @@ fn has_operators(value: &Value, depth: usize) -> bool {
             object.iter().any(|(name, value)| name.starts_with('$') || has_operators(value, depth + 1))
         }
         Value::Array(values) => values.iter().any(|value| has_operators(value, depth + 1)),
+        _ => false,
+    }
+}
+
+fn nests_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(values) => levels == 0 || values.iter().any(|value| nests_deeper(value, levels - 1)),
+        Value::Object(object) => levels == 0 || object.values().any(|value| nests_deeper(value, levels - 1)),
         _ => false,
     }
 }

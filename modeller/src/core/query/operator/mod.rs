@@ -1,4 +1,7 @@
 //! The update operators of the MongoDB manual: their operands, and what they do to a stored form.
+//!
+//! With one difference: to operators that go by what is there, `null` is missing. An `Option` that nobody has given a value is
+//! stored as `null`, and whoever counts it up or appends to it must not have to know that.
 
 pub(super) mod date;
 mod list;
@@ -147,6 +150,7 @@ impl UpdateOperator {
 
     /// What becomes of a value; `None` is a missing one.
     fn next(&self, current: Option<&mut Value>, path: &Path) -> Result<Next> {
+        let current = current.filter(|value| !value.is_null());
         Ok(match self {
             Self::Set(value) => Next::Is(value.clone()),
             Self::Unset => Next::Goes,
@@ -277,6 +281,7 @@ mod tests {
             // "$inc"
             ("$inc", "a", json!(-2), json!({"a": 1}), json!({"a": -1})),
             ("$inc", "a", json!(2), json!({}), json!({"a": 2})),
+            ("$inc", "a", json!(2), json!({"a": null}), json!({"a": 2})),
             ("$inc", "l.1", json!(0.5), json!({"l": [1, 2]}), json!({"l": [1, 2.5]})),
             ("$inc", "a", json!(u64::MAX), json!({"a": -1}), json!({"a": u64::MAX - 1})),
             // "$mul"
@@ -292,7 +297,8 @@ mod tests {
             ("$min", "low", json!(250), json!({}), json!({"low": 250})),
             ("$min", "low", json!(250), json!({"low": "x"}), json!({"low": 250})),
             ("$min", "low", json!(1.0), json!({"low": 1}), json!({"low": 1})),
-            ("$min", "low", json!(1), json!({"low": null}), json!({"low": null})),
+            ("$min", "low", json!(1), json!({"low": null}), json!({"low": 1})),
+            ("$min", "low", json!(null), json!({"low": 1}), json!({"low": null})),
             // "$max"
             ("$max", "high", json!(950), json!({"high": 800}), json!({"high": 950})),
             ("$max", "high", json!(870), json!({"high": 950}), json!({"high": 950})),
@@ -323,6 +329,8 @@ mod tests {
             // "$push"
             ("$push", "s", json!(89), json!({"s": [1]}), json!({"s": [1, 89]})),
             ("$push", "s", json!(89), json!({}), json!({"s": [89]})),
+            ("$push", "s", json!(89), json!({"s": null}), json!({"s": [89]})),
+            ("$pull", "s", json!(89), json!({"s": null}), json!({"s": null})),
             ("$push", "s", json!([1, 2]), json!({"s": []}), json!({"s": [[1, 2]]})),
             ("$push", "s", json!({"each": 1}), json!({"s": []}), json!({"s": [{"each": 1}]})),
             ("$push", "o.s", json!(1), json!({}), json!({"o": {"s": [1]}})),
@@ -418,14 +426,12 @@ mod tests {
             ("$set", "l.2", json!(1), json!({"l": [1, 2]})),
             ("$set", "l.x", json!(1), json!({"l": [1, 2]})),
             ("$inc", "a", json!(1), json!({"a": "1"})),
-            ("$inc", "a", json!(1), json!({"a": null})),
             ("$inc", "a", json!(1), json!({"a": u64::MAX})),
             ("$mul", "a", json!(2), json!({"a": {}})),
             ("$mul", "a", json!(2), json!({"a": u64::MAX})),
             ("$mul", "a", json!(u64::MAX), json!({"a": u64::MAX})),
             ("$mul", "a", json!(1e300), json!({"a": 1e300})),
             ("$push", "a", json!(1), json!({"a": 1})),
-            ("$push", "a", json!(1), json!({"a": null})),
             ("$pull", "a", json!(1), json!({"a": 1})),
             ("$addToSet", "a", json!(1), json!({"a": {}})),
             ("$pop", "a", json!(1), json!({"a": "x"})),
