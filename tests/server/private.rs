@@ -138,6 +138,41 @@ async fn operators_that_look_at_a_value_are_not_for_private_ones() {
     assert_eq!((stored.card.holder.as_str(), stored.card.pin.get().unwrap().as_str()), ("z", "9999"));
 }
 
+#[model(id = "safes", public)]
+pub struct Safe {
+    #[field(default)]
+    pub spare: Option<Card>,
+    #[field(default)]
+    pub owned: std::collections::BTreeMap<String, Card>,
+    #[field(default)]
+    pub locks: Vec<String>,
+}
+
+#[tokio::test]
+async fn private_values_are_found_behind_options_and_maps() {
+    let app = App::new().model::<Safe>().in_memory().open().await.unwrap();
+    let router = app.router();
+    let card = json!({"holder": "a", "pin": "9999"});
+    let made = ask(&router, "POST", "/safes", json!({"spare": card, "owned": {"x": card}})).await.json();
+    let path = format!("/safes/{}", made["_id"].as_str().unwrap());
+    for (update, status) in [
+        (json!({"$max": {"spare.pin": "0"}}), 400),
+        (json!({"$max": {"owned.x.pin": "0"}}), 400),
+        (json!({"$min": {"spare": null}}), 400),
+        (json!({"$min": {"owned.x": null}}), 400),
+        (json!({"$rename": {"owned.x": "owned.y"}}), 400),
+        (json!({"$max": {"spare.holder": "b"}}), 200),
+        (json!({"$max": {"owned.x.holder": "b"}}), 200),
+        (json!({"$addToSet": {"locks": "front"}}), 200),
+        (json!({"$pull": {"locks": {"$gte": "a"}}}), 200),
+    ] {
+        assert_eq!(ask(&router, "PATCH", &path, update.clone()).await.status, status, "{update}");
+    }
+    let safe = app.model::<Safe>().get(Filter::all()).await.unwrap().unwrap();
+    let spare = safe.spare.as_ref().unwrap();
+    assert_eq!((spare.holder.as_str(), spare.pin.get().unwrap().as_str(), safe.locks.len()), ("b", "9999", 0));
+}
+
 #[tokio::test]
 async fn a_replacement_keeps_what_it_could_not_see() {
     let app = App::new().model::<Wallet>().in_memory().open().await.unwrap();

@@ -89,7 +89,7 @@ impl UpdateOperator {
         })
     }
 
-    /// Whether what comes of it depends on what was there at all.
+    /// Whether what comes of it is the same whatever was there.
     pub(super) fn is_blind(&self) -> bool {
         matches!(self, Self::Set(_) | Self::Unset)
     }
