@@ -56,6 +56,6 @@ pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
 pub use crate::core::schema::{Access, ModelType};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
 pub use crate::model::caller::{Call, Caller};
-pub use crate::model::handle::{Changing, Find, Model, Selector, System};
+pub use crate::model::handle::{Changing, Find, Model, Modified, Selector, System};
 pub use crate::model::handler::{Args, Operation, Output, Previous, State, Timing};
 pub use crate::model::subscription::{Heard, Listener, Subscription};

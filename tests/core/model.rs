@@ -34,6 +34,10 @@ enum Op {
     Replace(u8, Person),
     Delete(u8),
     DeleteWhere(i64),
+    InsertMany(Vec<Person>),
+    UpdateMany(i64, i64),
+    DeleteMany(i64),
+    Modify(u8, i64, bool),
     Transfer(u8, u8, i64),
     Read(u8),
     List(i64, bool, usize, usize),
@@ -56,6 +60,10 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (id(), person()).prop_map(|(id, person)| Op::Replace(id, person)),
         2 => id().prop_map(Op::Delete),
         1 => (0_i64..10).prop_map(Op::DeleteWhere),
+        1 => prop::collection::vec(person(), 0..3).prop_map(Op::InsertMany),
+        1 => (0_i64..10, -2_i64..3).prop_map(|(age, by)| Op::UpdateMany(age, by)),
+        1 => (5_i64..10).prop_map(Op::DeleteMany),
+        2 => (id(), -3_i64..4, any::<bool>()).prop_map(|(id, by, fails)| Op::Modify(id, by, fails)),
         2 => (id(), id(), 0_i64..10).prop_map(|(a, b, by)| Op::Transfer(a, b, by)),
         1 => id().prop_map(Op::Read),
         2 => (0_i64..10, any::<bool>(), 0_usize..3, 0_usize..5).prop_map(|(age, up, skip, limit)| Op::List(age, up, skip, limit)),
@@ -169,6 +177,56 @@ async fn run(app: &App, ops: &[Op]) {
                 if let Some(first) = first {
                     naive.0.remove(&first);
                 }
+            }
+            Op::InsertMany(new) => {
+                let result = people.insert_many(new.clone()).await;
+                let mut next = naive.clone();
+                let expected = new.iter().enumerate().try_for_each(|(at, person)| {
+                    Naive::fits(person)?;
+                    let id = format!("new-{at}");
+                    next.free(&id, &person.name)?;
+                    next.0.insert(id, (0, person.clone()));
+                    Ok(())
+                });
+                assert_eq!(code(&result), expected, "{op:?}");
+                for (doc, person) in result.unwrap_or_default().iter().zip(&new) {
+                    naive.0.insert(doc.id().to_string(), (doc.rev(), person.clone()));
+                }
+            }
+            Op::UpdateMany(age, by) => {
+                let result = people.update_many(Person::AGE.gte(age), Person::AGE.inc(by)).await;
+                let mut next = naive.clone();
+                let found: Vec<String> =
+                    next.0.iter().filter(|(_, (_, p))| p.age >= age).map(|(id, _)| id.clone()).collect();
+                let expected = found.iter().try_for_each(|id| next.change(id, None, |person| person.age += by));
+                assert_eq!(code(&result), expected, "{op:?}");
+                if let Ok(count) = result {
+                    assert_eq!(count, found.len(), "{op:?}");
+                    naive = next;
+                    for id in found {
+                        let doc = people.get(id.parse::<Id<Person>>().unwrap()).await;
+                        adopt(&mut naive, &doc.map(Option::unwrap));
+                    }
+                }
+            }
+            Op::DeleteMany(age) => {
+                let count = people.delete_many(Person::AGE.gte(age)).await.unwrap();
+                naive.0.retain(|_, (_, person)| person.age < age);
+                assert_eq!(count, before.0.len() - naive.0.len(), "{op:?}");
+            }
+            Op::Modify(n, by, fails) => {
+                let result = people
+                    .modify(id(n), |person| {
+                        person.age += by;
+                        if fails { Err(Error::new("NO")) } else { Ok(()) }
+                    })
+                    .await;
+                let expected = match naive.0.contains_key(&key(n)) {
+                    true if fails => Err("NO"),
+                    _ => naive.change(&key(n), None, |person| person.age += by),
+                };
+                assert_eq!(code(&result), expected, "{op:?}");
+                adopt(&mut naive, &result);
             }
             Op::Transfer(from, to, by) => {
                 // Two documents in one transaction: both or none.

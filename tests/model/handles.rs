@@ -44,7 +44,7 @@ async fn nest(State(app): State<App>) -> Result<String> {
 }
 
 #[method(Row)]
-async fn insert_many(args: Many, rows: Model<Row>) -> Result<usize> {
+async fn fill(args: Many, rows: Model<Row>) -> Result<usize> {
     for n in 0..args.how_many {
         rows.insert(Row { n }).await?;
     }
@@ -128,8 +128,8 @@ async fn nest_later(later: State<Later>) -> Result<String> {
 async fn a_transaction_has_bounds() {
     let app = app().await;
     let rows = app.model::<Row>();
-    assert_eq!(rows.insert_many(Many { how_many: 10_000 }).await.unwrap(), 10_000);
-    let error = rows.insert_many(Many { how_many: 10_001 }).await.unwrap_err();
+    assert_eq!(rows.fill(Many { how_many: 10_000 }).await.unwrap(), 10_000);
+    let error = rows.fill(Many { how_many: 10_001 }).await.unwrap_err();
     assert_eq!(error.code(), &ErrorCode::TransactionTooLarge);
     assert_eq!(rows.count(Filter::all()).await.unwrap(), 10_000);
 }

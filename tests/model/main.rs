@@ -5,4 +5,5 @@
 
 mod handles;
 mod hooks;
+mod many;
 mod operations;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
+use modeller::prelude::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -134,6 +135,19 @@ async fn updates_that_cannot_be_read() {
         json!({"$inc": {"age": "x"}}),
         json!({"$set": {"age": 1}, "$inc": {"age": 1}}),
         json!({"role": {"$set": "admin"}}),
+        json!({"$push": {"role": 1}, "$pull": {"role": 1}}),
+        json!({"$mul": {"age": 2}, "$max": {"age.x": 2}}),
+        json!({"$rename": {"age": "age"}}),
+        json!({"$rename": {"age": "age.x"}}),
+        json!({"$rename": {"age": "_id"}}),
+        json!({"$rename": {"_rev": "age"}}),
+        json!({"$rename": {"age": "nickname"}}),
+        json!({"$rename": {"age": "role"}, "$set": {"role": "admin"}}),
+        json!({"$rename": {"age": "role", "email": "role"}}),
+        json!({"$pop": {"age": 1}}),
+        json!({"$addToSet": {"email": "x"}}),
+        json!({"$currentDate": {"age": 1}}),
+        json!({"$min": 1}),
     ] {
         ask_body(&router, "PATCH", &path, &update).await.assert_problem(400, "INVALID_QUERY");
     }
@@ -143,6 +157,38 @@ async fn updates_that_cannot_be_read() {
         ask_body(&router, "PATCH", &path, &update).await.assert_problem(422, "VALIDATION_ERROR");
     }
     assert_eq!(ask(&router, "GET", &path, Value::Null).await.json()["_rev"], doc["_rev"]);
+}
+
+#[model(id = "scratch", public)]
+pub struct Scratch {
+    pub v: Value,
+    pub w: Value,
+}
+
+/// What was stored nested deeper than it can be read would keep the application from starting.
+#[tokio::test]
+async fn updates_do_not_nest_deeper_than_can_be_read_back() {
+    let folder = modeller_tests::Folder::new();
+    let open = || App::new().model::<Scratch>().data(folder.path()).open();
+    let deep = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!({"a": inner}));
+    let app = open().await.unwrap();
+    let router = app.router();
+    let made = ask(&router, "POST", "/scratch", json!({"v": deep(126), "w": []})).await.json();
+    let path = format!("/scratch/{}", made["_id"].as_str().unwrap());
+    let below = format!("v{}", ".a".repeat(30));
+    for (update, status) in [
+        (json!({"$set": {&below: deep(97)}}), 413),
+        (json!({"$set": {&below: deep(96)}}), 200),
+        (json!({"$max": {&below: deep(110)}}), 413),
+        (json!({"$push": {"w": deep(126)}}), 413),
+        (json!({"$push": {"w": deep(125)}}), 200),
+        (json!({"$set": {"w": {}}}), 200),
+        (json!({"$rename": {"v": "w.x"}}), 413),
+    ] {
+        assert_eq!(ask(&router, "PATCH", &path, update.clone()).await.status, status, "{update}");
+    }
+    drop((router, app));
+    assert_eq!(open().await.unwrap().model::<Scratch>().count(Filter::all()).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -329,7 +375,7 @@ async fn slow_headers_are_cut() {
 
 #[tokio::test]
 async fn limits_are_the_programs() {
-    let app = modeller::App::new().model::<crate::support::User>().body_limit(64).in_memory().open().await.unwrap();
+    let app = App::new().model::<crate::support::User>().body_limit(64).in_memory().open().await.unwrap();
     let router = app.router();
     ask(&router, "POST", "/users", user("ada-with-a-long-name-that-goes-on@example.com"))
         .await

@@ -85,6 +85,95 @@ async fn filters_sorts_and_updates_tell_nothing() {
 }
 
 #[tokio::test]
+async fn operators_that_look_at_a_value_are_not_for_private_ones() {
+    let app = App::new().model::<Wallet>().in_memory().open().await.unwrap();
+    let router = app.router();
+    let made = ask(&router, "POST", "/wallets", wallet("a", "9999")).await.json();
+    let path = format!("/wallets/{}", made["_id"].as_str().unwrap());
+    let card = json!({"holder": "a", "pin": "9999"});
+    let refused = [
+        json!({"$inc": {"tries": 1}}),
+        json!({"$mul": {"tries": 1}}),
+        json!({"$min": {"tries": 1}}),
+        json!({"$max": {"tries": 1}}),
+        json!({"$push": {"tries": 1}}),
+        json!({"$pull": {"tries": 1}}),
+        json!({"$addToSet": {"tries": 1}}),
+        json!({"$pop": {"tries": 1}}),
+        json!({"$currentDate": {"tries": true}}),
+        json!({"$rename": {"tries": "name"}}),
+        json!({"$rename": {"name": "tries"}}),
+        // Further down, and as a part of something.
+        json!({"$min": {"card.pin": "0"}}),
+        json!({"$max": {"cards.0.pin": "0"}}),
+        json!({"$rename": {"card.pin": "name"}}),
+        json!({"$rename": {"card": "name"}}),
+        json!({"$rename": {"name": "card.pin"}}),
+        json!({"$min": {"card": card}}),
+        json!({"$max": {"cards": [card]}}),
+        json!({"$max": {"cards.0": card}}),
+        json!({"$pull": {"cards": card}}),
+        json!({"$pull": {"cards": {"pin": "9999"}}}),
+        json!({"$addToSet": {"cards": card}}),
+        json!({"$push": {"cards": {"$each": [], "$sort": {"pin": 1}, "$slice": 1}}}),
+    ];
+    for update in refused {
+        let answer = ask(&router, "PATCH", &path, update.clone()).await;
+        let answered = (answer.status.as_u16(), answer.json());
+        assert_eq!((answered.0, &answered.1["code"]), (400, &json!("INVALID_QUERY")), "{update}: {}", answered.1);
+        assert!(!answered.1.to_string().contains("9999"), "{update}: {}", answered.1);
+    }
+    // What looks at nothing private is done.
+    for update in [
+        json!({"$push": {"cards": {"$each": [{"holder": "b", "pin": "1"}], "$position": 0, "$slice": 2}}}),
+        json!({"$pop": {"cards": 1}}),
+        json!({"$max": {"card.holder": "z"}}),
+        json!({"$set": {"tries": 4, "cards.0.pin": "2"}}),
+    ] {
+        let answer = ask(&router, "PATCH", &path, update.clone()).await;
+        assert_eq!(answer.status, 200, "{update}: {}", answer.json());
+    }
+    let stored = app.model::<Wallet>().get(Wallet::NAME.eq("a")).await.unwrap().unwrap();
+    assert_eq!((stored.cards.len(), stored.cards[0].pin.get().unwrap().as_str()), (1, "2"));
+    assert_eq!((stored.card.holder.as_str(), stored.card.pin.get().unwrap().as_str()), ("z", "9999"));
+}
+
+#[model(id = "safes", public)]
+pub struct Safe {
+    #[field(default)]
+    pub spare: Option<Card>,
+    #[field(default)]
+    pub owned: std::collections::BTreeMap<String, Card>,
+    #[field(default)]
+    pub locks: Vec<String>,
+}
+
+#[tokio::test]
+async fn private_values_are_found_behind_options_and_maps() {
+    let app = App::new().model::<Safe>().in_memory().open().await.unwrap();
+    let router = app.router();
+    let card = json!({"holder": "a", "pin": "9999"});
+    let made = ask(&router, "POST", "/safes", json!({"spare": card, "owned": {"x": card}})).await.json();
+    let path = format!("/safes/{}", made["_id"].as_str().unwrap());
+    for (update, status) in [
+        (json!({"$max": {"spare.pin": "0"}}), 400),
+        (json!({"$max": {"owned.x.pin": "0"}}), 400),
+        (json!({"$min": {"spare": null}}), 400),
+        (json!({"$min": {"owned.x": null}}), 400),
+        (json!({"$rename": {"owned.x": "owned.y"}}), 400),
+        (json!({"$max": {"spare.holder": "b"}}), 200),
+        (json!({"$max": {"owned.x.holder": "b"}}), 200),
+        (json!({"$addToSet": {"locks": "front"}}), 200),
+        (json!({"$pull": {"locks": {"$gte": "a"}}}), 200),
+    ] {
+        assert_eq!(ask(&router, "PATCH", &path, update.clone()).await.status, status, "{update}");
+    }
+    let safe = app.model::<Safe>().get(Filter::all()).await.unwrap().unwrap();
+    let spare = safe.spare.as_ref().unwrap();
+    assert_eq!((spare.holder.as_str(), spare.pin.get().unwrap().as_str(), safe.locks.len()), ("b", "9999", 0));
+}
+
+#[tokio::test]
 async fn a_replacement_keeps_what_it_could_not_see() {
     let app = App::new().model::<Wallet>().in_memory().open().await.unwrap();
     let router = app.router();

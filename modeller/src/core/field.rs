@@ -14,7 +14,7 @@ use super::document::Doc;
 use super::id::Id;
 use super::private::{Private, for_storage};
 use super::query::filter::{Compare, ElemMatch, Filter, RawFilter, Test, is_scalar};
-use super::query::operator::Pattern;
+use super::query::operator::{End, Pattern, Pull, Push};
 use super::query::sort::{Direction, Sort};
 use super::query::update::{RawUpdate, Update, UpdateOperator};
 use super::value::AsValue;
@@ -406,7 +406,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
     /// Gives the field this value.
     #[must_use]
     pub fn set(self, value: impl Operand<F>) -> Update<M> {
-        Update::from_raw(RawUpdate::operator(UpdateOperator::Set, self.name, value.into_operand()))
+        Update::from_raw(RawUpdate::operator(self.name, UpdateOperator::Set(value.into_operand())))
     }
 
     /// Counts the field up by this much; down, when it is negative.
@@ -415,6 +415,131 @@ impl<M: 'static, F, K> Field<M, F, K> {
     where
         F: Numeric,
     {
-        Update::from_raw(RawUpdate::operator(UpdateOperator::Inc, self.name, by.into_operand()))
+        Update::from_raw(RawUpdate::operator(self.name, UpdateOperator::Inc(by.into_operand())))
+    }
+}
+
+/// Updates by what is there.
+impl<M: 'static, F, K> Field<M, F, K> {
+    fn change(self, operator: UpdateOperator) -> Update<M> {
+        Update::from_raw(RawUpdate::operator(self.name, operator))
+    }
+
+    /// Multiplies the field by this.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub score: f64 }
+    /// let halved = User::SCORE.mul(0.5);
+    /// ```
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "named after the operator, as all of these")]
+    pub fn mul(self, by: impl Operand<F>) -> Update<M>
+    where
+        F: Numeric,
+    {
+        self.change(UpdateOperator::Mul(by.into_operand()))
+    }
+
+    /// Gives the field this value where it is less than what is there, or nothing is there.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub best: u32, pub worst: u32 }
+    /// let range = User::WORST.min(7_u32) & User::BEST.max(7_u32);
+    /// ```
+    #[must_use]
+    pub fn min(self, value: impl Operand<F>) -> Update<M>
+    where
+        F: Ordered,
+    {
+        self.change(UpdateOperator::Min(value.into_operand()))
+    }
+
+    /// Gives the field this value where it is greater than what is there, or nothing is there.
+    #[must_use]
+    pub fn max(self, value: impl Operand<F>) -> Update<M>
+    where
+        F: Ordered,
+    {
+        self.change(UpdateOperator::Max(value.into_operand()))
+    }
+}
+
+/// Updates of what may be missing.
+impl<M: 'static, F, K> Field<M, Option<F>, K> {
+    /// Takes the value away.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub name: String, pub nickname: Option<String> }
+    /// let formal = User::NICKNAME.unset();
+    /// ```
+    ///
+    /// A field that is always there cannot be taken away:
+    /// ```compile_fail
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub name: String, pub nickname: Option<String> }
+    /// let nameless = User::NAME.unset();
+    /// ```
+    #[must_use]
+    pub fn unset(self) -> Update<M> {
+        self.change(UpdateOperator::Unset)
+    }
+}
+
+/// Updates of lists.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// # #[model(id = "posts")]
+/// # pub struct Post { pub tags: Vec<String> }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let app = App::new().model::<Post>().in_memory().open().await?;
+/// let posts = app.model::<Post>();
+/// let post = posts.insert(Post { tags: vec!["rust".into()] }).await?;
+/// let post = posts.update(&post, Post::TAGS.add_to_set("rust") & Post::TAGS.push("web")).await?;
+/// assert_eq!(post.tags, ["rust", "web"]);
+/// let post = posts.update(&post, Post::TAGS.pull("rust")).await?;
+/// assert_eq!(post.tags, ["web"]);
+/// let post = posts.update(&post, Post::TAGS.pop_last()).await?;
+/// assert!(post.tags.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+impl<M: 'static, E, K> Field<M, Vec<E>, K> {
+    /// Appends an element.
+    #[must_use]
+    pub fn push(self, element: impl Operand<E>) -> Update<M> {
+        self.change(UpdateOperator::Push(Push::one(element.into_operand())))
+    }
+
+    /// Takes away all elements that are equal to this.
+    #[must_use]
+    pub fn pull(self, element: impl Operand<E>) -> Update<M> {
+        self.change(UpdateOperator::Pull(Pull::Equal(element.into_operand())))
+    }
+
+    /// Appends an element unless there is one that is equal to it.
+    #[must_use]
+    pub fn add_to_set(self, element: impl Operand<E>) -> Update<M> {
+        self.change(UpdateOperator::AddToSet(vec![element.into_operand()]))
+    }
+
+    /// Takes the first element away. An empty list stays as it is.
+    #[must_use]
+    pub fn pop_first(self) -> Update<M> {
+        self.change(UpdateOperator::Pop(End::First))
+    }
+
+    /// Takes the last element away. An empty list stays as it is.
+    #[must_use]
+    pub fn pop_last(self) -> Update<M> {
+        self.change(UpdateOperator::Pop(End::Last))
     }
 }

@@ -1,12 +1,13 @@
 //! The typed handle of a model: `users.insert(…)`, `users.find(…)`.
 
+use std::any::Any;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 
 use serde_json::Value;
 
-use super::runtime::{OperationKind, Runtime, Scope, Target};
+use super::runtime::{Change, OperationKind, Runtime, Scope, Target};
 use super::subscription::Subscription;
 use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, Doc, DynDoc};
@@ -157,6 +158,15 @@ impl<T: ModelType> Model<T> {
         Self::typed(&self.scope.insert(self.index, Some(id.raw().clone()), Box::new(value), false).await?)
     }
 
+    /// Stores new documents under new ids: all of them or none, in one transaction. The hooks run for each.
+    ///
+    /// # Errors
+    /// As [`Model::insert`]; `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
+    pub async fn insert_many(&self, values: Vec<T>) -> Result<Vec<Doc<T>>> {
+        let values = values.into_iter().map(|value| Box::new(value) as _).collect();
+        self.scope.insert_many(self.index, values).await?.iter().map(Self::typed).collect()
+    }
+
     /// The document with the id, or the first that matches, in the order of their ids. Fires no hooks.
     ///
     /// # Errors
@@ -192,6 +202,61 @@ impl<T: ModelType> Model<T> {
     /// Changes one document. `.if_rev(…)` makes it conditional.
     pub fn update(&self, which: impl Into<Selector<T>>, update: Update<T>) -> Changing<'_, T> {
         Changing { model: self, target: which.into().0, what: What::Update(update), if_rev: None }
+    }
+
+    /// Changes all documents that match, or none, in one transaction, and answers how many. The hooks run for each.
+    ///
+    /// # Errors
+    /// As [`Model::update`], but for `NOT_FOUND`; `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
+    pub async fn update_many(&self, filter: Filter<T>, update: Update<T>) -> Result<usize> {
+        self.scope.update_many(self.index, filter.raw(), update.raw()).await
+    }
+
+    /// Deletes all documents that match, or none, in one transaction, and answers how many. The hooks run for each.
+    ///
+    /// # Errors
+    /// What a hook answers; `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
+    pub async fn delete_many(&self, filter: Filter<T>) -> Result<usize> {
+        self.scope.delete_many(self.index, filter.raw()).await
+    }
+
+    /// Changes one document by a function, which answers nothing or a `Result<()>`; an error leaves the document as it is.
+    /// `.if_rev(…)` makes it conditional.
+    ///
+    /// The function runs in the transaction. Where that loses against another one it runs once more, on the newer value; it
+    /// should do nothing but change the value.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "accounts")]
+    /// # pub struct Account { pub cents: u64, pub closed: bool }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<Account>().in_memory().open().await?;
+    /// # let accounts = app.model::<Account>();
+    /// # let account = accounts.insert(Account { cents: 500, closed: false }).await?;
+    /// let account = accounts
+    ///     .modify(&account, |account| {
+    ///         account.cents = account.cents.checked_sub(200).ok_or_else(|| Error::new("TOO_LITTLE"))?;
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// assert_eq!(account.cents, 300);
+    /// let account = accounts.modify(&account, |account| account.closed = true).await?;
+    /// assert!(account.closed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn modify<'a, F, R>(&'a self, which: impl Into<Selector<T>>, change: F) -> Changing<'a, T>
+    where
+        F: Fn(&mut T) -> R + Send + Sync + 'a,
+        R: Modified,
+    {
+        let change = move |value: &mut (dyn Any + Send)| match value.downcast_mut::<T>() {
+            Some(value) => change(value).into_result(),
+            None => Err(Error::internal("a document of another type")),
+        };
+        Changing { model: self, target: which.into().0, what: What::Modify(Box::new(change)), if_rev: None }
     }
 
     /// Puts another value in the place of a document; private fields that are withheld in it are kept. `.if_rev(…)` makes it conditional.
@@ -304,8 +369,28 @@ impl<'a, T: ModelType> IntoFuture for Find<'a, T> {
     }
 }
 
-enum What<T> {
+/// What the function of [`Model::modify`] may answer: nothing, or a `Result<()>`.
+pub trait Modified {
+    /// As a result.
+    #[doc(hidden)]
+    fn into_result(self) -> Result<()>;
+}
+
+impl Modified for () {
+    fn into_result(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Modified for Result<()> {
+    fn into_result(self) -> Result<()> {
+        self
+    }
+}
+
+enum What<'a, T> {
     Update(Update<T>),
+    Modify(Box<Change<'a>>),
     Replace(Box<T>),
     Delete,
 }
@@ -315,7 +400,7 @@ enum What<T> {
 pub struct Changing<'a, T> {
     model: &'a Model<T>,
     target: Target,
-    what: What<T>,
+    what: What<'a, T>,
     if_rev: Option<u64>,
 }
 
@@ -344,6 +429,7 @@ impl<'a, T: ModelType> IntoFuture for Changing<'a, T> {
                 (What::Update(update), target) => {
                     scope.update(*index, target, update.raw().clone(), self.if_rev).await?
                 }
+                (What::Modify(change), target) => scope.modify(*index, target, &*change, self.if_rev).await?,
                 (What::Replace(value), Target::Id(id)) => {
                     scope.replace(*index, id, AnyValue::to_stored(&*value)?, self.if_rev).await?
                 }

@@ -22,7 +22,7 @@ use super::handler::{AnyOutput, AnyPayload, HookEvent, Invocation, Operation, Pa
 use super::subscription::{Room, Rooms};
 use super::worker::Workers;
 use crate::core::collection::{ModelIndex, State};
-use crate::core::document::{AnyValue, DynDoc};
+use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, PutValue, Settled, check_rev};
 use crate::core::query::filter::RawFilter;
@@ -322,6 +322,9 @@ enum Binding {
     Step(Arc<Step>),
 }
 
+/// What [`Scope::modify`] does to a value, whose type it knows.
+pub(crate) type Change<'a> = dyn Fn(&mut (dyn Any + Send)) -> Result<()> + Send + Sync + 'a;
+
 /// Which document.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
@@ -510,6 +513,100 @@ impl Scope {
                 let mut json = current.to_stored()?;
                 update.apply(&mut json)?;
                 let value = model.schema.value_from_json(json)?;
+                self.next_version(index, &step, &current, value).await
+            },
+        )
+        .await
+    }
+
+    /// Inserts all of these, or none.
+    pub(crate) async fn insert_many(&self, index: ModelIndex, values: Vec<Box<dyn AnyValue>>) -> Result<Vec<DynDoc>> {
+        let model = self.model(index)?;
+        let values: Vec<(RawId, Box<dyn AnyValue>)> =
+            values.into_iter().map(|value| (RawId::generate(), value)).collect();
+        let values = &values;
+        self.operate(
+            || format!("{}.insert_many", model.schema.id),
+            |step| async move {
+                let scope = self.in_step(step);
+                let mut docs = Vec::with_capacity(values.len());
+                for (id, value) in values {
+                    docs.push(scope.insert(index, Some(id.clone()), value.copy(), false).await?);
+                }
+                Ok(docs)
+            },
+        )
+        .await
+    }
+
+    /// Updates all documents that match, or none.
+    pub(crate) async fn update_many(
+        &self,
+        index: ModelIndex,
+        filter: &Arc<RawFilter>,
+        update: &Arc<RawUpdate>,
+    ) -> Result<usize> {
+        self.for_each(index, "update_many", filter, |scope, id| async move {
+            scope.update(index, Target::Id(id), update.clone(), None).await.map(drop)
+        })
+        .await
+    }
+
+    /// Deletes all documents that match, or none.
+    pub(crate) async fn delete_many(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
+        self.for_each(index, "delete_many", filter, |scope, id| async move {
+            scope.delete(index, Target::Id(id), None).await.map(drop)
+        })
+        .await
+    }
+
+    /// Does the same to all documents that match, in one step, and counts them.
+    async fn for_each<F, Fut>(&self, index: ModelIndex, name: &str, filter: &Arc<RawFilter>, body: F) -> Result<usize>
+    where
+        F: Fn(Self, RawId) -> Fut + Sync,
+        Fut: Future<Output = Result<()>> + Send,
+    {
+        let model = self.model(index)?;
+        let body = &body;
+        self.operate(
+            || format!("{}.{name}", model.schema.id),
+            |step| async move {
+                let query = RawQuery { filter: filter.clone(), sort: Default::default(), skip: 0, limit: None };
+                let scope = self.in_step(step.clone());
+                let mut done = 0;
+                for found in step.transaction.find(index, &query, usize::MAX)? {
+                    // A hook that ran for another one may have changed or deleted this one.
+                    let Some(current) = step.transaction.get(index, found.id())? else { continue };
+                    if current.rev() != found.rev() && !filter.matches(&DocView(&*current)) {
+                        continue;
+                    }
+                    body(scope.clone(), found.id().clone()).await?;
+                    done += 1;
+                }
+                Ok(done)
+            },
+        )
+        .await
+    }
+
+    /// Changes a copy of a document by a function, and puts it in its place.
+    pub(crate) async fn modify(
+        &self,
+        index: ModelIndex,
+        target: Target,
+        change: &Change<'_>,
+        if_rev: Option<u64>,
+    ) -> Result<DynDoc> {
+        let model = self.model(index)?;
+        let target = &target;
+        self.operate(
+            || format!("{}.modify", model.schema.id),
+            |step| async move {
+                let current = step.resolve(index, target)?;
+                check_rev(if_rev, &current)?;
+                let mut value = current.copy();
+                change(value.as_any_mut())?;
+                model.schema.check(&value.to_stored()?)?;
                 self.next_version(index, &step, &current, value).await
             },
         )

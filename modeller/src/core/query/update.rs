@@ -3,39 +3,47 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
-use super::filter::{Path, position};
+use super::filter::Path;
+pub(crate) use super::operator::UpdateOperator;
 use super::parse::{Schema, parse_path};
 use crate::core::schema::ModelSchema;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 
 /// How many steps one update may have.
 const MAX_STEPS: usize = 1_000;
-
-/// What is done to a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UpdateOperator {
-    /// `$set`
-    Set,
-    /// `$unset`
-    Unset,
-    /// `$inc`
-    Inc,
-}
+/// How deep a document may be nested after an update. What is stored deeper could not be read any more; a body cannot be
+/// deeper, but an operand comes below a path.
+const MAX_NESTING: usize = 127;
+/// What an update may do.
+const OPERATORS: &[&str] = &[
+    "$set",
+    "$unset",
+    "$inc",
+    "$mul",
+    "$min",
+    "$max",
+    "$push",
+    "$pull",
+    "$addToSet",
+    "$pop",
+    "$rename",
+    "$currentDate",
+];
 
 /// An update of a document of whatever model.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RawUpdate {
     /// Operators on paths.
-    Operators(Vec<(UpdateOperator, Path, Value)>),
+    Operators(Vec<(Path, UpdateOperator)>),
     /// RFC 7396.
     Merge(Map<String, Value>),
 }
 
 impl RawUpdate {
-    pub(crate) fn operator(operator: UpdateOperator, path: &str, operand: Value) -> Self {
-        Self::Operators(vec![(operator, Path::new(path), operand)])
+    pub(crate) fn operator(path: &str, operator: UpdateOperator) -> Self {
+        Self::Operators(vec![(Path::new(path), operator)])
     }
 
     /// Reads an update from outside: an object whose keys are all operators, or a merge patch without any.
@@ -47,40 +55,42 @@ impl RawUpdate {
             return Self::parse_merge(object);
         }
         let mut steps = Vec::new();
+        let mut now = None;
         for (name, fields) in object {
-            let operator = match name.as_str() {
-                "$set" => UpdateOperator::Set,
-                "$unset" => UpdateOperator::Unset,
-                "$inc" => UpdateOperator::Inc,
-                _ if name.starts_with('$') => return Err(Error::query(&name, format!("unknown operator `{name}`"))),
-                _ => return Err(Error::query(&name, "operators and fields are mixed")),
-            };
+            if !name.starts_with('$') {
+                return Err(Error::query(&name, "operators and fields are mixed"));
+            }
             let Value::Object(fields) = fields else {
                 return Err(Error::query(&name, "needs an object of fields"));
             };
+            if !OPERATORS.contains(&name.as_str()) {
+                return Err(Error::query(&name, format!("unknown operator `{name}`")));
+            }
             for (field, operand) in fields {
                 let at = format!("{name}.{field}");
                 let path = parse_path(&field, &at)?;
-                writable(path.head(), &at)?;
-                // A private field may be written from outside, so it is known here; its value is never told.
-                let known = model.field(path.head());
-                if known.is_none() {
-                    Schema::Visible(model).check(path.clone())?;
-                }
-                if operator == UpdateOperator::Inc && known.is_some_and(|field| field.private) {
-                    // Whether the sum still fits the schema would tell what was there.
-                    return Err(Error::query(&at, "a private field can be set, not counted up"));
-                }
-                if operator == UpdateOperator::Inc && !operand.is_number() {
-                    return Err(Error::query(&at, "needs a number"));
-                }
+                written(&path, &at, model)?;
+                let operator = UpdateOperator::parse(&name, operand, &at, &mut now)?;
+                tells_nothing(&path, &operator, &name, &at, model)?;
                 if steps.len() >= MAX_STEPS {
                     return Err(Error::query(&at, format!("an update has at most {MAX_STEPS} steps")));
                 }
-                if let Some((_, other, _)) = steps.iter().find(|(_, other, _)| overlap(other, &path)) {
-                    return Err(Error::query(&at, format!("`{}` is updated twice", other.dotted())));
+                let step = (path, operator);
+                let twice = |other: &Path| Error::query(&at, format!("`{}` is updated twice", other.dotted()));
+                if let UpdateOperator::Rename(to) = &step.1 {
+                    written(to, &at, model)?;
+                    if overlap(&step.0, to) {
+                        return Err(twice(to));
+                    }
                 }
-                steps.push((operator, path, operand));
+                for known in &steps {
+                    for path in paths(&step) {
+                        if let Some(other) = paths(known).find(|other| overlap(other, path)) {
+                            return Err(twice(other));
+                        }
+                    }
+                }
+                steps.push(step);
             }
         }
         Ok(Self::Operators(steps))
@@ -104,8 +114,12 @@ impl RawUpdate {
                 Ok(())
             }
             Self::Operators(steps) => {
-                for (operator, path, operand) in steps {
-                    step(*operator, value, path, operand)?;
+                for (path, operator) in steps {
+                    operator.apply(value, path)?;
+                }
+                if nests_deeper(value, MAX_NESTING) {
+                    return Err(Error::new(ErrorCode::PayloadTooLarge)
+                        .message(format!("a document is nested {MAX_NESTING} deep at most")));
                 }
                 Ok(())
             }
@@ -121,6 +135,43 @@ fn writable(name: &str, at: &str) -> Result<()> {
     }
 }
 
+/// A field that an update from outside may write to. A private one may be written, so it is known here; its value is never told.
+fn written(path: &Path, at: &str, model: &ModelSchema) -> Result<()> {
+    writable(path.head(), at)?;
+    if model.field(path.head()).is_none() {
+        Schema::Visible(model).check(path.clone())?;
+    }
+    Ok(())
+}
+
+/// Refuses what would tell somebody outside about a private value: whether the outcome fits the schema, or what can be seen
+/// afterwards, must not depend on it.
+fn tells_nothing(path: &Path, operator: &UpdateOperator, name: &str, at: &str, model: &ModelSchema) -> Result<()> {
+    if operator.is_blind() && name != "$currentDate" {
+        return Ok(());
+    }
+    let target = match operator {
+        UpdateOperator::Rename(to) => model.holds_private(to.names()),
+        _ => false,
+    };
+    if target || model.is_private(path.names()) {
+        return Err(Error::query(at, format!("a private value can be set and unset, `{name}` is not for it")));
+    }
+    if operator.looks_inside() && model.holds_private(path.names()) {
+        return Err(Error::query(at, format!("holds private values, which `{name}` would tell about")));
+    }
+    Ok(())
+}
+
+/// All paths that a step writes to.
+fn paths((path, operator): &(Path, UpdateOperator)) -> impl Iterator<Item = &Path> {
+    let target = match operator {
+        UpdateOperator::Rename(to) => Some(to),
+        _ => None,
+    };
+    std::iter::once(path).chain(target)
+}
+
 fn overlap(a: &Path, b: &Path) -> bool {
     a.names().iter().zip(b.names()).all(|(a, b)| a == b)
 }
@@ -132,6 +183,14 @@ fn has_operators(value: &Value, depth: usize) -> bool {
             object.iter().any(|(name, value)| name.starts_with('$') || has_operators(value, depth + 1))
         }
         Value::Array(values) => values.iter().any(|value| has_operators(value, depth + 1)),
+        _ => false,
+    }
+}
+
+fn nests_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(values) => levels == 0 || values.iter().any(|value| nests_deeper(value, levels - 1)),
+        Value::Object(object) => levels == 0 || object.values().any(|value| nests_deeper(value, levels - 1)),
         _ => false,
     }
 }
@@ -151,88 +210,6 @@ fn merge(target: &mut Value, patch: &Map<String, Value>) {
             value => {
                 object.insert(name.clone(), value.clone());
             }
-        }
-    }
-}
-
-fn step(operator: UpdateOperator, value: &mut Value, path: &Path, operand: &Value) -> Result<()> {
-    let Some((last, way)) = path.names().split_last() else { return Ok(()) };
-    let cannot = |reason: &str| Err(Error::query(&path.dotted(), reason));
-    let mut place = value;
-    for name in way {
-        if place.is_array() {
-            let Some(next) = position(name).and_then(|at| place.get_mut(at)) else {
-                return if operator == UpdateOperator::Unset {
-                    Ok(())
-                } else {
-                    cannot("the list has no such position")
-                };
-            };
-            place = next;
-            continue;
-        }
-        let Value::Object(object) = place else {
-            return if operator == UpdateOperator::Unset {
-                Ok(())
-            } else {
-                cannot("leads through a value that is no object")
-            };
-        };
-        if operator == UpdateOperator::Unset && !object.contains_key(name.as_ref()) {
-            return Ok(());
-        }
-        place = object.entry(name.as_ref()).or_insert_with(|| Value::Object(Map::new()));
-    }
-    match place {
-        Value::Object(object) => match operator {
-            UpdateOperator::Set => {
-                object.insert(last.to_string(), operand.clone());
-            }
-            UpdateOperator::Unset => {
-                object.remove(last.as_ref());
-            }
-            UpdateOperator::Inc => {
-                let next = match object.get(last.as_ref()) {
-                    None => operand.clone(),
-                    Some(Value::Number(number)) => sum(number, operand, path)?,
-                    Some(_) => return cannot("is not a number"),
-                };
-                object.insert(last.to_string(), next);
-            }
-        },
-        Value::Array(array) => {
-            let Some(element) = position(last).and_then(|at| array.get_mut(at)) else {
-                return cannot("the list has no such position");
-            };
-            *element = match (operator, &*element) {
-                (UpdateOperator::Set, _) => operand.clone(),
-                // As in MongoDB: a list keeps its length.
-                (UpdateOperator::Unset, _) => Value::Null,
-                (UpdateOperator::Inc, Value::Number(number)) => sum(number, operand, path)?,
-                (UpdateOperator::Inc, _) => return cannot("is not a number"),
-            };
-        }
-        _ => return cannot("leads through a value that is no object"),
-    }
-    Ok(())
-}
-
-/// Whole numbers are added exactly, and refused where they leave the range of the wire.
-fn sum(number: &Number, operand: &Value, path: &Path) -> Result<Value> {
-    let whole = |number: &Number| number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
-    let Value::Number(by) = operand else { return Err(Error::query(&path.dotted(), "needs a number")) };
-    let out_of_range = || Error::query(&path.dotted(), "the sum is out of range");
-    match (whole(number), whole(by)) {
-        (Some(a), Some(b)) => {
-            let sum = a + b;
-            i64::try_from(sum)
-                .map(Value::from)
-                .or_else(|_| u64::try_from(sum).map(Value::from))
-                .map_err(|_| out_of_range())
-        }
-        _ => {
-            let sum = number.as_f64().unwrap_or(f64::NAN) + by.as_f64().unwrap_or(f64::NAN);
-            Number::from_f64(sum).map(Value::Number).ok_or_else(out_of_range)
         }
     }
 }
@@ -290,8 +267,8 @@ impl<T: ?Sized> std::ops::BitAnd for Update<T> {
             RawUpdate::Merge(patch) => patch
                 .into_iter()
                 .map(|(name, value)| match value {
-                    Value::Null => (UpdateOperator::Unset, Path::new(&name), Value::Null),
-                    value => (UpdateOperator::Set, Path::new(&name), value),
+                    Value::Null => (Path::new(&name), UpdateOperator::Unset),
+                    value => (Path::new(&name), UpdateOperator::Set(value)),
                 })
                 .collect(),
         };
@@ -322,21 +299,5 @@ mod tests {
             RawUpdate::Merge(patch.as_object().unwrap().clone()).apply(&mut target).unwrap();
             assert_eq!(target, expected, "{patch}");
         }
-    }
-
-    #[test]
-    fn operators() {
-        let mut value = json!({"a": 1, "l": [1, 2], "o": {"x": 1}, "big": u64::MAX});
-        let apply = |value: &mut Value, operator, path: &str, operand| {
-            RawUpdate::operator(operator, path, operand).apply(value)
-        };
-        apply(&mut value, UpdateOperator::Inc, "a", json!(2)).unwrap();
-        apply(&mut value, UpdateOperator::Inc, "l.1", json!(0.5)).unwrap();
-        apply(&mut value, UpdateOperator::Set, "o.y.z", json!(3)).unwrap();
-        apply(&mut value, UpdateOperator::Unset, "o.x", json!("")).unwrap();
-        assert_eq!(value, json!({"a": 3, "l": [1, 2.5], "o": {"y": {"z": 3}}, "big": u64::MAX}));
-        assert!(apply(&mut value, UpdateOperator::Inc, "big", json!(1)).is_err());
-        assert!(apply(&mut value, UpdateOperator::Inc, "o", json!(1)).is_err());
-        assert!(apply(&mut value, UpdateOperator::Set, "a.b", json!(1)).is_err());
     }
 }

@@ -207,6 +207,77 @@ fn says_private(schema: &Value) -> bool {
     }
 }
 
+/// What is asked about the values that a path leads to.
+#[derive(Clone, Copy, PartialEq)]
+enum Secrecy {
+    /// Whether they are private, or parts of something private.
+    Is,
+    /// Also whether they have private parts.
+    Holds,
+}
+
+/// Whether what the names lead to is private. Where the schema leaves a choice, one private alternative is enough; a schema that
+/// is nested too deep to be looked at counts as private.
+fn secret(root: &Value, schema: &Value, names: &[Box<str>], asked: Secrecy, depth: usize) -> bool {
+    if depth > 2 * KEPT_DEPTH || schema.get("private") == Some(&Value::Bool(true)) {
+        return true;
+    }
+    let inner = |schema: &Value, names: &[Box<str>]| secret(root, schema, names, asked, depth + 1);
+    if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
+        let target = path.strip_prefix('#').and_then(|path| root.pointer(path));
+        let target_is = match (target, names) {
+            // A type that holds itself would be followed without end; its parts are all in the definitions.
+            (Some(target), []) if asked == Secrecy::Is => target.get("private") == Some(&Value::Bool(true)),
+            (Some(target), []) => says_private_with(root, target),
+            (Some(target), names) => inner(target, names),
+            (None, _) => true,
+        };
+        if target_is {
+            return true;
+        }
+    }
+    let alternatives =
+        ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
+    let Some((name, rest)) = names.split_first() else {
+        return match asked {
+            Secrecy::Is => alternatives.into_iter().any(|schema| inner(schema, names)),
+            Secrecy::Holds => says_private_with(root, schema),
+        };
+    };
+    let property = schema.get("properties").and_then(|properties| properties.get(name.as_ref()));
+    let other = ["additionalProperties", "items"].into_iter().filter_map(|name| schema.get(name));
+    let more = ["patternProperties", "prefixItems"].into_iter().filter_map(|name| schema.get(name)).flat_map(members);
+    alternatives.into_iter().any(|schema| inner(schema, names))
+        || property.into_iter().chain(other).chain(more).any(|schema| inner(schema, rest))
+}
+
+fn members(schema: &Value) -> Vec<&Value> {
+    match schema {
+        Value::Object(object) => object.values().collect(),
+        Value::Array(values) => values.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a schema says `"private": true` anywhere, the definitions that it leads to included.
+fn says_private_with(root: &Value, schema: &Value) -> bool {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut open = vec![schema];
+    while let Some(schema) = open.pop() {
+        if schema.get("private") == Some(&Value::Bool(true)) {
+            return true;
+        }
+        if let Some(path) = schema.get("$ref").and_then(Value::as_str)
+            && !seen.contains(&path)
+        {
+            seen.push(path);
+            open.extend(path.strip_prefix('#').and_then(|path| root.pointer(path)));
+        }
+        open.extend(members(schema));
+    }
+    false
+}
+
 /// A field as the core runs it.
 #[derive(Clone, Debug)]
 pub(crate) struct FieldSchema {
@@ -305,6 +376,16 @@ impl ModelSchema {
             keep_private(&self.json, &self.json, next, &current.to_stored()?, 0);
         }
         Ok(())
+    }
+
+    /// Whether what the names lead to is private, or part of something private.
+    pub(crate) fn is_private(&self, names: &[Box<str>]) -> bool {
+        self.has_private && secret(&self.json, &self.json, names, Secrecy::Is, 0)
+    }
+
+    /// Whether what the names lead to is private, or has private parts.
+    pub(crate) fn holds_private(&self, names: &[Box<str>]) -> bool {
+        self.has_private && secret(&self.json, &self.json, names, Secrecy::Holds, 0)
     }
 
     /// Makes a typed value from its stored form, which was checked when it was written.

@@ -1,11 +1,17 @@
-//! The operators that look at one value and need more than a comparison: each reads its operand once, and is asked often.
+//! Operators that need more than a comparison, of filters and of updates: each reads its operand once, and is asked often.
 
 mod bits;
+mod change;
+mod date;
+mod list;
 mod modulo;
+mod number;
 mod pattern;
 mod types;
 
 pub(crate) use self::bits::{Bits, BitsTest};
+pub(crate) use self::change::UpdateOperator;
+pub(crate) use self::list::{End, Pull, Push};
 pub(crate) use self::modulo::Modulo;
 pub(crate) use self::pattern::Pattern;
 pub(crate) use self::types::Types;
