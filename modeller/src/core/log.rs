@@ -28,6 +28,7 @@ use super::query::filter::RawFilter;
 use super::query::update::RawUpdate;
 use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
+use super::transaction::Limits;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long one transaction may keep all others from being accepted.
@@ -529,6 +530,7 @@ impl Intent {
                     Some(text) => text,
                     None => after.encode()?,
                 };
+                check_size(&text)?;
                 Ok((Change { model: *model, id: id.clone(), before, after: Some(after) }, Some(text)))
             }
             Self::Update { model, id, update, if_rev } => {
@@ -540,6 +542,7 @@ impl Intent {
                 let value = schema.value_from_json(json)?;
                 let after = value.into_doc(id.clone(), next_rev(Some(before), state.seq));
                 let text = after.encode()?;
+                check_size(&text)?;
                 Ok((
                     Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) },
                     Some(text),
@@ -552,6 +555,15 @@ impl Intent {
             }
         }
     }
+}
+
+/// A document that grows with each update is stopped before nobody can carry it.
+fn check_size(text: &str) -> Result<()> {
+    if text.len() <= Limits::default().bytes {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::TransactionTooLarge)
+        .message(format!("a document has at most {} bytes", Limits::default().bytes)))
 }
 
 pub(crate) fn check_rev(if_rev: Option<u64>, doc: &DynDoc) -> Result<()> {
