@@ -202,6 +202,8 @@ impl<T: Stored> AnyDoc for Inner<T> {
 
 /// What the core needs of a value, before it is a document, without knowing its type.
 pub(crate) trait AnyValue: Any + Send + Sync {
+    /// The stored form: JSON text, private fields included.
+    fn encode(&self) -> Result<String>;
     /// The stored form as JSON.
     fn to_stored(&self) -> Result<Value>;
     /// A copy.
@@ -213,6 +215,9 @@ pub(crate) trait AnyValue: Any + Send + Sync {
 }
 
 impl<T: Stored> AnyValue for T {
+    fn encode(&self) -> Result<String> {
+        for_storage(|| serde_json::to_string(self)).map_err(Error::internal)
+    }
     fn to_stored(&self) -> Result<Value> {
         for_storage(|| serde_json::to_value(self)).map_err(Error::internal)
     }

@@ -28,7 +28,7 @@ use super::query::filter::RawFilter;
 use super::query::update::RawUpdate;
 use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
-use super::transaction::Limits;
+use super::transaction::{Limits, missing};
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long one transaction may keep all others from being accepted.
@@ -254,9 +254,16 @@ struct Ahead {
 }
 
 enum Verdict {
-    In,
+    In(Taken),
     Lost,
     Refused(Error, Work),
+}
+
+/// What was put in order, before it is known whom to answer.
+struct Taken {
+    commit: Arc<Commit>,
+    encoded: Vec<Option<String>>,
+    work: Work,
 }
 
 /// What became of what was handed over.
@@ -478,11 +485,12 @@ impl CommitLog {
                         if expired.is_some() {
                             accept.turn = None;
                         }
-                        let (sender, receiver) = oneshot::channel();
-                        let verdict = accept.take(&self.shared.schemas, work, checked, sender);
+                        let verdict = accept.take(&self.shared.schemas, work, checked);
                         let seen = Seen { generation: accept.generation, seq: accept.state.seq };
                         return Ok(match verdict {
-                            Verdict::In => {
+                            Verdict::In(taken) => {
+                                let (sender, receiver) = oneshot::channel();
+                                accept.pend(taken, sender);
                                 self.shared.kick(accept);
                                 Handed::In(receiver)
                             }
@@ -514,16 +522,10 @@ impl Drop for CommitLog {
 impl Intent {
     /// The change that the intent amounts to at this state, and the stored form of its after.
     fn evaluate(&mut self, state: &State, schemas: &[Arc<ModelSchema>]) -> Result<(Change, Option<String>)> {
-        let missing = |id: &RawId| Error::not_found(ErrorCode::NotFound, &id.to_string());
         match self {
             Self::Put { model, id, value, encoded, expect } => {
                 let before = state.get(*model, id).cloned();
-                match (*expect, &before) {
-                    (Expect::Absent, Some(_)) => return Err(Error::unique("_id")),
-                    (Expect::Present { .. }, None) => return Err(missing(id)),
-                    (Expect::Present { if_rev }, Some(before)) => check_rev(if_rev, before)?,
-                    (Expect::Absent, None) => {}
-                }
+                expect.check(id, before.as_ref())?;
                 let rev = next_rev(before.as_ref(), state.seq);
                 let after = value.place(id, rev)?;
                 let text = match encoded.take() {
@@ -566,6 +568,18 @@ fn check_size(text: &str) -> Result<()> {
         .message(format!("a document has at most {} bytes", Limits::default().bytes)))
 }
 
+impl Expect {
+    /// Whether what is in the place of `id` is what has to be there.
+    pub(crate) fn check(self, id: &RawId, before: Option<&DynDoc>) -> Result<()> {
+        match (self, before) {
+            (Self::Absent, Some(_)) => Err(Error::unique("_id")),
+            (Self::Present { .. }, None) => Err(missing(id)),
+            (Self::Present { if_rev }, Some(before)) => check_rev(if_rev, before),
+            (Self::Absent, None) => Ok(()),
+        }
+    }
+}
+
 pub(crate) fn check_rev(if_rev: Option<u64>, doc: &DynDoc) -> Result<()> {
     match if_rev {
         Some(expected) if expected != doc.rev() => Err(Error::conflict(expected, doc.rev())),
@@ -597,13 +611,8 @@ impl Accept {
         }
     }
 
-    fn take(
-        &mut self,
-        schemas: &[Arc<ModelSchema>],
-        mut work: Work,
-        checked: u64,
-        answer: oneshot::Sender<Answer>,
-    ) -> Verdict {
+    /// Puts work in order, if it still fits.
+    fn take(&mut self, schemas: &[Arc<ModelSchema>], mut work: Work, checked: u64) -> Verdict {
         let (changes, encoded, published) = match &mut work {
             Work::Intent(intent) => match intent.evaluate(&self.state, schemas) {
                 Ok((change, encoded)) => (vec![change], vec![encoded], Vec::new()),
@@ -637,8 +646,12 @@ impl Accept {
         state.seq += 1;
         let commit = Arc::new(Commit { seq: state.seq, changes, published });
         self.remember(commit.clone());
+        Verdict::In(Taken { commit, encoded, work })
+    }
+
+    /// Lets what was put in order wait for the next group.
+    fn pend(&mut self, Taken { commit, encoded, work }: Taken, answer: oneshot::Sender<Answer>) {
         self.pending.push(Pending { commit, encoded, at: now_ms(), work, answer });
-        Verdict::In
     }
 
     fn remember(&mut self, commit: Arc<Commit>) {
@@ -899,15 +912,8 @@ impl Shared {
                 Work::Batch(batch) => batch.seen.seq,
                 Work::Intent(_) => 0,
             };
-            let (sender, receiver) = oneshot::channel();
-            // The verdict decides whose channel it is: the caller's is only needed where the answer comes later.
-            drop(receiver);
-            match accept.take(&self.schemas, work, seq, sender) {
-                Verdict::In => {
-                    if let Some(last) = accept.pending.last_mut() {
-                        last.answer = answer;
-                    }
-                }
+            match accept.take(&self.schemas, work, seq) {
+                Verdict::In(taken) => accept.pend(taken, answer),
                 Verdict::Lost => {
                     let _ = answer.send(Answer::Again);
                 }

@@ -126,12 +126,7 @@ impl Transaction {
         self.open(|inner| {
             inner.reads.ids.insert((model, id.clone()));
             let before = inner.written.state.get(model, id).cloned();
-            match (expect, &before) {
-                (Expect::Absent, Some(_)) => return Err(Error::unique("_id")),
-                (Expect::Present { .. }, None) => return Err(missing(id)),
-                (Expect::Present { if_rev }, Some(before)) => check_rev(if_rev, before)?,
-                (Expect::Absent, None) => {}
-            }
+            expect.check(id, before.as_ref())?;
             let first = inner.written.changes.get(&(model, id.clone())).map_or(before, |next| next.before.clone());
             let doc = value.into_doc(id.clone(), next_rev(first.as_ref(), self.seen.seq));
             let Some(collection) = inner.written.state.collection_mut(model) else {

@@ -21,7 +21,7 @@ use super::declaration::{HookDeclaration, OperationDeclaration};
 use super::handler::{AnyOutput, AnyPayload, HookEvent, Invocation, Operation, Payload, Timing};
 use super::subscription::{Room, Rooms};
 use super::worker::Workers;
-use crate::core::collection::{ModelIndex, State};
+use crate::core::collection::{Change as CommittedChange, ModelIndex, State};
 use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, PutValue, Settled, check_rev};
@@ -445,7 +445,14 @@ impl Scope {
         let id = id.unwrap_or_else(RawId::generate);
         if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::Insert) {
             self.check_not_nested()?;
-            return self.put_intent(index, id, value, checked, Expect::Absent).await;
+            if !checked {
+                model.schema.check(&value.to_stored()?)?;
+            }
+            // Here and not by the committer, who holds up everybody else.
+            let encoded = Some(value.encode()?);
+            let value = PutValue::new(value);
+            let intent = Intent::Put { model: index, id, value, encoded, expect: Expect::Absent };
+            return self.intent(intent, |change| &change.after).await;
         }
         let (id, value) = (&id, &value);
         self.operate(
@@ -468,20 +475,14 @@ impl Scope {
         .await
     }
 
-    async fn put_intent(
-        &self,
-        index: ModelIndex,
-        id: RawId,
-        value: Box<dyn AnyValue>,
-        checked: bool,
-        expect: Expect,
-    ) -> Result<DynDoc> {
-        if !checked {
-            self.runtime.model(index)?.schema.check(&value.to_stored()?)?;
-        }
-        let intent = Intent::Put { model: index, id, value: PutValue::new(value), encoded: None, expect };
+    /// Has the committer evaluate a write, and answers the version of the document that is asked for.
+    async fn intent(&self, intent: Intent, version: fn(&CommittedChange) -> &Option<DynDoc>) -> Result<DynDoc> {
         let commit = self.runtime.log().intent(intent).await?;
-        commit.changes.first().and_then(|change| change.after.clone()).ok_or_else(|| Error::internal("an empty commit"))
+        commit
+            .changes
+            .first()
+            .and_then(|change| version(change).clone())
+            .ok_or_else(|| Error::internal("an empty commit"))
     }
 
     pub(crate) async fn update(
@@ -497,12 +498,7 @@ impl Scope {
         {
             self.check_not_nested()?;
             let intent = Intent::Update { model: index, id: id.clone(), update, if_rev };
-            let commit = self.runtime.log().intent(intent).await?;
-            return commit
-                .changes
-                .first()
-                .and_then(|change| change.after.clone())
-                .ok_or_else(|| Error::internal("an empty commit"));
+            return self.intent(intent, |change| &change.after).await;
         }
         let (target, update) = (&target, &update);
         self.operate(
@@ -669,12 +665,8 @@ impl Scope {
             && !matches!(self.binding, Binding::Step(_))
         {
             self.check_not_nested()?;
-            let commit = self.runtime.log().intent(Intent::Delete { model: index, id: id.clone(), if_rev }).await?;
-            return commit
-                .changes
-                .first()
-                .and_then(|change| change.before.clone())
-                .ok_or_else(|| Error::internal("an empty commit"));
+            let intent = Intent::Delete { model: index, id: id.clone(), if_rev };
+            return self.intent(intent, |change| &change.before).await;
         }
         let target = &target;
         self.operate(

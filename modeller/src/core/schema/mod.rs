@@ -175,10 +175,15 @@ pub(crate) struct ModelSchema {
 /// How deep [`keep_private`] looks; a type that holds itself has no end.
 const KEPT_DEPTH: usize = 32;
 
+/// What a `$ref` within the schema leads to.
+fn referred<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
+    root.pointer(path.strip_prefix('#')?)
+}
+
 fn keep_private(root: &Value, schema: &Value, next: &mut Value, current: &Value, depth: usize) {
     let mut schema = schema;
-    if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/")) {
-        match root.get("$defs").and_then(|defs| defs.get(name)) {
+    if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
+        match referred(root, path) {
             Some(target) => schema = target,
             None => return,
         }
@@ -224,8 +229,7 @@ fn secret(root: &Value, schema: &Value, names: &[Box<str>], asked: Secrecy, dept
     }
     let inner = |schema: &Value, names: &[Box<str>]| secret(root, schema, names, asked, depth + 1);
     if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
-        let target = path.strip_prefix('#').and_then(|path| root.pointer(path));
-        let target_is = match (target, names) {
+        let target_is = match (referred(root, path), names) {
             // A type that holds itself would be followed without end; its parts are all in the definitions.
             (Some(target), []) if asked == Secrecy::Is => target.get("private") == Some(&Value::Bool(true)),
             (Some(target), []) => says_private_with(root, target),
@@ -271,7 +275,7 @@ fn says_private_with(root: &Value, schema: &Value) -> bool {
             && !seen.contains(&path)
         {
             seen.push(path);
-            open.extend(path.strip_prefix('#').and_then(|path| root.pointer(path)));
+            open.extend(referred(root, path));
         }
         open.extend(members(schema));
     }
