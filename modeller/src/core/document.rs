@@ -189,10 +189,10 @@ impl<T: Stored> AnyDoc for Inner<T> {
         Box::new(self.value.clone())
     }
     fn encode(&self) -> Result<String> {
-        for_storage(|| serde_json::to_string(&self.value)).map_err(Error::internal)
+        AnyValue::encode(&self.value)
     }
     fn to_stored(&self) -> Result<Value> {
-        for_storage(|| serde_json::to_value(&self.value)).map_err(Error::internal)
+        AnyValue::to_stored(&self.value)
     }
     fn write_public(&self, out: &mut Vec<u8>) -> Result<()> {
         serde_json::to_writer(&mut *out, &FlatRef { _id: &self.id, _rev: self.rev, value: &self.value })
