@@ -6,8 +6,10 @@
 mod auth;
 mod bad_input;
 mod doors;
+mod errors;
 mod private;
 mod routes;
 mod socket;
 mod start;
 mod support;
+mod writes;

@@ -44,6 +44,7 @@ pub struct SchemaModel {
     pub(crate) id: String,
     pub(crate) schema: Value,
     pub(crate) access: Access,
+    pub(crate) client_ids: bool,
     pub(crate) hooks: Vec<Hook>,
 }
 
@@ -57,7 +58,7 @@ impl SchemaModel {
     /// A model of this id, reached in process only until it says otherwise. Its schema is checked when the application is
     /// opened, which refuses one that does not hold together, with the place.
     pub fn new(id: impl Into<String>, schema: Value) -> Self {
-        Self { id: id.into(), schema, access: Access::Internal, hooks: Vec::new() }
+        Self { id: id.into(), schema, access: Access::Internal, client_ids: false, hooks: Vec::new() }
     }
 
     /// Reached by anyone.
@@ -73,6 +74,12 @@ impl SchemaModel {
     /// Reached by these.
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
+        self
+    }
+
+    /// A client may choose the id of a document: by `_id` in an insert, or by a `PUT` to where none is.
+    pub fn client_ids(mut self) -> Self {
+        self.client_ids = true;
         self
     }
 

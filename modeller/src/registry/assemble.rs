@@ -69,7 +69,11 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>, given: &[Sch
         proved(Some(declaration.site), ModelSchema::prove(declaration), &[]);
     }
     for model in given {
-        proved(None, ModelSchema::prove_json(&model.id, model.access, model.schema.clone()), &model.hooks);
+        proved(
+            None,
+            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone()),
+            &model.hooks,
+        );
     }
     if !wrong.is_empty() {
         return refuse(&wrong);

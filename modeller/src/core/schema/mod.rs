@@ -80,6 +80,8 @@ pub struct ModelDeclaration {
     pub id: &'static str,
     /// Who may reach it.
     pub access: Access,
+    /// Whether a client may choose the id of a document that it inserts.
+    pub client_ids: bool,
     /// Its fields, in the order of the struct.
     pub fields: &'static [FieldDeclaration],
     /// The Rust type.
@@ -188,6 +190,8 @@ pub(crate) struct ModelSchema {
     pub id: Cow<'static, str>,
     /// Who may reach it.
     pub access: Access,
+    /// Whether a client may choose the id of a document that it inserts.
+    pub client_ids: bool,
     /// Its schema, that input has to fit.
     pub json: Value,
     /// Its fields.
@@ -382,6 +386,7 @@ impl ModelSchema {
             id: declaration.id.into(),
             access: declaration.access,
             open: false,
+            client_ids: declaration.client_ids,
             has_private: says_private(&json),
             shape: Shape::of(&json).map(|shape| shape.map(Arc::new)),
             defaults: None,

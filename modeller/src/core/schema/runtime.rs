@@ -29,7 +29,7 @@ impl ModelSchema {
     ///
     /// # Errors
     /// `INVALID_DECLARATION` with what is wrong, and the place in the schema.
-    pub(crate) fn prove_json(id: &str, access: Access, json: Value) -> Result<Arc<Self>> {
+    pub(crate) fn prove_json(id: &str, access: Access, client_ids: bool, json: Value) -> Result<Arc<Self>> {
         let wrong = |what: String| {
             Error::new("INVALID_DECLARATION").message(format!("the schema of the model `{id}`: {what}")).status(500)
         };
@@ -49,6 +49,7 @@ impl ModelSchema {
         Ok(Arc::new(Self {
             id: Cow::Owned(id.to_owned()),
             access,
+            client_ids,
             open: is_open(&json),
             has_private: says_private(&json),
             defaults: Defaults::of(&json),
@@ -193,11 +194,11 @@ mod tests {
             (deep, "nested"),
         ];
         for (schema, place) in cases {
-            let error = ModelSchema::prove_json("things", Access::Public, schema.clone()).map(drop).unwrap_err();
+            let error = ModelSchema::prove_json("things", Access::Public, false, schema.clone()).map(drop).unwrap_err();
             assert_eq!(error.code().as_str(), "INVALID_DECLARATION", "{schema}");
             assert!(error.text().contains("`things`") && error.text().contains(place), "{schema}: {}", error.text());
         }
-        assert!(ModelSchema::prove_json("Things", Access::Public, json!({})).is_err());
+        assert!(ModelSchema::prove_json("Things", Access::Public, false, json!({})).is_err());
     }
 
     #[test]
@@ -208,7 +209,7 @@ mod tests {
             "allOf": [{"properties": {"b": {"index": true}, "c": {"$ref": "#/$defs/secret"}}}],
             "properties": {"d": {}, "unique": {"type": "boolean"}},
         });
-        let proved = ModelSchema::prove_json("things", Access::Public, schema).unwrap();
+        let proved = ModelSchema::prove_json("things", Access::Public, false, schema).unwrap();
         let of = |name: &str| proved.field(name).map(|field| (field.unique, field.index, field.private));
         assert_eq!(of("a"), Some((true, false, false)));
         assert_eq!(of("b"), Some((false, true, false)));
