@@ -191,14 +191,13 @@ impl<'a> Builder<'a> {
             for inner in schemas.iter().flat_map(|schema| walk::inside(schema)) {
                 match inner.keyword {
                     "properties" => {}
-                    "patternProperties" => {
-                        if self.holds_private(inner.schema) {
-                            return Err(format!(
-                                "`{}`: private members are named in `properties`, or all that are not",
-                                self.place(inner.schema)
-                            ));
-                        }
+                    "patternProperties" if self.holds_private(inner.schema) => {
+                        return Err(format!(
+                            "`{}`: private members are named in `properties`, or are all that are not",
+                            self.place(inner.schema)
+                        ));
                     }
+                    "patternProperties" => {}
                     "additionalProperties" | "unevaluatedProperties" => others.push(inner.schema),
                     _ if inner.role == Role::Part => elements.push(inner.schema),
                     _ => {}
