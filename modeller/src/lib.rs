@@ -50,6 +50,7 @@ pub use crate::core::field::{
     Field, FieldKind, Holds, List, Numeric, Operand, Ordered, Place, Plain, Spread, Text, Unique,
 };
 pub use crate::core::id::{Id, MAX_ID_BYTES, RawId};
+pub use crate::core::json::Document;
 pub use crate::core::private::Private;
 pub use crate::core::query::filter::Filter;
 pub use crate::core::query::sort::Sort;
@@ -58,6 +59,8 @@ pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
 pub use crate::core::schema::{Access, ModelType};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
 pub use crate::model::caller::{Call, Caller};
+pub use crate::model::given::SchemaModel;
 pub use crate::model::handle::{Changing, Find, Model, Modified, Selector, System};
-pub use crate::model::handler::{Args, Operation, Output, Previous, State, Timing};
+pub use crate::model::handler::{Args, HookEvent, Operation, Output, Previous, State, Timing};
+pub use crate::model::hook::{HookCall, HookFuture};
 pub use crate::model::subscription::{Heard, Listener, Subscription};
