@@ -431,9 +431,8 @@ fn failed_if_evaluates(schema: &mut Map<String, Value>) {
         if looks.is_empty() {
             return;
         }
-        match schema.entry("allOf").or_insert_with(|| json!([])) {
-            Value::Array(all) => all.push(looks.into()),
-            _ => {}
+        if let Value::Array(all) = schema.entry("allOf").or_insert_with(|| json!([])) {
+            all.push(looks.into());
         }
     }
 }
@@ -462,17 +461,13 @@ const MEMBERS: &[&str] = &["instancePath", "keyword", "message", "params"];
 
 fn found_by(validator: &Validator, value: &Value) -> Value {
     let error = validator.check(value).err();
-    serde_json::to_value(error.as_ref().map(|error| error.violations()).unwrap_or_default()).unwrap()
+    serde_json::to_value(error.as_ref().map(crate::error::Error::violations).unwrap_or_default()).unwrap()
 }
 
 /// What is wrong with one schema and value, and what it is about; `None` when both answer alike, or are meant not to.
 fn compare(node: &mut Node, schema: &Value, value: &Value) -> Option<(String, String)> {
     let theirs = node.ask(&json!({"schema": schema, "values": [value]}));
-    if theirs.get("refused").is_some() || theirs.is_array() {
-        judge(node, schema, value, &theirs, theirs.get(0)).err()
-    } else {
-        None
-    }
+    judge(node, schema, value, &theirs, theirs.get(0)).err()
 }
 
 /// What a schema and a value come to: the differences that were the excuse, or what is wrong.
@@ -530,16 +525,13 @@ fn judge(
             return Ok(vec!["unevaluated-after-others"]);
         }
     }
-    Err({
-        let theirs = told_theirs;
-        let only = |some: &[String], others: &[String]| {
-            some.iter().filter(|one| !others.contains(one)).cloned().collect::<Vec<_>>()
-        };
-        let (ours, theirs) = (only(&ours, &theirs), only(&theirs, &ours));
-        let first = ours.first().or(theirs.first()).cloned().unwrap_or_default();
-        let about = first.split('"').nth(3).unwrap_or_default().to_owned();
-        (about, format!("ours {ours:?}, theirs {theirs:?}"))
-    })
+    let only = |some: &[String], others: &[String]| {
+        some.iter().filter(|one| !others.contains(one)).cloned().collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (only(&ours, &told_theirs), only(&told_theirs, &ours));
+    let first = ours.first().or(theirs.first()).cloned().unwrap_or_default();
+    let about = first.split('"').nth(3).unwrap_or_default().to_owned();
+    Err((about, format!("ours {ours:?}, theirs {theirs:?}")))
 }
 
 /// Takes away the unevaluated keywords that stand beside others which evaluate under a condition.
