@@ -50,6 +50,7 @@ impl OperationKey for MethodKey {
             "find",
             "get",
             "insert",
+            "insert_json",
             "insert_many",
             "insert_with_id",
             "is_running",

@@ -20,6 +20,7 @@ use crate::core::collection::ModelIndex;
 use crate::core::id::RawId;
 use crate::core::query::parse::{QueryParts, Schema, parse_query};
 use crate::core::query::update::RawUpdate;
+use crate::core::schema::parse_json;
 use crate::error::{Error, ErrorCode, Result, Violation};
 use crate::model::runtime::{Listed, OperationKind, Target};
 
@@ -298,17 +299,6 @@ async fn read_optional_json(context: &Context, request: Request) -> Result<Optio
     }
     typed?;
     parse_json(&body).map(Some)
-}
-
-fn parse_json(body: &[u8]) -> Result<Value> {
-    serde_json::from_slice(body).map_err(|cause| {
-        let text = cause.to_string();
-        // serde_json has no other sign of it.
-        if text.starts_with("recursion limit exceeded") {
-            return Error::new(ErrorCode::PayloadTooLarge).message("JSON is nested 127 deep at most");
-        }
-        Error::new(ErrorCode::InvalidRequest).message(format!("malformed JSON: {text}"))
-    })
 }
 
 async fn read_body(context: &Context, request: Request) -> Result<Bytes> {

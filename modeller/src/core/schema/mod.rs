@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::query::{Query, RawQuery};
 use super::validate::Validator;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 
 /// Who may reach a model or an operation from outside.
 ///
@@ -365,6 +365,14 @@ impl ModelSchema {
         })
     }
 
+    /// Reads JSON text, checks it against the schema and makes it typed.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations, or why it is not JSON.
+    pub(crate) fn value_from_text(&self, text: &str) -> Result<Box<dyn AnyValue>> {
+        self.value_from_json(parse_json(text.as_bytes())?)
+    }
+
     /// Checks the stored form of a value against the schema.
     ///
     /// # Errors
@@ -415,6 +423,21 @@ impl ModelSchema {
     pub(crate) fn field(&self, name: &str) -> Option<&FieldSchema> {
         self.fields.iter().find(|field| field.name == name)
     }
+}
+
+/// JSON from outside.
+///
+/// # Errors
+/// `INVALID_REQUEST`, or `PAYLOAD_TOO_LARGE` when it is nested too deep.
+pub(crate) fn parse_json(text: &[u8]) -> Result<Value> {
+    serde_json::from_slice(text).map_err(|cause| {
+        let text = cause.to_string();
+        // serde_json has no other sign of it.
+        if text.starts_with("recursion limit exceeded") {
+            return Error::new(ErrorCode::PayloadTooLarge).message("JSON is nested 127 deep at most");
+        }
+        Error::new(ErrorCode::InvalidRequest).message(format!("malformed JSON: {text}"))
+    })
 }
 
 impl std::fmt::Debug for ModelSchema {
