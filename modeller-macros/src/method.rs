@@ -66,6 +66,7 @@ impl OperationKey for MethodKey {
             "subscription",
             "update",
             "update_many",
+            "upsert",
         ],
     };
     const PUBLIC: Self = Self::Public;

@@ -53,6 +53,7 @@ fn record(m: &TokenStream, item: TokenStream, is_model: bool) -> TokenStream {
                 const DECLARATION: &'static #m::ModelDeclaration = &#m::ModelDeclaration {
                     id: "stub",
                     access: #m::Access::Internal,
+                    client_ids: false,
                     fields: &[],
                     kind: #m::Kind::of::<#name>(),
                     site: #m::Site { module: "", file: "", line: 0 },

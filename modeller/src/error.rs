@@ -207,6 +207,16 @@ impl Error {
         self
     }
 
+    /// The same error as one about an element of a list: its place is in front of the paths of the violations, and beside
+    /// everything else as `index`.
+    #[must_use]
+    pub(crate) fn of_element(mut self, index: usize) -> Self {
+        for violation in &mut self.0.violations {
+            violation.instance_path.insert_str(0, &format!("/{index}"));
+        }
+        self.detail("index", index)
+    }
+
     /// A value of a unique field that another document holds.
     #[must_use]
     pub fn unique(field: &str) -> Self {

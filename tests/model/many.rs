@@ -177,3 +177,43 @@ async fn no_change_by_a_function_is_lost() {
     assert_eq!(rows.get(&id).await.unwrap().unwrap().n, 400);
     assert!(runs.load(Ordering::Relaxed) >= 400);
 }
+
+#[tokio::test]
+async fn an_upsert_is_an_insert_or_a_replacement() {
+    let app = app().await;
+    let parts = app.model::<Part>();
+    let id: Id<Part> = "cog".parse().unwrap();
+    let made = parts.upsert(&id, part("cog", 1)).await.unwrap();
+    assert_eq!((made.id(), made.stock), (id.clone(), 1));
+    let again = parts.upsert(Part::NAME.eq("cog"), part("cog", 2)).await.unwrap();
+    assert_eq!((again.id(), again.stock, again.rev() > made.rev()), (id.clone(), 2, true));
+    let other = parts.upsert(Part::NAME.eq("gear"), part("gear", 3)).await.unwrap();
+    assert_ne!(other.id(), id);
+    assert_eq!(parts.upsert(&id, part("gear", 1)).await.unwrap_err().code(), &ErrorCode::UniqueViolation);
+    assert_eq!(parts.upsert(&id, part("cog", -1)).await.unwrap_err().code(), &ErrorCode::ValidationError);
+    let stale = parts.upsert(&id, part("cog", 5)).if_rev(made.rev()).await.unwrap_err();
+    assert_eq!(stale.code(), &ErrorCode::Conflict);
+    let absent = parts.upsert(Part::NAME.eq("axle"), part("axle", 5)).if_rev(1).await.unwrap_err();
+    assert_eq!(absent.code(), &ErrorCode::NotFound);
+    assert_eq!(parts.count(Filter::all()).await.unwrap(), 2);
+    let seen = SEEN.lock().unwrap();
+    let of_cog: Vec<&String> = seen.iter().filter(|what| what.ends_with(" cog")).collect();
+    assert_eq!(of_cog[..2], ["insert cog", "update cog"], "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn upserts_at_the_same_time_make_one_document() {
+    let app = app().await;
+    let parts = app.model::<Part>();
+    let tasks: Vec<_> = (0..64)
+        .map(|n| {
+            let parts = parts.clone();
+            tokio::spawn(async move { parts.upsert(Part::NAME.eq("rod"), part("rod", n)).await })
+        })
+        .collect();
+    let mut ids = std::collections::HashSet::new();
+    for task in tasks {
+        ids.insert(task.await.unwrap().unwrap().id().to_string());
+    }
+    assert_eq!((ids.len(), parts.count(Part::NAME.eq("rod")).await.unwrap()), (1, 1));
+}

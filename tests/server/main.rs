@@ -11,3 +11,4 @@ mod routes;
 mod socket;
 mod start;
 mod support;
+mod writes;

@@ -13,6 +13,7 @@ keys! {
         Id = "id", Text, "id = \"users\"";
         Public = "public", Flag, "public";
         Protected = "protected", Flag, "protected";
+        ClientIds = "client_ids", Flag, "client_ids";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }

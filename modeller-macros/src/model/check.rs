@@ -27,7 +27,11 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
         Access::Internal
     };
     let name = plain(&written.item.ident);
-    let part = ModelPart { id: model_id(keys, &name, &written.item.ident, errors), access };
+    let part = ModelPart {
+        id: model_id(keys, &name, &written.item.ident, errors),
+        access,
+        client_ids: keys.has(ModelKey::ClientIds),
+    };
     record(m, "#[model]", keys.text(ModelKey::RenameAll), Some(part), written, errors)
 }
 

@@ -144,7 +144,7 @@ fn model(record: &Record, clean: bool) -> TokenStream {
     let Record { m, item, model, fields, .. } = record;
     let Some(model) = model else { return TokenStream::new() };
     let (name, id) = (&item.ident, &model.id);
-    let access = access(m, model.access);
+    let (access, client_ids) = (access(m, model.access), model.client_ids);
     let declared = fields.iter().filter(|field| field.viewed).map(|field| {
         let Field { wire, unique, index, private, .. } = field;
         quote!(#m::FieldDeclaration { name: #wire, unique: #unique, index: #index, private: #private },)
@@ -158,6 +158,7 @@ fn model(record: &Record, clean: bool) -> TokenStream {
             const DECLARATION: &'static #m::ModelDeclaration = &#m::ModelDeclaration {
                 id: #id,
                 access: #access,
+                client_ids: #client_ids,
                 fields: &[#(#declared)*],
                 kind: #m::Kind::of::<#name>(),
                 site: #site,

@@ -20,6 +20,8 @@ pub(crate) struct Record {
 pub(crate) struct ModelPart {
     pub(crate) id: String,
     pub(crate) access: Access,
+    /// Whether clients may choose the ids of documents.
+    pub(crate) client_ids: bool,
 }
 
 /// Who may reach it from outside.

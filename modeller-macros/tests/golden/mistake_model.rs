@@ -84,6 +84,7 @@ const _: () = {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",
             access: ::modeller::__private::Access::Internal,
+            client_ids: false,
             fields: &[
                 ::modeller::__private::FieldDeclaration {
                     name: "email",

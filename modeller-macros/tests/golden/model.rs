@@ -138,6 +138,7 @@ const _: () = {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",
             access: ::modeller::__private::Access::Public,
+            client_ids: false,
             fields: &[
                 ::modeller::__private::FieldDeclaration {
                     name: "email",

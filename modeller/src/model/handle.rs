@@ -188,10 +188,11 @@ impl<T: ModelType> Model<T> {
     /// Stores new documents under new ids: all of them or none, in one transaction. The hooks run for each.
     ///
     /// # Errors
-    /// As [`Model::insert`]; `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
+    /// As [`Model::insert`], with the place of the value in the list in front of `instancePath` and as the detail `index`;
+    /// `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
     pub async fn insert_many(&self, values: Vec<T>) -> Result<Vec<Doc<T>>> {
-        let values = values.into_iter().map(|value| Box::new(value) as _).collect();
-        self.scope.insert_many(self.index, values).await?.iter().map(Self::typed).collect()
+        let values = values.into_iter().map(|value| (None, Box::new(value) as _)).collect();
+        self.scope.insert_many(self.index, values, false).await?.iter().map(Self::typed).collect()
     }
 
     /// The document with the id, or the first that matches, in the order of their ids. Fires no hooks.
@@ -290,6 +291,33 @@ impl<T: ModelType> Model<T> {
     pub fn replace(&self, id: impl Into<Id<T>>, value: T) -> Changing<'_, T> {
         let target = Target::Id(id.into().raw().clone());
         Changing { model: self, target, what: What::Replace(Box::new(value)), if_rev: None }
+    }
+
+    /// Puts a value in the place of a document, as [`Model::replace`] does, or inserts it where there is none: under the id
+    /// that was given, or a new one. The hooks are those of what it turns out to be. With `.if_rev(…)` there has to be a
+    /// document, at that revision.
+    ///
+    /// A filter chooses and does no more: whether the value matches it is not asked. By a unique field, two that run at the same
+    /// time insert one document.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "visits")]
+    /// # pub struct Visit { #[field(unique)] pub page: String, pub last: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<Visit>().in_memory().open().await?;
+    /// # let visits = app.model::<Visit>();
+    /// for last in ["monday", "tuesday"] {
+    ///     visits.upsert(Visit::PAGE.eq("/"), Visit { page: "/".into(), last: last.into() }).await?;
+    /// }
+    /// let all = visits.find(Filter::all()).await?;
+    /// assert_eq!((all.len(), all[0].last.as_str()), (1, "tuesday"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn upsert(&self, which: impl Into<Selector<T>>, value: T) -> Changing<'_, T> {
+        Changing { model: self, target: which.into().0, what: What::Upsert(Box::new(value)), if_rev: None }
     }
 
     /// Deletes one document, and answers it. `.if_rev(…)` makes it conditional.
@@ -419,6 +447,7 @@ enum What<'a, T> {
     Update(Update<T>),
     Modify(Box<Change<'a>>),
     Replace(Box<T>),
+    Upsert(Box<T>),
     Delete,
 }
 
@@ -461,6 +490,9 @@ impl<'a, T: ModelType> IntoFuture for Changing<'a, T> {
                     scope.replace(*index, id, AnyValue::to_stored(&*value)?, self.if_rev).await?
                 }
                 (What::Replace(_), Target::First(_)) => return Err(Error::internal("a replacement is by id")),
+                (What::Upsert(value), target) => {
+                    scope.upsert(*index, target, AnyValue::to_stored(&*value)?, self.if_rev).await?.0
+                }
                 (What::Delete, target) => scope.delete(*index, target, self.if_rev).await?,
             };
             Model::typed(&doc)

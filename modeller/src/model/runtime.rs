@@ -515,19 +515,25 @@ impl Scope {
         .await
     }
 
-    /// Inserts all of these, or none.
-    pub(crate) async fn insert_many(&self, index: ModelIndex, values: Vec<Box<dyn AnyValue>>) -> Result<Vec<DynDoc>> {
+    /// Inserts all of these, under the ids that are given, or none. An error says which one it is about.
+    pub(crate) async fn insert_many(
+        &self,
+        index: ModelIndex,
+        values: Vec<(Option<RawId>, Box<dyn AnyValue>)>,
+        checked: bool,
+    ) -> Result<Vec<DynDoc>> {
         let model = self.model(index)?;
         let values: Vec<(RawId, Box<dyn AnyValue>)> =
-            values.into_iter().map(|value| (RawId::generate(), value)).collect();
+            values.into_iter().map(|(id, value)| (id.unwrap_or_else(RawId::generate), value)).collect();
         let values = &values;
         self.operate(
             || format!("{}.insert_many", model.schema.id),
             |step| async move {
                 let scope = self.in_step(step);
                 let mut docs = Vec::with_capacity(values.len());
-                for (id, value) in values {
-                    docs.push(scope.insert(index, Some(id.clone()), value.copy(), false).await?);
+                for (at, (id, value)) in values.iter().enumerate() {
+                    let inserted = scope.insert(index, Some(id.clone()), value.copy(), checked).await;
+                    docs.push(inserted.map_err(|error| error.of_element(at))?);
                 }
                 Ok(docs)
             },
@@ -629,6 +635,39 @@ impl Scope {
                 model.schema.keep_private(&mut json, &current)?;
                 let value = model.schema.value_from_json(json)?;
                 self.next_version(index, &step, &current, value).await
+            },
+        )
+        .await
+    }
+
+    /// Puts a value, in its stored form, in the place of a document, as [`Scope::replace`] does, or inserts it where there is
+    /// none. With a revision there has to be one. Says whether it was inserted.
+    pub(crate) async fn upsert(
+        &self,
+        index: ModelIndex,
+        target: Target,
+        json: Value,
+        if_rev: Option<u64>,
+    ) -> Result<(DynDoc, bool)> {
+        let model = self.model(index)?;
+        // Run again, the insert is under the same id.
+        let fresh = match &target {
+            Target::Id(id) => id.clone(),
+            Target::First(_) => RawId::generate(),
+        };
+        let (target, json, fresh) = (&target, &json, &fresh);
+        self.operate(
+            || format!("{}.upsert", model.schema.id),
+            |step| async move {
+                let scope = self.in_step(step.clone());
+                match step.resolve(index, target) {
+                    Ok(current) => Ok((scope.replace(index, current.id().clone(), json.clone(), if_rev).await?, false)),
+                    Err(error) if *error.code() == ErrorCode::NotFound && if_rev.is_none() => {
+                        let value = model.schema.value_from_json(json.clone())?;
+                        Ok((scope.insert(index, Some(fresh.clone()), value, true).await?, true))
+                    }
+                    Err(error) => Err(error),
+                }
             },
         )
         .await

@@ -50,6 +50,7 @@ fn describe_model(scope: &Scope, model: &ModelRuntime) -> Option<ModelMetadata> 
     Some(ModelMetadata {
         id: schema.id.to_string(),
         access: schema.access.as_str().to_owned(),
+        client_ids: open && schema.client_ids,
         schema: open.then(|| schema.json.clone()),
         fields: fields.collect(),
         operations,

@@ -17,10 +17,12 @@ use super::limits::{BODY_TIME, DISCARD_BYTES, DISCARD_TIME};
 use super::respond;
 use super::router::Segments;
 use crate::core::collection::ModelIndex;
+use crate::core::document::{AnyValue, DynDoc};
 use crate::core::id::RawId;
+use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{QueryParts, Schema, parse_query};
 use crate::core::query::update::RawUpdate;
-use crate::core::schema::parse_json;
+use crate::core::schema::{ModelSchema, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
 use crate::model::runtime::{Listed, OperationKind, Target};
 
@@ -50,18 +52,65 @@ pub(super) async fn query(context: Context, at: Segments, request: Request) -> R
     answer_list(&context, index, &parts, count).await
 }
 
-/// `POST /{model}`
+/// `POST /{model}`: a document, or a list of them, of which all are inserted or none.
 pub(super) async fn insert(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
     let json = read_json(&context, request, false).await?;
-    let schema = context.server.runtime.model(index)?.schema.clone();
-    let refused = refuse_members_of_the_document(&json);
-    let value = schema.value_from_json(json)?;
-    refused?;
+    let schema = &context.server.runtime.model(index)?.schema;
     let scope = context.scope();
-    let doc = context.to_the_end(async move { scope.insert(index, None, value, true).await }).await?;
-    let mut response = respond::document(StatusCode::CREATED, &doc)?;
-    if let Ok(location) = HeaderValue::try_from(format!("/{}/{}", at.model, doc.id())) {
+    let Value::Array(list) = json else {
+        let (id, value) = new_document(schema, json)?;
+        let doc = context.to_the_end(async move { scope.insert(index, id, value, true).await }).await?;
+        return created(&at.model, &doc);
+    };
+    let most = context.server.runtime.inner().limits.changes;
+    if list.len() > most {
+        return Err(Error::new(ErrorCode::TransactionTooLarge).message(format!("a list has at most {most} documents")));
+    }
+    let values = list
+        .into_iter()
+        .enumerate()
+        .map(|(at, json)| new_document(schema, json).map_err(|error| error.of_element(at)))
+        .collect::<Result<_>>()?;
+    let docs = context.to_the_end(async move { scope.insert_many(index, values, true).await }).await?;
+    let mut body = Vec::with_capacity(16 + docs.len() * 256);
+    write_items(&docs, &mut body)?;
+    body.push(b'}');
+    Ok(respond::json(StatusCode::CREATED, body))
+}
+
+/// A value to insert, and the id that the client chose for it.
+fn new_document(schema: &ModelSchema, mut json: Value) -> Result<(Option<RawId>, Box<dyn AnyValue>)> {
+    let id = json.as_object_mut().filter(|_| schema.client_ids).and_then(|object| object.remove("_id"));
+    let id = id.map(|id| client_id(&id)).transpose();
+    let refused = refuse_members_of_the_document(&json);
+    match (id, schema.value_from_json(json), refused) {
+        (Ok(id), Ok(value), Ok(())) => Ok((id, value)),
+        (Err(of_id), Err(error), _) => {
+            let all = of_id.violations().iter().chain(error.violations()).cloned();
+            Err(Error::validation(all.collect()))
+        }
+        (_, Err(error), _) | (Err(error), ..) | (.., Err(error)) => Err(error),
+    }
+}
+
+fn client_id(json: &Value) -> Result<RawId> {
+    match json {
+        Value::String(text) => RawId::parse(text),
+        _ => Err(Error::validation(vec![Violation {
+            instance_path: "/_id".into(),
+            keyword: "type".into(),
+            message: "must be string".into(),
+            params: json!({"type": "string"}),
+            schema_path: "#/properties/_id/type".into(),
+        }])),
+    }
+}
+
+/// The answer to what has made a document.
+fn created(model: &str, doc: &DynDoc) -> Result<Response> {
+    let mut response = respond::document(StatusCode::CREATED, doc)?;
+    if let Ok(location) = HeaderValue::try_from(format!("/{model}/{}", doc.id())) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -87,14 +136,71 @@ pub(super) async fn update(context: Context, at: Segments, request: Request) -> 
     respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
 }
 
-/// `PUT /{model}/{id}`
+/// `PATCH /{model}?filter=…`: all that match, or none.
+pub(super) async fn update_many(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let filter = all_that_match(&context, index, &request)?;
+    let json = read_json(&context, request, true).await?;
+    let update = Arc::new(RawUpdate::parse(json, &context.server.runtime.model(index)?.schema)?);
+    let scope = context.scope();
+    let count = context.to_the_end(async move { scope.update_many(index, &filter, &update).await }).await?;
+    Ok(respond::json(StatusCode::OK, format!("{{\"updated\":{count}}}")))
+}
+
+/// `DELETE /{model}?filter=…`: all that match, or none.
+pub(super) async fn delete_many(context: Context, at: Segments, request: Request) -> Result<Response> {
+    let index = context.open(&at.model)?;
+    let filter = all_that_match(&context, index, &request)?;
+    let scope = context.scope();
+    let count = context.to_the_end(async move { scope.delete_many(index, &filter).await }).await?;
+    Ok(respond::json(StatusCode::OK, format!("{{\"deleted\":{count}}}")))
+}
+
+/// The filter of a write to many documents. It has to be said: whoever means all of them writes `{}`.
+fn all_that_match(context: &Context, index: ModelIndex, request: &Request) -> Result<Arc<RawFilter>> {
+    if request.headers().contains_key(header::IF_MATCH) {
+        return Err(Error::new(ErrorCode::InvalidRequest).message("`If-Match` is about one document"));
+    }
+    let (parts, count) = read_query_string(request.uri().query().unwrap_or_default())?;
+    match parts {
+        QueryParts { filter: filter @ Some(_), sort: None, skip: None, limit: None } if !count => {
+            let parts = QueryParts { filter, ..QueryParts::default() };
+            Ok(parse_query(&parts, &Schema::Visible(&context.server.runtime.model(index)?.schema))?.filter)
+        }
+        QueryParts { filter: None, .. } => {
+            Err(Error::query("filter", "says which documents are meant; `{}` for all of them"))
+        }
+        _ => Err(Error::query("", "a write to many documents takes a `filter` alone")),
+    }
+}
+
+/// `PUT /{model}/{id}`: replaces a document. Where clients may choose ids it also makes one, unless `If-Match` says that there
+/// is one; `If-None-Match: *` says that there is none (RFC 9110 §9.3.4, §13.1).
 pub(super) async fn replace(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
     let id = document_id(&at.id)?;
-    let if_rev = if_match(request.headers())?;
+    let headers = request.headers();
+    let if_rev = if_match(headers)?;
+    let (must_be, must_not_be) = (headers.contains_key(header::IF_MATCH), if_none_match(headers)?);
     let json = read_json(&context, request, false).await?;
     refuse_members_of_the_document(&json)?;
+    let schema = &context.server.runtime.model(index)?.schema;
     let scope = context.scope();
+    if must_not_be && schema.client_ids && !must_be {
+        let value = schema.value_from_json(json)?;
+        let doc = context.to_the_end(async move { scope.insert(index, Some(id), value, true).await }).await;
+        return created(&at.model, &doc.map_err(known_before)?);
+    }
+    if must_not_be {
+        // Either there is one, or there cannot be one by this.
+        scope.get(index, &Target::Id(id)).await?.ok_or_else(|| missing(&at.id))?;
+        return Err(exists());
+    }
+    if schema.client_ids && !must_be {
+        let target = Target::Id(id);
+        let (doc, new) = context.to_the_end(async move { scope.upsert(index, target, json, None).await }).await?;
+        return if new { created(&at.model, &doc) } else { respond::document(StatusCode::OK, &doc) };
+    }
     let doc = context.to_the_end(async move { scope.replace(index, id, json, if_rev).await }).await;
     respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
 }
@@ -162,6 +268,27 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>> {
         .ok_or_else(wrong)?;
     // A weak tag, or one that is not ours, matches no revision, and 0 is the revision of nothing.
     Ok(Some(if text.starts_with("W/") { 0 } else { tag.parse().unwrap_or(0) }))
+}
+
+/// Whether `If-None-Match` asks for there being no document (RFC 9110 §13.1.2). Entity tags are of no use to a write.
+fn if_none_match(headers: &HeaderMap) -> Result<bool> {
+    match headers.get(header::IF_NONE_MATCH) {
+        None => Ok(false),
+        Some(value) if value.as_bytes().trim_ascii() == b"*" => Ok(true),
+        Some(_) => Err(Error::new(ErrorCode::InvalidRequest).message("`If-None-Match` of a `PUT` is `*`")),
+    }
+}
+
+fn exists() -> Error {
+    Error::new(ErrorCode::Conflict)
+        .message("there is a document with this id")
+        .status(StatusCode::PRECONDITION_FAILED.as_u16())
+}
+
+/// An insert that finds its id taken is a failed `If-None-Match`.
+fn known_before(error: Error) -> Error {
+    let is_id = error.get("field").and_then(Value::as_str) == Some("_id");
+    if *error.code() == ErrorCode::UniqueViolation && is_id { exists() } else { error }
 }
 
 /// A conflict of `If-Match` is a failed precondition.
@@ -252,19 +379,26 @@ async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, c
     };
     let Listed { docs, seq, .. } = listed;
     let mut body = Vec::with_capacity(64 + docs.len() * 256);
-    body.extend_from_slice(b"{\"items\":[");
-    for (at, doc) in docs.iter().enumerate() {
-        if at > 0 {
-            body.push(b',');
-        }
-        doc.write_public(&mut body)?;
-    }
-    body.extend_from_slice(format!("],\"nextCursor\":null,\"seq\":{seq}").as_bytes());
+    write_items(&docs, &mut body)?;
+    body.extend_from_slice(format!(",\"nextCursor\":null,\"seq\":{seq}").as_bytes());
     if let Some(total) = total {
         body.extend_from_slice(format!(",\"count\":{total}").as_bytes());
     }
     body.push(b'}');
     Ok(respond::json(StatusCode::OK, body))
+}
+
+/// Begins an object with the documents as its member `items`.
+fn write_items(docs: &[DynDoc], body: &mut Vec<u8>) -> Result<()> {
+    body.extend_from_slice(b"{\"items\":[");
+    for (at, doc) in docs.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        doc.write_public(body)?;
+    }
+    body.push(b']');
+    Ok(())
 }
 
 /// Whether the body is said to be JSON.

@@ -27,7 +27,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/@health", get(health))
         .route("/@metadata", get(metadata::describe))
         .route("/@socket", get(websocket::open))
-        .route("/{model}", get(rest::list).post(rest::insert))
+        .route("/{model}", get(rest::list).post(rest::insert).patch(rest::update_many).delete(rest::delete_many))
         .route("/{model}/@query", post(rest::query))
         .route(
             "/{model}/{id}",

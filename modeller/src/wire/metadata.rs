@@ -36,6 +36,9 @@ pub struct ModelMetadata {
     pub id: String,
     /// Who may reach its documents: `public`, `protected`, or `internal` where only operations are reached.
     pub access: String,
+    /// Whether a client may choose the id of a document: by `_id` in an insert, or by a `PUT` to where none is.
+    #[serde(default)]
+    pub client_ids: bool,
     /// JSON Schema (draft 2020-12) that input has to fit. Absent when the caller may reach an operation of the model but not
     /// its documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -820,6 +820,7 @@ mod tests {
             let declaration = ModelDeclaration {
                 id: "wallets",
                 access: Access::Public,
+                client_ids: false,
                 fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },
                 kind: Kind::of::<Wallet>(),
                 site: Site { module: "", file: "", line: 0 },

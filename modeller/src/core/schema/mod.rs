@@ -73,6 +73,8 @@ pub struct ModelDeclaration {
     pub id: &'static str,
     /// Who may reach it.
     pub access: Access,
+    /// Whether a client may choose the id of a document that it inserts.
+    pub client_ids: bool,
     /// Its fields, in the order of the struct.
     pub fields: &'static [FieldDeclaration],
     /// The Rust type.
@@ -162,6 +164,8 @@ pub(crate) struct ModelSchema {
     pub id: Cow<'static, str>,
     /// Who may reach it.
     pub access: Access,
+    /// Whether a client may choose the id of a document that it inserts.
+    pub client_ids: bool,
     /// Its schema, that input has to fit.
     pub json: Value,
     /// Its fields.
@@ -339,6 +343,7 @@ impl ModelSchema {
         Ok(Arc::new(Self {
             id: declaration.id.into(),
             access: declaration.access,
+            client_ids: declaration.client_ids,
             has_private: says_private(&json),
             json,
             fields,
