@@ -29,6 +29,7 @@ use super::query::update::RawUpdate;
 use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
 use super::transaction::{Limits, missing};
+use super::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long one transaction may keep all others from being accepted.
@@ -39,6 +40,8 @@ const RECENT_CHANGES: usize = 65_536;
 const CHECKED_INSIDE: usize = 16;
 /// How long the engine is asked what became of a group before the application gives up.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+/// After how many commits, each in a group of its own, it is looked round again whether others have some too.
+const LOOK_ROUND: u32 = 32;
 /// Rollbacks that are remembered to tell whether a snapshot has vanished.
 const REMEMBERED_ROLLBACKS: usize = 1_024;
 
@@ -99,7 +102,9 @@ pub(crate) struct Batch {
 /// A write that the committer evaluates itself, so that it cannot conflict.
 pub(crate) enum Intent {
     /// A checked value in the place of whatever has the id.
-    Put { model: ModelIndex, id: RawId, value: PutValue, encoded: Option<String>, expect: Expect },
+    Put { model: ModelIndex, id: RawId, value: PutValue, expect: Expect },
+    /// Checked values under ids that are free.
+    Insert { model: ModelIndex, values: Vec<(RawId, PutValue)> },
     /// The next version of a document.
     Update { model: ModelIndex, id: RawId, update: Arc<RawUpdate>, if_rev: Option<u64> },
     /// The end of a document.
@@ -109,12 +114,20 @@ pub(crate) enum Intent {
 /// A value on its way to be a document. It is moved there, and copied from there when the intent is evaluated again.
 pub(crate) struct PutValue {
     fresh: Option<Box<dyn AnyValue>>,
+    /// The stored form, where the engine keeps it.
+    encoded: Option<String>,
     placed: Option<DynDoc>,
 }
 
 impl PutValue {
-    pub(crate) fn new(value: Box<dyn AnyValue>) -> Self {
-        Self { fresh: Some(value), placed: None }
+    fn new(value: Box<dyn AnyValue>, encoded: Option<String>) -> Self {
+        Self { fresh: Some(value), encoded, placed: None }
+    }
+
+    /// About how many bytes its stored form has.
+    pub(crate) fn weight(&self) -> usize {
+        let of_value = || self.fresh.as_ref().map_or(0, |value| ValueRef::Object(value.object()).weight());
+        self.encoded.as_ref().map_or_else(of_value, String::len)
     }
 
     fn place(&mut self, id: &RawId, rev: u64) -> Result<DynDoc> {
@@ -193,6 +206,10 @@ struct Accept {
     recent: VecDeque<Arc<Commit>>,
     recent_changes: usize,
     pending: Vec<Pending>,
+    /// Whether the last group of an instant engine had more than one commit.
+    crowded: bool,
+    /// Counts commits of an instant engine.
+    alone: u32,
     waiters: BTreeMap<u64, Vec<oneshot::Sender<Result<Settled, ()>>>>,
     durable_seq: u64,
     turn: Option<TurnHeld>,
@@ -266,11 +283,31 @@ struct Taken {
     work: Work,
 }
 
+/// Whether something could be handed over.
+enum Tried {
+    Done(Handed),
+    /// Somebody has the turn, until then at most.
+    NotNow(Instant, Work),
+}
+
 /// What became of what was handed over.
 enum Handed {
     In(oneshot::Receiver<Answer>),
     Lost,
     Refused(Error, Seen, Work),
+}
+
+/// Lets the other tasks of the thread run.
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
 }
 
 fn now_ms() -> u64 {
@@ -317,6 +354,8 @@ impl CommitLog {
                 recent: VecDeque::new(),
                 recent_changes: 0,
                 pending: Vec::new(),
+                crowded: false,
+                alone: 0,
                 waiters: BTreeMap::new(),
                 turn: None,
                 turns: 0,
@@ -337,6 +376,17 @@ impl CommitLog {
             Some(std::thread::Builder::new().name("modeller-committer".into()).spawn(move || shared.run())?)
         };
         Ok(Self { shared, thread })
+    }
+
+    /// A value for an intent. Its stored form is made here and not by the committer, who holds up everybody else.
+    pub(crate) fn put_value(&self, value: Box<dyn AnyValue>) -> Result<PutValue> {
+        let encoded = if self.keeps() { Some(value.encode()?) } else { None };
+        Ok(PutValue::new(value, encoded))
+    }
+
+    /// Whether the engine wants the stored forms.
+    pub(crate) fn keeps(&self) -> bool {
+        self.shared.storage.keeps()
     }
 
     pub(crate) fn schema(&self, model: ModelIndex) -> Option<&Arc<ModelSchema>> {
@@ -469,40 +519,48 @@ impl CommitLog {
         }
     }
 
-    async fn hand_over(&self, work: Work, checked: u64, turn: Option<&Turn<'_>>) -> Result<Handed> {
+    async fn hand_over(&self, mut work: Work, checked: u64, turn: Option<&Turn<'_>>) -> Result<Handed> {
         loop {
             let free = self.shared.turn_free.notified();
-            let until = {
-                let mut accept = self.shared.accept.lock();
-                if accept.closed.is_some() || accept.stopping {
-                    drop(accept);
-                    return Err(self.closed_error());
+            let until = match self.try_hand_over(work, checked, turn)? {
+                Tried::Done(Handed::In(receiver)) => {
+                    self.shared.see_to_pending().await;
+                    return Ok(Handed::In(receiver));
                 }
-                let held = accept.turn.as_ref().filter(|held| Some(held.id) != turn.map(|turn| turn.id));
-                match held.map(|held| held.until) {
-                    Some(until) if until > Instant::now() => until,
-                    expired => {
-                        if expired.is_some() {
-                            accept.turn = None;
-                        }
-                        let verdict = accept.take(&self.shared.schemas, work, checked);
-                        let seen = Seen { generation: accept.generation, seq: accept.state.seq };
-                        return Ok(match verdict {
-                            Verdict::In(taken) => {
-                                let (sender, receiver) = oneshot::channel();
-                                accept.pend(taken, sender);
-                                self.shared.kick(accept);
-                                Handed::In(receiver)
-                            }
-                            Verdict::Lost => Handed::Lost,
-                            Verdict::Refused(error, work) => Handed::Refused(error, seen, work),
-                        });
-                    }
+                Tried::Done(handed) => return Ok(handed),
+                Tried::NotNow(until, back) => {
+                    work = back;
+                    until
                 }
             };
             // Whoever takes the turn away looks again at what is there.
             let _ = tokio::time::timeout_at(until.into(), free).await;
         }
+    }
+
+    fn try_hand_over(&self, work: Work, checked: u64, turn: Option<&Turn<'_>>) -> Result<Tried> {
+        let mut accept = self.shared.accept.lock();
+        if accept.closed.is_some() || accept.stopping {
+            drop(accept);
+            return Err(self.closed_error());
+        }
+        let held = accept.turn.as_ref().filter(|held| Some(held.id) != turn.map(|turn| turn.id));
+        match held.map(|held| held.until) {
+            Some(until) if until > Instant::now() => return Ok(Tried::NotNow(until, work)),
+            Some(_) => accept.turn = None,
+            None => {}
+        }
+        let verdict = accept.take(&self.shared.schemas, self.keeps(), work, checked);
+        let seen = Seen { generation: accept.generation, seq: accept.state.seq };
+        Ok(Tried::Done(match verdict {
+            Verdict::In(taken) => {
+                let (sender, receiver) = oneshot::channel();
+                accept.pend(taken, sender);
+                Handed::In(receiver)
+            }
+            Verdict::Lost => Handed::Lost,
+            Verdict::Refused(error, work) => Handed::Refused(error, seen, work),
+        }))
     }
 }
 
@@ -519,21 +577,29 @@ impl Drop for CommitLog {
     }
 }
 
+/// A change, and the stored form of its after where the engine keeps it.
+type Evaluated = (Change, Option<String>);
+
 impl Intent {
-    /// The change that the intent amounts to at this state, and the stored form of its after.
-    fn evaluate(&mut self, state: &State, schemas: &[Arc<ModelSchema>]) -> Result<(Change, Option<String>)> {
-        match self {
-            Self::Put { model, id, value, encoded, expect } => {
-                let before = state.get(*model, id).cloned();
-                expect.check(id, before.as_ref())?;
-                let rev = next_rev(before.as_ref(), state.seq);
-                let after = value.place(id, rev)?;
-                let text = match encoded.take() {
-                    Some(text) => text,
-                    None => after.encode()?,
-                };
-                check_size(&text)?;
-                Ok((Change { model: *model, id: id.clone(), before, after: Some(after) }, Some(text)))
+    /// The changes that the intent amounts to at this state.
+    fn evaluate(&mut self, state: &State, schemas: &[Arc<ModelSchema>], keeps: bool) -> Result<Vec<Evaluated>> {
+        let one = match self {
+            Self::Put { model, id, value, expect } => put(state, *model, id, value, *expect, keeps)?,
+            Self::Insert { model, values } => {
+                // Ids that we make rise.
+                if !values.is_sorted_by(|(a, _), (b, _)| a < b) {
+                    let mut known = HashSet::with_capacity(values.len());
+                    if let Some(at) = values.iter().position(|(id, _)| !known.insert(id)) {
+                        return Err(Error::unique("_id").of_element(at));
+                    }
+                }
+                return values
+                    .iter_mut()
+                    .enumerate()
+                    .map(|(at, (id, value))| {
+                        put(state, *model, id, value, Expect::Absent, keeps).map_err(|error| error.of_element(at))
+                    })
+                    .collect();
             }
             Self::Update { model, id, update, if_rev } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
@@ -543,25 +609,51 @@ impl Intent {
                 update.apply(&mut json)?;
                 let value = schema.value_from_json(json)?;
                 let after = value.into_doc(id.clone(), next_rev(Some(before), state.seq));
-                let text = after.encode()?;
-                check_size(&text)?;
-                Ok((
-                    Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) },
-                    Some(text),
-                ))
+                let text = stored_form(&after, None, keeps)?;
+                (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, text)
             }
             Self::Delete { model, id, if_rev } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
                 check_rev(*if_rev, before)?;
-                Ok((Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None }, None))
+                (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None }, None)
             }
-        }
+        };
+        Ok(vec![one])
     }
 }
 
+fn put(
+    state: &State,
+    model: ModelIndex,
+    id: &RawId,
+    value: &mut PutValue,
+    expect: Expect,
+    keeps: bool,
+) -> Result<Evaluated> {
+    let before = state.get(model, id).cloned();
+    expect.check(id, before.as_ref())?;
+    let after = value.place(id, next_rev(before.as_ref(), state.seq))?;
+    let text = stored_form(&after, value.encoded.take(), keeps)?;
+    Ok((Change { model, id: id.clone(), before, after: Some(after) }, text))
+}
+
+/// The stored form of a document, unless it is there already or nobody keeps it.
+fn stored_form(doc: &DynDoc, made: Option<String>, keeps: bool) -> Result<Option<String>> {
+    if !keeps {
+        check_size(doc.weight())?;
+        return Ok(None);
+    }
+    let text = match made {
+        Some(text) => text,
+        None => doc.encode()?,
+    };
+    check_size(text.len())?;
+    Ok(Some(text))
+}
+
 /// A document that grows with each update is stopped before nobody can carry it.
-fn check_size(text: &str) -> Result<()> {
-    if text.len() <= Limits::default().bytes {
+fn check_size(bytes: usize) -> Result<()> {
+    if bytes <= Limits::default().bytes {
         return Ok(());
     }
     Err(Error::new(ErrorCode::TransactionTooLarge)
@@ -612,10 +704,13 @@ impl Accept {
     }
 
     /// Puts work in order, if it still fits.
-    fn take(&mut self, schemas: &[Arc<ModelSchema>], mut work: Work, checked: u64) -> Verdict {
+    fn take(&mut self, schemas: &[Arc<ModelSchema>], keeps: bool, mut work: Work, checked: u64) -> Verdict {
         let (changes, encoded, published) = match &mut work {
-            Work::Intent(intent) => match intent.evaluate(&self.state, schemas) {
-                Ok((change, encoded)) => (vec![change], vec![encoded], Vec::new()),
+            Work::Intent(intent) => match intent.evaluate(&self.state, schemas, keeps) {
+                Ok(evaluated) => {
+                    let (changes, encoded) = evaluated.into_iter().unzip();
+                    (changes, encoded, Vec::new())
+                }
                 Err(error) => return Verdict::Refused(error, work),
             },
             Work::Batch(batch) => {
@@ -640,6 +735,9 @@ impl Accept {
             // A transaction that saw the value free, and sees it taken now, is to meet that in its handler.
             return match &work {
                 Work::Batch(batch) if batch.seen.seq < state.seq => Verdict::Lost,
+                Work::Intent(Intent::Insert { .. }) => {
+                    Verdict::Refused(Error::unique(&taken.field).of_element(taken.at), work)
+                }
                 _ => Verdict::Refused(Error::unique(&taken.field), work),
             };
         }
@@ -668,18 +766,37 @@ impl Accept {
 
 impl Shared {
     /// Sees to it that what is pending is written: here where the engine is instant, else by the committer's thread.
-    fn kick(&self, mut accept: parking_lot::MutexGuard<'_, Accept>) {
+    async fn see_to_pending(&self) {
+        /// Also when the one who handed something over goes away meanwhile.
+        struct Flush<'a>(&'a Shared);
+        impl Drop for Flush<'_> {
+            fn drop(&mut self) {
+                {
+                    let mut accept = self.0.accept.lock();
+                    if accept.flushing {
+                        return;
+                    }
+                    accept.flushing = true;
+                }
+                while self.0.flush() {}
+            }
+        }
+
         if !self.storage.is_instant() {
-            drop(accept);
             self.work.notify_one();
             return;
         }
-        if accept.flushing {
-            return;
+        let flush = Flush(self);
+        let crowded = {
+            let mut accept = self.accept.lock();
+            accept.alone = accept.alone.wrapping_add(1);
+            accept.alone % LOOK_ROUND == 0 || accept.crowded
+        };
+        if crowded {
+            // To show a group costs about as much as to show one commit of it, so others go first who have one.
+            yield_once().await;
         }
-        accept.flushing = true;
-        drop(accept);
-        while self.flush() {}
+        drop(flush);
     }
 
     /// The committer's thread.
@@ -716,8 +833,14 @@ impl Shared {
                 accept.flushing = false;
                 return false;
             }
+            accept.crowded = accept.pending.len() > 1;
             (std::mem::take(&mut accept.pending), accept.state.clone(), accept.head)
         };
+        if !self.storage.keeps() {
+            let head = Head { seq: state.seq, ..head };
+            self.publish(pending, state, head);
+            return true;
+        }
         let group = match self.group(&mut pending) {
             Ok(group) => group,
             Err(error) => {
@@ -912,7 +1035,7 @@ impl Shared {
                 Work::Batch(batch) => batch.seen.seq,
                 Work::Intent(_) => 0,
             };
-            match accept.take(&self.schemas, work, seq) {
+            match accept.take(&self.schemas, self.storage.keeps(), work, seq) {
                 Verdict::In(taken) => accept.pend(taken, answer),
                 Verdict::Lost => {
                     let _ = answer.send(Answer::Again);

@@ -151,6 +151,23 @@ impl<'a> ValueRef<'a> {
         }
     }
 
+    /// About how many bytes the value has as JSON, private parts included: characters that JSON escapes count as they are.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 4,
+            Self::Int(_) | Self::UInt(_) | Self::Float(_) => 8,
+            Self::Str(text) => text.len() + 2,
+            Self::Id(id) => id.with_text(str::len) + 2,
+            Self::Array(array) => (0..array.len()).map(|at| array.at(at).weight() + 1).sum::<usize>() + 1,
+            Self::Object(object) => {
+                let members = (0..object.slots()).filter_map(|slot| object.entry(slot));
+                members.map(|(name, value)| name.len() + value.weight() + 4).sum::<usize>() + 1
+            }
+            Self::Serialized(value) => value.to_json().as_value().weight(),
+            Self::Private(value) => value.as_value().weight(),
+        }
+    }
+
     /// The order of mixed values: by kind first, then by value. `Equal` is the equality of filters.
     #[must_use]
     pub fn compare(&self, other: &ValueRef<'_>) -> Ordering {

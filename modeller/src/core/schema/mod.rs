@@ -386,6 +386,14 @@ impl ModelSchema {
         self.validator.check(json)
     }
 
+    /// Checks a typed value against the schema.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations.
+    pub(crate) fn check_value(&self, value: &dyn AnyValue) -> Result<()> {
+        self.check(&value.to_stored()?)
+    }
+
     /// Puts the private parts that a next value lacks back from the document that it takes the place of. In lists nothing is
     /// kept: which element would be whose is not known.
     pub(crate) fn keep_private(&self, next: &mut Value, current: &DynDoc) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The store that one would write by hand for this one type: maps, and nothing that this type does not need.
 
-use std::collections::{BTreeSet, HashMap};
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -108,28 +108,42 @@ fn violations(text: &str) -> Vec<u8> {
         out.extend_from_slice(what.as_bytes());
     };
     if value["email"].as_str().is_some_and(|email| !is_email(email)) {
-        fail(r##"{"instancePath":"/email","keyword":"format","message":"must match format \"email\"","params":{"format":"email"},"schemaPath":"#/properties/email/format"}"##);
+        fail(
+            r##"{"instancePath":"/email","keyword":"format","message":"must match format \"email\"","params":{"format":"email"},"schemaPath":"#/properties/email/format"}"##,
+        );
     }
     let length = value["name"].as_str().map(|name| name.chars().count());
     if length == Some(0) {
-        fail(r##"{"instancePath":"/name","keyword":"minLength","message":"must NOT have fewer than 1 characters","params":{"limit":1},"schemaPath":"#/properties/name/minLength"}"##);
+        fail(
+            r##"{"instancePath":"/name","keyword":"minLength","message":"must NOT have fewer than 1 characters","params":{"limit":1},"schemaPath":"#/properties/name/minLength"}"##,
+        );
     }
     if length > Some(80) {
-        fail(r##"{"instancePath":"/name","keyword":"maxLength","message":"must NOT have more than 80 characters","params":{"limit":80},"schemaPath":"#/properties/name/maxLength"}"##);
+        fail(
+            r##"{"instancePath":"/name","keyword":"maxLength","message":"must NOT have more than 80 characters","params":{"limit":80},"schemaPath":"#/properties/name/maxLength"}"##,
+        );
     }
     if !matches!(value["role"].as_str(), Some("user" | "admin")) {
-        fail(r##"{"instancePath":"/role","keyword":"enum","message":"must be equal to one of the allowed values","params":{"allowedValues":["user","admin"]},"schemaPath":"#/$defs/Role/enum"}"##);
+        fail(
+            r##"{"instancePath":"/role","keyword":"enum","message":"must be equal to one of the allowed values","params":{"allowedValues":["user","admin"]},"schemaPath":"#/$defs/Role/enum"}"##,
+        );
     }
     let age = value["age"].as_f64();
     if age.is_some_and(|age| age < 0.0) {
-        fail(r##"{"instancePath":"/age","keyword":"minimum","message":"must be >= 0","params":{"comparison":">=","limit":0},"schemaPath":"#/properties/age/minimum"}"##);
+        fail(
+            r##"{"instancePath":"/age","keyword":"minimum","message":"must be >= 0","params":{"comparison":">=","limit":0},"schemaPath":"#/properties/age/minimum"}"##,
+        );
     }
     if age.is_some_and(|age| age > 150.0) {
-        fail(r##"{"instancePath":"/age","keyword":"maximum","message":"must be <= 150","params":{"comparison":"<=","limit":150},"schemaPath":"#/properties/age/maximum"}"##);
+        fail(
+            r##"{"instancePath":"/age","keyword":"maximum","message":"must be <= 150","params":{"comparison":"<=","limit":150},"schemaPath":"#/properties/age/maximum"}"##,
+        );
     }
     if let Value::Array(tags) = &value["tags"] {
         if tags.len() > 10 {
-            fail(r##"{"instancePath":"/tags","keyword":"maxItems","message":"must NOT have more than 10 items","params":{"limit":10},"schemaPath":"#/properties/tags/maxItems"}"##);
+            fail(
+                r##"{"instancePath":"/tags","keyword":"maxItems","message":"must NOT have more than 10 items","params":{"limit":10},"schemaPath":"#/properties/tags/maxItems"}"##,
+            );
         }
         for (at, _) in tags.iter().enumerate().filter(|(_, tag)| !tag.is_string()) {
             fail(&format!(
@@ -138,7 +152,9 @@ fn violations(text: &str) -> Vec<u8> {
         }
     }
     if value["createdAt"].as_str().is_some_and(|text| !is_date_time(text)) {
-        fail(r##"{"instancePath":"/createdAt","keyword":"format","message":"must match format \"date-time\"","params":{"format":"date-time"},"schemaPath":"#/properties/createdAt/format"}"##);
+        fail(
+            r##"{"instancePath":"/createdAt","keyword":"format","message":"must match format \"date-time\"","params":{"format":"date-time"},"schemaPath":"#/properties/createdAt/format"}"##,
+        );
     }
     out.push(b']');
     out
@@ -180,7 +196,8 @@ pub(crate) fn run(documents: u32) -> Result<Measured> {
     let mut picks = Picks::new(documents);
     let (mut took, mut sum) = (Duration::ZERO, 0_u64);
     for chunk in chunks(documents) {
-        let picked: Vec<Uuid> = picks.by_ref().take(chunk.len()).filter_map(|at| ids.get(at as usize).copied()).collect();
+        let picked: Vec<Uuid> =
+            picks.by_ref().take(chunk.len()).filter_map(|at| ids.get(at as usize).copied()).collect();
         let begun = Instant::now();
         for id in &picked {
             let found = store.by_id.get(id).cloned();

@@ -200,7 +200,8 @@ fn each(took: Duration, operations: u32) -> f64 {
 /// The resident size of this process in bytes.
 fn resident() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    let size =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
     size.map(|kib| kib * 1024.0).ok_or_else(|| Error::new("NO_PROCESS").message("cannot read /proc/self/status"))
 }
 

@@ -147,7 +147,9 @@ fn request(workload: Workload, at: usize, users: &[String]) -> (Method, String, 
                         &sort=%7B%22age%22%3A1%7D&limit=20";
     const ECHO: &[u8] = br#"{"text":"hello modeller","n":42}"#;
     match workload {
-        Workload::Insert => (Method::POST, "/users".into(), document::text(u32::try_from(at).unwrap_or(u32::MAX)).into_bytes()),
+        Workload::Insert => {
+            (Method::POST, "/users".into(), document::text(u32::try_from(at).unwrap_or(u32::MAX)).into_bytes())
+        }
         // A fixed walk that visits all of them without an order that caches would like.
         Workload::Get => {
             let pick = at.wrapping_mul(2_654_435_761) % users.len().max(1);
