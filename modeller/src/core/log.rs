@@ -29,7 +29,6 @@ use super::query::update::RawUpdate;
 use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
 use super::transaction::{Limits, missing};
-use super::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long one transaction may keep all others from being accepted.
@@ -122,12 +121,6 @@ pub(crate) struct PutValue {
 impl PutValue {
     fn new(value: Box<dyn AnyValue>, encoded: Option<String>) -> Self {
         Self { fresh: Some(value), encoded, placed: None }
-    }
-
-    /// About how many bytes its stored form has.
-    pub(crate) fn weight(&self) -> usize {
-        let of_value = || self.fresh.as_ref().map_or(0, |value| ValueRef::Object(value.object()).weight());
-        self.encoded.as_ref().map_or_else(of_value, String::len)
     }
 
     fn place(&mut self, id: &RawId, rev: u64) -> Result<DynDoc> {

@@ -1,10 +1,12 @@
 //! LAYER 1, data: documents, queries, collections, transactions and the commit log. It knows no hooks and no HTTP.
 
+pub(crate) mod check;
 pub(crate) mod collection;
 pub(crate) mod document;
 pub(crate) mod field;
 pub(crate) mod id;
 pub(crate) mod index;
+pub(crate) mod json;
 pub(crate) mod log;
 pub(crate) mod private;
 pub(crate) mod query;

@@ -151,17 +151,17 @@ impl<'a> ValueRef<'a> {
         }
     }
 
-    /// About how many bytes the value has as JSON, private parts included: characters that JSON escapes count as they are.
+    /// About how many bytes the value has as JSON, private parts included.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Null | Self::Bool(_) => 4,
-            Self::Int(_) | Self::UInt(_) | Self::Float(_) => 8,
-            Self::Str(text) => text.len() + 2,
-            Self::Id(id) => id.with_text(str::len) + 2,
+            Self::Int(_) | Self::UInt(_) | Self::Float(_) => 20,
+            Self::Str(text) => text_weight(text),
+            Self::Id(id) => id.with_text(text_weight),
             Self::Array(array) => (0..array.len()).map(|at| array.at(at).weight() + 1).sum::<usize>() + 1,
             Self::Object(object) => {
                 let members = (0..object.slots()).filter_map(|slot| object.entry(slot));
-                members.map(|(name, value)| name.len() + value.weight() + 4).sum::<usize>() + 1
+                members.map(|(name, value)| text_weight(name) + value.weight() + 2).sum::<usize>() + 1
             }
             Self::Serialized(value) => value.to_json().as_value().weight(),
             Self::Private(value) => value.as_value().weight(),
@@ -210,6 +210,13 @@ impl<'a> ValueRef<'a> {
             _ => None,
         }
     }
+}
+
+/// How many bytes a text has as JSON: a control character takes six of them at most, a quote or a backslash two.
+fn text_weight(text: &str) -> usize {
+    let escapes: usize =
+        text.bytes().map(|byte| usize::from(byte < b' ') * 5 + usize::from(matches!(byte, b'"' | b'\\'))).sum();
+    text.len() + escapes + 2
 }
 
 /// A number in canonical form: whole numbers are exact, `1.0` is `1`.

@@ -31,6 +31,7 @@ use crate::core::query::{MAX_LIMIT, RawQuery};
 use crate::core::schema::{Access, ModelSchema};
 use crate::core::transaction::{Limits, Transaction, closed, missing};
 use crate::core::validate::Validator;
+use crate::core::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long a transaction lives at most.
@@ -523,9 +524,17 @@ impl Scope {
         let model = self.model(index)?;
         let values: Vec<(RawId, Box<dyn AnyValue>)> =
             values.into_iter().map(|(id, value)| (id.unwrap_or_else(RawId::generate), value)).collect();
-        if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::Insert) {
+        if !matches!(self.binding, Binding::Step(_))
+            && !model.has_hooks(Operation::Insert)
+            && self.is_batch(model, &values, checked)
+        {
+            // No hook has to see one document after the other: it is one write, that the committer evaluates.
             self.check_not_nested()?;
-            return self.insert_batch(index, model, values, checked).await;
+            let log = self.runtime.log();
+            let put = |(id, value)| Ok((id, log.put_value(value)?));
+            let values = values.into_iter().map(put).collect::<Result<_>>()?;
+            let commit = log.intent(Intent::Insert { model: index, values }).await?;
+            return Ok(commit.changes.iter().filter_map(|change| change.after.clone()).collect());
         }
         let values = &values;
         self.operate(
@@ -543,37 +552,15 @@ impl Scope {
         .await
     }
 
-    /// The same where no hook has to see one document after the other: one write that the committer evaluates.
-    async fn insert_batch(
-        &self,
-        index: ModelIndex,
-        model: &ModelRuntime,
-        values: Vec<(RawId, Box<dyn AnyValue>)>,
-        checked: bool,
-    ) -> Result<Vec<DynDoc>> {
-        if values.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// Whether the values can be one write: there are some, all fit, and together they are not too much. Where they cannot,
+    /// going through them one after the other tells which is the first that is wrong.
+    fn is_batch(&self, model: &ModelRuntime, values: &[(RawId, Box<dyn AnyValue>)], checked: bool) -> bool {
         let limits = self.runtime.0.limits;
-        if values.len() > limits.changes {
-            return Err(limits.exceeded());
-        }
-        let log = self.runtime.log();
-        let mut bytes = 0;
-        let values = values
-            .into_iter()
-            .enumerate()
-            .map(|(at, (id, value))| {
-                if !checked {
-                    model.schema.check_value(&*value).map_err(|error| error.of_element(at))?;
-                }
-                let value = log.put_value(value)?;
-                bytes += value.weight();
-                if bytes > limits.bytes { Err(limits.exceeded().of_element(at)) } else { Ok((id, value)) }
-            })
-            .collect::<Result<_>>()?;
-        let commit = log.intent(Intent::Insert { model: index, values }).await?;
-        Ok(commit.changes.iter().filter_map(|change| change.after.clone()).collect())
+        let fits = |value: &dyn AnyValue| checked || model.schema.check_value(value).is_ok();
+        let weight = |value: &dyn AnyValue| ValueRef::Object(value.object()).weight();
+        (1..=limits.changes).contains(&values.len())
+            && values.iter().all(|(_, value)| fits(&**value))
+            && values.iter().map(|(_, value)| weight(&**value)).sum::<usize>() <= limits.bytes
     }
 
     /// Updates all documents that match, or none.

@@ -55,13 +55,23 @@ pub(super) async fn query(context: Context, at: Segments, request: Request) -> R
 /// `POST /{model}`: a document, or a list of them, of which all are inserted or none.
 pub(super) async fn insert(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
-    let json = read_json(&context, request, false).await?;
+    check_type(request.headers(), false)?;
+    let body = read_body(&context, request).await?;
     let schema = &context.server.runtime.model(index)?.schema;
     let scope = context.scope();
-    let Value::Array(list) = json else {
-        let (id, value) = new_document(schema, json)?;
-        let doc = context.to_the_end(async move { scope.insert(index, id, value, true).await }).await?;
+    let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids);
+    if let Some(value) = at_once.and_then(|text| schema.value_at_once(text)) {
+        let value = value?;
+        let doc = context.to_the_end(async move { scope.insert(index, None, value, true).await }).await?;
         return created(&at.model, &doc);
+    }
+    let list = match parse_json(&body)? {
+        Value::Array(list) => list,
+        json => {
+            let (id, value) = new_document(schema, json)?;
+            let doc = context.to_the_end(async move { scope.insert(index, id, value, true).await }).await?;
+            return created(&at.model, &doc);
+        }
     };
     let most = context.server.runtime.inner().limits.changes;
     if list.len() > most {

@@ -11,8 +11,10 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::document::{AnyValue, DynDoc, Stored};
+use super::json::Json;
 use super::query::{Query, RawQuery};
 use super::validate::Validator;
+use super::value::{AsValue, ValueRef};
 use crate::error::{Error, ErrorCode, Result};
 
 /// Who may reach a model or an operation from outside.
@@ -375,7 +377,23 @@ impl ModelSchema {
     /// # Errors
     /// `VALIDATION_ERROR` with all violations, or why it is not JSON.
     pub(crate) fn value_from_text(&self, text: &str) -> Result<Box<dyn AnyValue>> {
-        self.value_from_json(parse_json(text.as_bytes())?)
+        self.value_at_once(text).unwrap_or_else(|| self.value_from_json(parse_json(text.as_bytes())?))
+    }
+
+    /// The same without the way through `Value`, where that cannot make a difference: for an object without members of the
+    /// document, in a schema of plain keywords.
+    pub(crate) fn value_at_once(&self, text: &str) -> Option<Result<Box<dyn AnyValue>>> {
+        let json: Json<'_> = serde_json::from_str(text).ok()?;
+        let view = json.as_value();
+        let ValueRef::Object(object) = view else { return None };
+        if ["_id", "_rev"].into_iter().any(|name| object.get(name).is_some()) {
+            return None;
+        }
+        match self.validator.check_view(&view)? {
+            // Of what the type refuses the words are those of the other way.
+            Ok(()) => (self.kind.from_text)(text).ok().map(Ok),
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// Checks the stored form of a value against the schema.
@@ -391,7 +409,8 @@ impl ModelSchema {
     /// # Errors
     /// `VALIDATION_ERROR` with all violations.
     pub(crate) fn check_value(&self, value: &dyn AnyValue) -> Result<()> {
-        self.check(&value.to_stored()?)
+        let checked = self.validator.check_view(&ValueRef::Object(value.object()));
+        checked.unwrap_or_else(|| self.check(&value.to_stored()?))
     }
 
     /// Puts the private parts that a next value lacks back from the document that it takes the place of. In lists nothing is
