@@ -6,6 +6,7 @@
 mod auth;
 mod bad_input;
 mod doors;
+mod errors;
 mod private;
 mod routes;
 mod socket;

@@ -314,6 +314,14 @@ struct Compiler<'s> {
 
 impl Compiler<'_> {
     fn node(&mut self, schema: &Value, base: &Uri<String>) -> Result<usize, String> {
+        match schema.get("$id").and_then(Value::as_str) {
+            Some(id) => self.placed(schema, &resolve(base, id)?),
+            None => self.placed(schema, base),
+        }
+    }
+
+    /// The same for a schema whose `$id` is counted in the base.
+    fn placed(&mut self, schema: &Value, base: &Uri<String>) -> Result<usize, String> {
         let address = std::ptr::from_ref(schema);
         if let Some(node) = self.known.get(&address) {
             return Ok(*node);
@@ -323,10 +331,7 @@ impl Compiler<'_> {
         self.nodes.push(Vec::new());
         let rules = match schema {
             Value::Bool(false) => vec![Rule::Never],
-            Value::Object(members) => match members.get("$id").and_then(Value::as_str) {
-                Some(id) => self.rules(members, &resolve(base, id)?)?,
-                None => self.rules(members, base)?,
-            },
+            Value::Object(members) => self.rules(members, base)?,
             _ => Vec::new(),
         };
         if let Some(place) = self.nodes.get_mut(node) {
@@ -444,7 +449,7 @@ impl Compiler<'_> {
             return Err(format!("`{keyword}` to `{reference}` does not lead to a schema"));
         }
         let base = found.resolver().base_uri();
-        let target = self.node(found.contents(), &base)?;
+        let target = self.placed(found.contents(), &base)?;
         // As it is written, except that the schema itself is always `#`.
         let path = if target == ROOT { "#" } else { reference };
         Ok(Some(Rule::Reference { path: path.to_owned(), target }))
@@ -1399,5 +1404,22 @@ mod tests {
         let found = violations(&schema, &deep);
         assert_eq!(found[0].instance_path, format!("{}/name", "/child".repeat(120)));
         assert_eq!(found[0].schema_path, "#/$defs/Node/allOf/0/anyOf/0/properties/name/type");
+    }
+
+    #[test]
+    fn the_id_of_what_a_reference_leads_to_counts_once() {
+        for reference in ["nested/foo.json", "#/$defs/foo"] {
+            let schema = json!({
+                "$id": "https://example.com/base.json",
+                "$ref": reference,
+                "$defs": {
+                    "foo": {"$id": "nested/foo.json", "$ref": "./bar.json"},
+                    "bar": {"$id": "nested/bar.json", "type": "number"},
+                },
+            });
+            assert!(violations(&schema, &json!(5)).is_empty());
+            let found = violations(&schema, &json!("a"));
+            assert_eq!(found.iter().map(|found| found.keyword.as_ref()).collect::<Vec<_>>(), ["type"], "{reference}");
+        }
     }
 }
