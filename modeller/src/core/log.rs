@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex, RwLock};
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot, watch};
@@ -39,8 +39,6 @@ const RECENT_CHANGES: usize = 65_536;
 const CHECKED_INSIDE: usize = 16;
 /// How long the engine is asked what became of a group before the application gives up.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
-/// After how many commits, each in a group of its own, it is looked round again whether others have some too.
-const LOOK_ROUND: u32 = 32;
 /// Rollbacks that are remembered to tell whether a snapshot has vanished.
 const REMEMBERED_ROLLBACKS: usize = 1_024;
 
@@ -177,6 +175,19 @@ enum Work {
     Intent(Intent),
 }
 
+impl Work {
+    /// Whether it takes so long that nobody should wait for it who only reads.
+    fn is_large(&self) -> bool {
+        /// Changes, of a few microseconds each.
+        const LARGE: usize = 256;
+        match self {
+            Self::Batch(batch) => batch.changes.len() > LARGE,
+            Self::Intent(Intent::Insert { values, .. }) => values.len() > LARGE,
+            Self::Intent(_) => false,
+        }
+    }
+}
+
 struct Pending {
     commit: Arc<Commit>,
     encoded: Vec<Option<String>>,
@@ -199,10 +210,6 @@ struct Accept {
     recent: VecDeque<Arc<Commit>>,
     recent_changes: usize,
     pending: Vec<Pending>,
-    /// Whether the last group of an instant engine had more than one commit.
-    crowded: bool,
-    /// Counts commits of an instant engine.
-    alone: u32,
     waiters: BTreeMap<u64, Vec<oneshot::Sender<Result<Settled, ()>>>>,
     durable_seq: u64,
     turn: Option<TurnHeld>,
@@ -215,7 +222,9 @@ struct Accept {
 struct Shared {
     schemas: Vec<Arc<ModelSchema>>,
     storage: Arc<dyn Storage>,
-    durable: ArcSwap<State>,
+    /// Nothing where the engine keeps nothing: what is accepted cannot be undone, so that it is shown as it is. Then no
+    /// second hold on the state makes each commit copy what it changes.
+    durable: ArcSwapOption<State>,
     accept: Mutex<Accept>,
     work: Condvar,
     turn_queue: tokio::sync::Mutex<()>,
@@ -290,19 +299,6 @@ enum Handed {
     Refused(Error, Seen, Work),
 }
 
-/// Lets the other tasks of the thread run.
-async fn yield_once() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
-}
-
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -333,11 +329,11 @@ impl CommitLog {
         }
         state.seq = head.seq;
         let state = Arc::new(state);
-        let instant = storage.is_instant();
+        let (instant, storage_keeps) = (storage.is_instant(), storage.keeps());
         let shared = Arc::new(Shared {
             schemas,
             storage,
-            durable: ArcSwap::new(state.clone()),
+            durable: ArcSwapOption::new(storage_keeps.then(|| state.clone())),
             accept: Mutex::new(Accept {
                 durable_seq: state.seq,
                 state,
@@ -347,8 +343,6 @@ impl CommitLog {
                 recent: VecDeque::new(),
                 recent_changes: 0,
                 pending: Vec::new(),
-                crowded: false,
-                alone: 0,
                 waiters: BTreeMap::new(),
                 turn: None,
                 turns: 0,
@@ -388,7 +382,7 @@ impl CommitLog {
 
     /// The durable head.
     pub(crate) fn durable(&self) -> Arc<State> {
-        self.shared.durable.load_full()
+        self.shared.durable()
     }
 
     /// The accepted head.
@@ -517,7 +511,7 @@ impl CommitLog {
             let free = self.shared.turn_free.notified();
             let until = match self.try_hand_over(work, checked, turn)? {
                 Tried::Done(Handed::In(receiver)) => {
-                    self.shared.see_to_pending().await;
+                    self.shared.kick();
                     return Ok(Handed::In(receiver));
                 }
                 Tried::Done(handed) => return Ok(handed),
@@ -543,7 +537,15 @@ impl CommitLog {
             Some(_) => accept.turn = None,
             None => {}
         }
+        // Readers look at what was before, and not for as long as a large write takes.
+        let shown = !self.keeps() && work.is_large();
+        if shown {
+            self.shared.durable.store(Some(accept.state.clone()));
+        }
         let verdict = accept.take(&self.shared.schemas, self.keeps(), work, checked);
+        if shown {
+            self.shared.durable.store(None);
+        }
         let seen = Seen { generation: accept.generation, seq: accept.state.seq };
         Ok(Tried::Done(match verdict {
             Verdict::In(taken) => {
@@ -758,38 +760,25 @@ impl Accept {
 }
 
 impl Shared {
-    /// Sees to it that what is pending is written: here where the engine is instant, else by the committer's thread.
-    async fn see_to_pending(&self) {
-        /// Also when the one who handed something over goes away meanwhile.
-        struct Flush<'a>(&'a Shared);
-        impl Drop for Flush<'_> {
-            fn drop(&mut self) {
-                {
-                    let mut accept = self.0.accept.lock();
-                    if accept.flushing {
-                        return;
-                    }
-                    accept.flushing = true;
-                }
-                while self.0.flush() {}
-            }
-        }
+    /// The durable head.
+    fn durable(&self) -> Arc<State> {
+        self.durable.load_full().unwrap_or_else(|| self.accept.lock().state.clone())
+    }
 
+    /// Sees to it that what is pending is written: here where the engine is instant, else by the committer's thread.
+    fn kick(&self) {
         if !self.storage.is_instant() {
             self.work.notify_one();
             return;
         }
-        let flush = Flush(self);
-        let crowded = {
+        {
             let mut accept = self.accept.lock();
-            accept.alone = accept.alone.wrapping_add(1);
-            accept.alone % LOOK_ROUND == 0 || accept.crowded
-        };
-        if crowded {
-            // To show a group costs about as much as to show one commit of it, so others go first who have one.
-            yield_once().await;
+            if accept.flushing {
+                return;
+            }
+            accept.flushing = true;
         }
-        drop(flush);
+        while self.flush() {}
     }
 
     /// The committer's thread.
@@ -826,14 +815,15 @@ impl Shared {
                 accept.flushing = false;
                 return false;
             }
-            accept.crowded = accept.pending.len() > 1;
+            if !self.storage.keeps() {
+                let head = Head { seq: accept.state.seq, ..accept.head };
+                let pending = std::mem::take(&mut accept.pending);
+                drop(accept);
+                self.publish(pending, None, head);
+                return true;
+            }
             (std::mem::take(&mut accept.pending), accept.state.clone(), accept.head)
         };
-        if !self.storage.keeps() {
-            let head = Head { seq: state.seq, ..head };
-            self.publish(pending, state, head);
-            return true;
-        }
         let group = match self.group(&mut pending) {
             Ok(group) => group,
             Err(error) => {
@@ -842,7 +832,7 @@ impl Shared {
             }
         };
         match self.append(&head, &group) {
-            Ok(Append::Appended(head)) => self.publish(pending, state, head),
+            Ok(Append::Appended(head)) => self.publish(pending, Some(state), head),
             Ok(Append::Behind(groups)) => match self.catch_up(&groups) {
                 Ok(ahead) => self.fall_back(pending, ahead),
                 Err(error) => self.close(pending, &error),
@@ -916,9 +906,9 @@ impl Shared {
     }
 
     /// The group is durable: show it, tell the followers, answer, in this order.
-    fn publish(&self, pending: Vec<Pending>, state: Arc<State>, head: Head) {
+    fn publish(&self, pending: Vec<Pending>, state: Option<Arc<State>>, head: Head) {
         let seq = head.seq;
-        let old = self.durable.swap(state);
+        let old = state.map(|state| self.durable.swap(Some(state)));
         let commits: Vec<Arc<Commit>> = pending.iter().map(|pending| pending.commit.clone()).collect();
         for follower in self.followers.read().iter() {
             follower.committed(&commits);
@@ -942,7 +932,7 @@ impl Shared {
 
     /// What the log amounts to after another writer's groups.
     fn catch_up(&self, groups: &[LoggedGroup]) -> Result<Ahead> {
-        let mut state = State::clone(&self.durable.load());
+        let mut state = State::clone(&self.durable());
         let mut commits = Vec::new();
         for entry in groups.iter().flat_map(|logged| &logged.group.entries) {
             let commit = self.decode(&state, entry)?;
@@ -963,7 +953,7 @@ impl Shared {
             return Err(other_epoch());
         }
         state.seq = head.seq;
-        let before = self.durable.load();
+        let before = self.durable();
         let mut changes = Vec::new();
         for model in 0..self.schemas.len() {
             let (Some(old), Some(new)) = (before.collection(model), state.collection(model)) else { continue };
@@ -1013,7 +1003,7 @@ impl Shared {
         let vanished: Vec<_> = std::mem::take(&mut accept.waiters).into_values().flatten().collect();
         drop(accept);
 
-        self.durable.store(state);
+        self.durable.store(Some(state));
         for follower in self.followers.read().iter() {
             follower.committed(&foreign);
         }

@@ -1,6 +1,6 @@
 //! The same cases by the framework.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use modeller::{App, Error, Filter, Id, Model, Result};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use workload::document::{self, INVALID};
 use workload::model::{Role, User};
 
 use crate::picks::Picks;
-use crate::{Measured, chunks, each, rejections, resident};
+use crate::{Clock, Measured, chunks, each, rejections, resident};
 
 /// How many documents a batch has.
 const BATCH: usize = 1_000;
@@ -44,7 +44,7 @@ async fn measure(documents: u32) -> Result<Measured> {
     let mut took = Duration::ZERO;
     for chunk in chunks(documents) {
         let texts: Vec<String> = chunk.map(document::text).collect();
-        let begun = Instant::now();
+        let begun = Clock::start();
         for text in &texts {
             users.insert_json(text).await?;
         }
@@ -59,7 +59,7 @@ async fn measure(documents: u32) -> Result<Measured> {
     for chunk in chunks(documents) {
         let picked: Vec<Id<User>> =
             picks.by_ref().take(chunk.len()).filter_map(|at| ids.get(at as usize).cloned()).collect();
-        let begun = Instant::now();
+        let begun = Clock::start();
         for id in &picked {
             let found = users.get(id).await?;
             sum += found.map_or(0, |user| u64::from(user.age));
@@ -72,7 +72,7 @@ async fn measure(documents: u32) -> Result<Measured> {
     let (mut took, mut sum) = (Duration::ZERO, 0_u64);
     for chunk in chunks(documents) {
         let picked: Vec<String> = picks.by_ref().take(chunk.len()).map(document::email).collect();
-        let begun = Instant::now();
+        let begun = Clock::start();
         for email in &picked {
             let found = users.get(User::EMAIL.eq(email.as_str())).await?;
             sum += found.map_or(0, |user| u64::from(user.age));
@@ -83,14 +83,14 @@ async fn measure(documents: u32) -> Result<Measured> {
     let by_email = sum;
 
     let times = (documents / 100).max(1);
-    let begun = Instant::now();
+    let begun = Clock::start();
     let mut first = Vec::new();
     for _ in 0..times {
         first = users.find(User::ROLE.eq(Role::Admin)).limit(100).await?;
     }
     figure("find 100", each(begun.elapsed(), times));
 
-    let begun = Instant::now();
+    let begun = Clock::start();
     let mut matching = 0;
     for _ in 0..3 {
         matching = users.find(User::AGE.gt(30) & User::TAGS.contains("x")).await?.len();
@@ -99,7 +99,7 @@ async fn measure(documents: u32) -> Result<Measured> {
 
     let times = rejections(documents);
     let mut out = Vec::new();
-    let begun = Instant::now();
+    let begun = Clock::start();
     for _ in 0..times {
         match users.insert_json(INVALID).await {
             Err(error) => {
@@ -118,7 +118,7 @@ async fn measure(documents: u32) -> Result<Measured> {
     let mut took = Duration::ZERO;
     for chunk in chunks(documents) {
         let values: Vec<User> = chunk.map(document::user).collect();
-        let begun = Instant::now();
+        let begun = Clock::start();
         for value in values {
             users.insert(value).await?;
         }
@@ -135,7 +135,7 @@ async fn measure(documents: u32) -> Result<Measured> {
         for (at, text) in texts.into_iter().enumerate() {
             shares.get_mut(at % TASKS).map(|share| share.push(text)).unwrap_or_default();
         }
-        let begun = Instant::now();
+        let begun = Clock::start();
         let mut tasks = JoinSet::new();
         for share in shares {
             let users = users.clone();
@@ -158,7 +158,7 @@ async fn measure(documents: u32) -> Result<Measured> {
     let mut took = Duration::ZERO;
     for chunk in chunks(documents) {
         let texts: Vec<String> = chunk.map(document::text).collect();
-        let begun = Instant::now();
+        let begun = Clock::start();
         for batch in texts.chunks(BATCH) {
             let values = batch.iter().map(|text| serde_json::from_str(text)).collect::<Result<Vec<User>, _>>()?;
             users.insert_many(values).await?;

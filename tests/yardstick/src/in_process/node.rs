@@ -22,9 +22,10 @@ const run = (times) => {
   }
 };
 run(Math.max(1, Math.floor(times / 10)));
-const begun = process.hrtime.bigint();
+const clock = () => Number(require("fs").readFileSync("/proc/thread-self/schedstat", "utf8").split(" ")[0]);
+const begun = clock();
 run(times);
-const took = Number(process.hrtime.bigint() - begun);
+const took = clock() - begun;
 console.log(JSON.stringify({ figure: took / times, violations: JSON.parse(out) }));
 "#;
 
@@ -35,7 +36,7 @@ struct Told {
 }
 
 /// Nanoseconds of one refusal, and its violations; `None` where ajv is not installed.
-pub(crate) fn reject(schema: Value, times: u32) -> Result<Option<(f64, Value)>> {
+pub(crate) fn reject(schema: &Value, times: u32) -> Result<Option<(f64, Value)>> {
     let modules = modules();
     if !["ajv", "ajv-formats"].iter().all(|name| modules.join(name).join("package.json").is_file()) {
         return Ok(None);
