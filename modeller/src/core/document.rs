@@ -194,7 +194,7 @@ impl<T: Stored> AnyDoc for Inner<T> {
         AnyValue::encode(&self.value)
     }
     fn weight(&self) -> usize {
-        ValueRef::Object(&self.value).weight()
+        AnyValue::weight(&self.value)
     }
     fn to_stored(&self) -> Result<Value> {
         AnyValue::to_stored(&self.value)
@@ -211,6 +211,8 @@ pub(crate) trait AnyValue: Any + Send + Sync {
     fn encode(&self) -> Result<String>;
     /// Its members as they are.
     fn object(&self) -> &dyn ObjectRef;
+    /// About how many bytes the stored form has.
+    fn weight(&self) -> usize;
     /// The stored form as JSON.
     fn to_stored(&self) -> Result<Value>;
     /// A copy.
@@ -224,6 +226,11 @@ pub(crate) trait AnyValue: Any + Send + Sync {
 impl<T: Stored> AnyValue for T {
     fn object(&self) -> &dyn ObjectRef {
         self
+    }
+    fn weight(&self) -> usize {
+        // What cannot be written has no stored form, and will be refused for that.
+        let written = || AnyValue::encode(self).map_or(0, |text| text.len());
+        ValueRef::Object(self).weight().unwrap_or_else(written)
     }
     fn encode(&self) -> Result<String> {
         for_storage(|| serde_json::to_string(self)).map_err(Error::internal)

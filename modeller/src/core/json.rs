@@ -1,161 +1,215 @@
-//! JSON text as a tree that borrows its strings: for looking at input once, before it becomes a typed value.
+//! Values of models without a Rust type: a JSON object, and what its schema says is private.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::ops::Index;
+use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
-use super::value::{ArrayRef, AsValue, ObjectRef, ValueRef};
+use super::private::is_for_storage;
+use super::schema::shape::{Part, ROOT, Shape, serialize_members};
+use super::value::{AsValue, ObjectRef, ValueRef};
+use crate::error::{Error, Result, Violation};
 
-/// Members of one object above which it is left to `serde_json::Value`, whose objects find a name without going through all.
-const MAX_MEMBERS: usize = 64;
-
-/// A JSON value that borrows from its text.
-pub(crate) enum Json<'t> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    UInt(u64),
-    Float(f64),
-    Text(Cow<'t, str>),
-    Array(Vec<Json<'t>>),
-    Object(Members<'t>),
+/// A value of a model that has no Rust type: a JSON object.
+///
+/// What comes out of a model knows what its schema says is private: that is read in process as any other member, and left out
+/// when the value is serialized or printed. A value that was made by hand knows no schema yet.
+///
+/// ```
+/// use modeller::Document;
+/// use serde_json::json;
+/// # use modeller::__private::serde_json;
+/// let mut ada = Document::try_from(json!({"name": "Ada", "address": {"city": "London"}}))?;
+/// ada.insert("age", 36);
+/// assert_eq!((&ada["name"], &ada["address"]["city"]), (&json!("Ada"), &json!("London")));
+/// assert_eq!((ada.get("age"), ada.get("email")), (Some(&json!(36)), None));
+/// # Ok::<(), modeller::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Document {
+    members: Map<String, Value>,
+    shape: Option<Arc<Shape>>,
 }
 
-/// The members of an object in the order of the text; no name stands twice.
-pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, Json<'t>)>);
+impl Document {
+    /// An object without members.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
 
-impl ObjectRef for Members<'_> {
+    /// With what its schema says of it.
+    pub(crate) fn of(members: Map<String, Value>, shape: Option<Arc<Shape>>) -> Self {
+        Self { members, shape }
+    }
+
+    /// The member of that name, also a private one.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+
+    /// The member of that name, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.members.get_mut(name)
+    }
+
+    /// Gives a member this value, and answers the one that it had.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
+        self.members.insert(name.into(), value.into())
+    }
+
+    /// Takes a member out.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name)
+    }
+
+    /// All members, private ones too.
+    #[must_use]
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    /// All members, private ones too, taken out.
+    #[must_use]
+    pub fn into_members(self) -> Map<String, Value> {
+        self.members
+    }
+
+    /// All members, taken out and left empty.
+    pub(crate) fn take(&mut self) -> Map<String, Value> {
+        std::mem::take(&mut self.members)
+    }
+}
+
+/// A missing member is `null`, as in [`serde_json::Value`].
+impl Index<&str> for Document {
+    type Output = Value;
+    fn index(&self, name: &str) -> &Value {
+        self.members.get(name).unwrap_or(&Value::Null)
+    }
+}
+
+impl From<Map<String, Value>> for Document {
+    fn from(members: Map<String, Value>) -> Self {
+        Self { members, shape: None }
+    }
+}
+
+/// A JSON object; anything else is a `VALIDATION_ERROR`.
+impl TryFrom<Value> for Document {
+    type Error = Error;
+    fn try_from(value: Value) -> Result<Self> {
+        match value {
+            Value::Object(members) => Ok(members.into()),
+            _ => Err(Error::validation(vec![not_an_object()])),
+        }
+    }
+}
+
+/// A document is an object, whatever its schema says.
+pub(crate) fn not_an_object() -> Violation {
+    Violation {
+        instance_path: String::new(),
+        keyword: "type".into(),
+        message: "must be object".into(),
+        params: serde_json::json!({"type": "object"}),
+        schema_path: "#/type".into(),
+    }
+}
+
+impl From<Document> for Value {
+    fn from(document: Document) -> Self {
+        Self::Object(document.members)
+    }
+}
+
+impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Document {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(members: I) -> Self {
+        Map::from_iter(members.into_iter().map(|(name, value)| (name.into(), value.into()))).into()
+    }
+}
+
+/// The same members with the same values.
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.members == other.members
+    }
+}
+
+/// Private members are shown as `<private>`, the values of others as JSON without what is private in them.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, value) in &self.members {
+            match self.shape.as_deref().and_then(|shape| Some((shape, shape.member(ROOT, name)?))) {
+                None => map.entry(name, &format_args!("{value}")),
+                Some((shape, at)) if shape.is_private(at) => map.entry(name, &format_args!("<private>")),
+                Some((shape, at)) => {
+                    let shown = serde_json::to_string(&Part::new(value, shape, at)).unwrap_or_default();
+                    map.entry(name, &format_args!("{shown}"))
+                }
+            };
+        }
+        map.finish()
+    }
+}
+
+/// Without what is private, unless it is written for the store.
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.shape {
+            Some(shape) if !is_for_storage() => serialize_members(&self.members, shape, ROOT, serializer),
+            _ => self.members.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Map::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl JsonSchema for Document {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Document".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object"})
+    }
+}
+
+impl ObjectRef for Document {
     fn get(&self, name: &str) -> Option<ValueRef<'_>> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_value())
+        self.members.get(name).map(|value| self.view(name, value))
     }
     fn slots(&self) -> usize {
-        self.0.len()
+        self.members.len()
     }
     fn entry(&self, slot: usize) -> Option<(&str, ValueRef<'_>)> {
-        self.0.get(slot).map(|(name, value)| (name.as_ref(), value.as_value()))
+        let (name, value) = self.members.iter().nth(slot)?;
+        Some((name, self.view(name, value)))
     }
 }
 
-impl AsValue for Json<'_> {
+impl Document {
+    fn view<'a>(&'a self, name: &str, value: &'a Value) -> ValueRef<'a> {
+        match &self.shape {
+            None => value.as_value(),
+            Some(shape) => shape.view(shape.member(ROOT, name), value),
+        }
+    }
+}
+
+impl AsValue for Document {
     fn as_value(&self) -> ValueRef<'_> {
-        match self {
-            Self::Null => ValueRef::Null,
-            Self::Bool(value) => ValueRef::Bool(*value),
-            Self::Int(value) => ValueRef::Int(*value),
-            Self::UInt(value) => ValueRef::UInt(*value),
-            Self::Float(value) => ValueRef::Float(*value),
-            Self::Text(text) => ValueRef::Str(text),
-            Self::Array(items) => ValueRef::Array(items as &dyn ArrayRef),
-            Self::Object(members) => ValueRef::Object(members),
-        }
-    }
-}
-
-struct JsonVisitor;
-
-impl<'t> Visitor<'t> for JsonVisitor {
-    type Value = Json<'t>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<Json<'t>, E> {
-        Ok(Json::Null)
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<Json<'t>, E> {
-        Ok(Json::Bool(value))
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<Json<'t>, E> {
-        Ok(Json::Int(value))
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<Json<'t>, E> {
-        Ok(Json::UInt(value))
-    }
-    fn visit_f64<E>(self, value: f64) -> Result<Json<'t>, E> {
-        Ok(Json::Float(value))
-    }
-    fn visit_borrowed_str<E>(self, text: &'t str) -> Result<Json<'t>, E> {
-        Ok(Json::Text(Cow::Borrowed(text)))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<Json<'t>, E> {
-        Ok(Json::Text(Cow::Owned(text.to_owned())))
-    }
-    fn visit_seq<A: SeqAccess<'t>>(self, mut items: A) -> Result<Json<'t>, A::Error> {
-        let mut all = Vec::new();
-        while let Some(item) = items.next_element()? {
-            all.push(item);
-        }
-        Ok(Json::Array(all))
-    }
-    fn visit_map<A: MapAccess<'t>>(self, mut members: A) -> Result<Json<'t>, A::Error> {
-        let mut all: Vec<(Cow<'t, str>, Json<'t>)> = Vec::with_capacity(8);
-        while let Some(Name(name)) = members.next_key()? {
-            if all.len() >= MAX_MEMBERS {
-                return Err(A::Error::custom("too many members"));
-            }
-            if all.iter().any(|(known, _)| *known == name) {
-                return Err(A::Error::custom("a name stands twice"));
-            }
-            all.push((name, members.next_value()?));
-        }
-        Ok(Json::Object(Members(all)))
-    }
-}
-
-impl<'t> Deserialize<'t> for Json<'t> {
-    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
-    }
-}
-
-/// The name of a member. `Cow` by itself never borrows.
-struct Name<'t>(Cow<'t, str>);
-
-impl<'t> Deserialize<'t> for Name<'t> {
-    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'t> Visitor<'t> for NameVisitor {
-            type Value = Name<'t>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-            fn visit_borrowed_str<E>(self, text: &'t str) -> Result<Name<'t>, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Name<'t>, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    #[test]
-    fn the_tree_is_what_serde_json_reads() {
-        for text in [
-            "null",
-            " [true, -1, 18446744073709551615, 1.0, 1e2, -0, 0.1] ",
-            r#"{"a": {"b": ["x", "\u00e9\n", ""]}, "\u0061b": {}, "": []}"#,
-        ] {
-            let value: Value = serde_json::from_str(text).unwrap();
-            let json: Json<'_> = serde_json::from_str(text).unwrap();
-            assert_eq!(json.as_value().to_json(), value, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_it_is_not_made_for_is_refused() {
-        let many: Vec<String> = (0..=MAX_MEMBERS).map(|at| format!("\"{at}\":0")).collect();
-        let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
-        for text in [r#"{"a":1,"\u0061":2}"#, &format!("{{{}}}", many.join(",")), &deep, "{", "1 2", "1e999"] {
-            assert!(serde_json::from_str::<Json<'_>>(text).is_err(), "{text}");
-        }
+        ValueRef::Object(self)
     }
 }

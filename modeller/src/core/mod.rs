@@ -12,6 +12,7 @@ pub(crate) mod private;
 pub(crate) mod query;
 pub(crate) mod schema;
 pub(crate) mod storage;
+pub(crate) mod text;
 pub(crate) mod transaction;
 pub(crate) mod validate;
 pub(crate) mod value;
