@@ -6,6 +6,8 @@
 //! one group fills while the one before is being synced, and nobody learns of a commit that a crash can undo: whoever is
 //! answered, also with a refusal or with what was only read, waits until the durable head has reached what he saw.
 //!
+//! Where the engine keeps nothing, an accepted commit cannot be undone, and the accepted head is the durable one.
+//!
 //! The engine may have taken another writer's groups in the meantime. Then what was accepted and is not durable is put back,
 //! the other groups are applied, and each batch is put in order again: an intent is evaluated anew, a transaction is
 //! validated against what came between, and run again where it lost.
