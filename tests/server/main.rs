@@ -7,6 +7,7 @@ mod auth;
 mod bad_input;
 mod doors;
 mod errors;
+mod flattened;
 mod private;
 mod routes;
 mod schema_models;

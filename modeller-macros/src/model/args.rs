@@ -188,6 +188,8 @@ pub(crate) fn refuse_field_keys(attrs: &mut Vec<Attribute>, errors: &Diagnostics
 pub(crate) struct SerdeField {
     pub(crate) rename: Option<LitStr>,
     pub(crate) default: bool,
+    /// Its members are those of the struct.
+    pub(crate) flatten: bool,
     /// It is skipped, and cannot be looked at.
     pub(crate) skipped: bool,
 }
@@ -212,6 +214,10 @@ impl SerdeField {
                     found.default = true;
                     continue;
                 }
+                "flatten" => {
+                    found.flatten = true;
+                    continue;
+                }
                 "skip" | "skip_serializing" | "skip_deserializing" => {
                     found.skipped = true;
                     "a field is stored; remove it, or move what is not stored out of the struct"
@@ -219,7 +225,6 @@ impl SerdeField {
                 "skip_serializing_if" => {
                     "a field is always stored; remove it (`null` and missing are the same to filters)"
                 }
-                "flatten" => "unknown fields could not be refused; give the part a name of its own",
                 "with" | "serialize_with" | "deserialize_with" | "getter" => {
                     "filters would see another value than the wire; wrap the value in a type that serializes like this"
                 }

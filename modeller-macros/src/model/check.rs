@@ -15,7 +15,7 @@ use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Key, Keys};
 use crate::register::is_id;
 use crate::rename::RenameRule;
-use crate::signature::{docs, plain};
+use crate::signature::{docs, last_segment, plain};
 
 /// Proves a model.
 pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, errors: &Diagnostics) -> Record {
@@ -130,6 +130,7 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
             "`Private` must be the outermost type of a field, so that it can be left out; write `Private<Option<…>>`",
         );
     }
+    let flattened = serde.flatten && check_flattened(&keys, &field.ty, serde.default, errors);
     if private {
         for key in [FieldKey::Unique, FieldKey::Index] {
             if let Some(entry) = keys.get(key) {
@@ -179,7 +180,8 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
         unique: keys.has(FieldKey::Unique) && !private,
         index: keys.has(FieldKey::Index) && !private,
         private,
-        viewed: !serde.skipped,
+        flatten: serde.flatten,
+        viewed: !serde.skipped && flattened == serde.flatten,
         default,
         keywords: schema::keywords(&keys, errors),
         docs: docs(&field.attrs).cloned().collect(),
@@ -187,6 +189,33 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
         ty: field.ty,
         name,
     }
+}
+
+/// Types that are never a struct with named fields.
+const NO_RECORD: &[&str] = &["Option", "Vec", "Box", "Private", "Protected", "BTreeMap", "HashMap", "Map", "Value"];
+
+/// A flattened field has no member of its own, so that nothing can be said of it. Whether its type can be looked into.
+fn check_flattened(keys: &Keys<FieldKey>, ty: &Type, default: bool, errors: &Diagnostics) -> bool {
+    for entry in keys.entries.iter().filter(|entry| entry.name != "constant") {
+        errors.at(
+            &entry.name,
+            format!(
+                "`{0}` cannot be on a flattened field, which has no name on the wire; write it on the fields of its type",
+                entry.name
+            ),
+        );
+    }
+    let record = !last_segment(ty).is_some_and(|last| NO_RECORD.iter().any(|name| last.ident == name));
+    if !record {
+        errors.at(
+            ty,
+            "only a struct with named fields can be flattened, so that unknown members can be refused; give the field a name \
+             of its own",
+        );
+    } else if default {
+        errors.at(ty, "a flattened field is always there; write `default` on the fields of its type");
+    }
+    record
 }
 
 /// The name of the field constant, with the span of the field.
@@ -215,7 +244,9 @@ fn check_names(fields: &mut [Field], model: bool, errors: &Diagnostics) {
     let mut constants = BTreeMap::new();
     for field in fields {
         let name = &field.name;
-        if let Some(first) = wires.insert(field.wire.clone(), name.clone()) {
+        if !field.flatten
+            && let Some(first) = wires.insert(field.wire.clone(), name.clone())
+        {
             errors.at(
                 name,
                 format!(

@@ -47,6 +47,8 @@ pub(crate) struct Field {
     pub(crate) unique: bool,
     pub(crate) index: bool,
     pub(crate) private: bool,
+    /// Its members stand beside the other fields.
+    pub(crate) flatten: bool,
     /// Not when serde skips it (after a mistake): its type may not be serializable.
     pub(crate) viewed: bool,
     pub(crate) default: Default,

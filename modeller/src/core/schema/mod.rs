@@ -374,7 +374,7 @@ impl ModelSchema {
                 )));
             }
         }
-        let fields = declaration
+        let mut fields: Vec<FieldSchema> = declaration
             .fields
             .iter()
             .map(|field| FieldSchema {
@@ -384,6 +384,13 @@ impl ModelSchema {
                 private: field.private,
             })
             .collect();
+        // What is left are the members of flattened fields, which the attribute does not see.
+        for (name, property) in properties {
+            if declaration.fields.iter().all(|field| field.name != name) {
+                let private = property.get("private") == Some(&Value::Bool(true));
+                fields.push(FieldSchema { name: name.clone().into(), unique: false, index: false, private });
+            }
+        }
         Ok(Arc::new(Self {
             id: declaration.id.into(),
             access: declaration.access,
