@@ -6,11 +6,13 @@ use imbl::OrdMap;
 
 use super::document::{DocView, DynDoc};
 use super::id::RawId;
-use super::index::Index;
+use super::index::{Index, Key};
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::query::plan::Plan;
+use super::reference::{Links, broken};
 use super::schema::ModelSchema;
+use crate::error::Error;
 
 /// Place of a model in the list of all models of an application.
 pub(crate) type ModelIndex = usize;
@@ -69,6 +71,18 @@ impl Collection {
     /// The ids of the other documents that have a unique value of this one.
     pub(crate) fn holders(&self, doc: &DynDoc) -> Vec<RawId> {
         self.indexes.iter().flat_map(|index| index.holders(doc)).collect()
+    }
+
+    /// The documents that have this key on `_id` or on an indexed field.
+    pub(crate) fn with_key<'a>(&'a self, field: &str, key: &Key) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
+        match (field, key) {
+            ("_id", Key::Text(id)) => Box::new(self.docs.get(id).into_iter()),
+            ("_id", _) => Box::new(std::iter::empty()),
+            _ => match self.index(field) {
+                Some(index) => index.docs(key),
+                None => Box::new(std::iter::empty()),
+            },
+        }
     }
 
     /// Puts a document in the place of the one with its id. Whether its unique values are free is asked before.
@@ -178,12 +192,6 @@ pub(crate) struct State {
     collections: Vec<Arc<Collection>>,
 }
 
-/// A unique value that another document has.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Taken {
-    pub(crate) field: String,
-}
-
 impl State {
     pub(crate) fn new(schemas: &[Arc<ModelSchema>]) -> Self {
         Self { seq: 0, collections: schemas.iter().map(|schema| Arc::new(Collection::new(schema))).collect() }
@@ -202,13 +210,27 @@ impl State {
         self.collection(model)?.get(id)
     }
 
+    /// The documents of a model that have this key on `_id` or on an indexed field.
+    pub(crate) fn with_key<'a>(
+        &'a self,
+        model: ModelIndex,
+        field: &str,
+        key: &Key,
+    ) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
+        match self.collection(model) {
+            Some(collection) => collection.with_key(field, key),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
     /// The collection, to be changed: in place where nobody else holds it, else a copy that shares what stays.
     pub(crate) fn collection_mut(&mut self, model: ModelIndex) -> Option<&mut Collection> {
         self.collections.get_mut(model).map(Arc::make_mut)
     }
 
-    /// Makes all changes or none. Their befores have to be what is there.
-    pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<(), Taken> {
+    /// Makes all changes or none. Their befores have to be what is there. With references, a change that would leave one of them
+    /// leading nowhere is none.
+    pub(crate) fn apply(&mut self, changes: &[Change], links: Option<&Links>) -> Result<(), Error> {
         // All befores go first, so that two documents can swap a unique value in one commit.
         for change in changes.iter().filter(|change| change.before.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
@@ -219,12 +241,15 @@ impl State {
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
             if let Some(field) = collection.taken(after) {
-                failed = Some((at, Taken { field: field.to_owned() }));
+                failed = Some((at, Error::unique(field)));
                 break;
             }
             collection.put(after.clone());
         }
-        let Some((at, taken)) = failed else { return Ok(()) };
+        if failed.is_none() {
+            failed = links.and_then(|links| broken(self, links, changes)).map(|error| (changes.len(), error));
+        }
+        let Some((at, error)) = failed else { return Ok(()) };
         for change in changes.iter().take(at).filter(|change| change.after.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
                 collection.remove(&change.id);
@@ -235,6 +260,6 @@ impl State {
                 collection.put(before.clone());
             }
         }
-        Err(taken)
+        Err(error)
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod index;
 pub(crate) mod log;
 pub(crate) mod private;
 pub(crate) mod query;
+pub(crate) mod reference;
 pub(crate) mod schema;
 pub(crate) mod storage;
 pub(crate) mod transaction;

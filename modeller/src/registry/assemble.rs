@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{DECLARATIONS, Declaration};
 use crate::core::collection::ModelIndex;
+use crate::core::reference::Links;
 use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operation_id};
 use crate::core::validate::Validator;
 use crate::error::{Error, Result};
@@ -114,6 +115,12 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<As
                 workers.push((at, worker));
             }
         }
+    }
+    if let Err(mistakes) = Links::of(&schemas(&models)) {
+        wrong.extend(mistakes.into_iter().filter_map(|(at, what)| {
+            let model = chosen.get(at)?;
+            Some(format!("model `{}` ({}): {what}", model.id, place(&model.site)))
+        }));
     }
     for model in &mut models {
         // Stable: within one order they stay sorted by their site.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{AnyValue, DynDoc, Stored};
 use super::query::{Query, RawQuery};
+use super::reference::Reference;
 use super::validate::Validator;
 use crate::error::{Error, Result};
 
@@ -170,6 +171,8 @@ pub(crate) struct ModelSchema {
     pub json: Value,
     /// Its fields.
     pub fields: Vec<FieldSchema>,
+    /// What its fields refer to.
+    pub references: Vec<Reference>,
     /// Whether there is something private in it, at whatever depth.
     has_private: bool,
     kind: Kind,
@@ -330,13 +333,15 @@ impl ModelSchema {
                 )));
             }
         }
+        let references = Reference::read_all(&json).map_err(&wrong)?;
         let fields = declaration
             .fields
             .iter()
             .map(|field| FieldSchema {
                 name: field.name.into(),
                 unique: field.unique,
-                index: field.index,
+                // Who refers to a document is asked whenever one goes.
+                index: field.index || references.iter().any(|reference| *reference.field == *field.name),
                 private: field.private,
             })
             .collect();
@@ -347,6 +352,7 @@ impl ModelSchema {
             has_private: says_private(&json),
             json,
             fields,
+            references,
             kind: declaration.kind,
             validator,
         }))
