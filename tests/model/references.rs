@@ -390,3 +390,48 @@ async fn p2_a_parent_and_its_child_do_not_pass_each_other() {
         assert_eq!(w.staff.count(Filter::all()).await.unwrap() == 1, inserted);
     }
 }
+
+/// Models given as JSON refer by the same keywords, and to models of the program.
+#[tokio::test]
+async fn c8_models_given_as_json_refer_as_well() {
+    let seats = json!({"type": "object", "properties": {
+        "of": {"type": "string", "model": "companies.name", "onDelete": "cascade"},
+        "next": {"type": ["array", "null"], "items": {"type": "string", "model": "seats._id", "onDelete": "setNull"}},
+    }});
+    let with = |schema: serde_json::Value| {
+        App::new()
+            .model::<Company>()
+            .model::<Staff>()
+            .schema_model(SchemaModel::new("seats", schema))
+            .in_memory()
+            .open()
+    };
+    let app = with(seats).await.unwrap();
+    let (companies, seats) = (app.model::<Company>(), app.model_by_id("seats").unwrap());
+    let seat = |json: serde_json::Value| Document::try_from(json).unwrap();
+    assert_refused(seats.insert(seat(json!({"of": "acme"}))).await, "of", "companies");
+    let acme = companies.insert(Company { name: "acme".into(), head: None }).await.unwrap();
+    let gone = seats.insert(seat(json!({"of": "acme"}))).await.unwrap();
+    assert_refused(seats.insert(seat(json!({"next": [gone.id(), "x"]}))).await, "next", "seats");
+    let left = seats.insert(seat(json!({"next": [gone.id()]}))).await.unwrap();
+    companies.delete(&acme).await.unwrap();
+    assert!(seats.get(&gone).await.unwrap().is_none());
+    let left = seats.get(&left).await.unwrap().unwrap();
+    assert_eq!(serde_json::to_value(&*left).unwrap(), json!({"next": []}));
+
+    for (property, part) in [
+        (json!({"model": "companies"}), "is not of the form"),
+        (json!({"model": "companies._id", "onDelete": "no"}), "is none of"),
+        (json!({"onDelete": "cascade"}), "needs `model`"),
+        (json!({"model": "companies.head"}), "which is not unique"),
+        (json!({"model": "companies.none"}), "there is no such field"),
+        (json!({"model": "none._id"}), "which the application does not have"),
+        (json!({"type": "string", "model": "companies._id", "onDelete": "setNull"}), "cannot be `null`"),
+        (json!({"properties": {"b": {"model": "companies._id"}}}), "only a member of the document itself"),
+        (json!({"model": "companies._id", "private": true}), "a private field cannot"),
+    ] {
+        let schema = json!({"type": "object", "properties": {"a": property}});
+        let error = with(schema.clone()).await.map(drop).unwrap_err();
+        assert!(error.text().contains("`seats`") && error.text().contains(part), "{schema}: {}", error.text());
+    }
+}

@@ -1,8 +1,11 @@
 //! What the tests share.
 
+pub mod differences;
 pub mod encoding;
 pub mod http;
+pub mod node;
 pub mod process;
+pub mod random;
 pub mod served;
 
 use std::path::{Path, PathBuf};

@@ -30,7 +30,7 @@ pub(crate) enum OnDelete {
 }
 
 /// The keywords of a property that refers.
-const KEYWORDS: [&str; 2] = ["model", "onDelete"];
+pub(crate) const KEYWORDS: [&str; 2] = ["model", "onDelete"];
 
 /// A reference as a schema says it.
 #[derive(Clone, Debug)]
@@ -45,13 +45,16 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// The references of a schema, from the keywords of its properties, or of the elements of a property that is a list.
+    /// The references of a schema, from the keywords of these properties of its documents, or of the elements of a property
+    /// that is a list.
     ///
     /// # Errors
     /// Which property says it wrong, and how it is written right.
-    pub(crate) fn read_all(schema: &Value) -> Result<Vec<Self>, String> {
-        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Ok(Vec::new()) };
-        let said = properties.iter().filter_map(|(name, property)| {
+    pub(crate) fn read_all<'a>(
+        schema: &Value,
+        properties: impl Iterator<Item = (&'a String, &'a Value)>,
+    ) -> Result<Vec<Self>, String> {
+        let said = properties.filter_map(|(name, property)| {
             let by = |keyword: &str| {
                 property.get(keyword).or_else(|| property.get("items").and_then(|items| items.get(keyword)))
             };
@@ -173,7 +176,7 @@ impl Link {
     pub(crate) fn cut(&self, json: &mut Value, key: &Key) {
         match json.get_mut(&*self.field) {
             Some(Value::Array(elements)) => {
-                elements.retain(|element| Key::of(&element.as_value()).as_ref() != Some(key))
+                elements.retain(|element| Key::of(&element.as_value()).as_ref() != Some(key));
             }
             Some(member) => *member = Value::Null,
             None => {}
