@@ -184,7 +184,10 @@ fn other_writer(seed: u64, foreign: Arc<AtomicU64>) -> Faults {
     })
 }
 
-fn seen(look: &dyn Fn(&str, &str) -> Option<(u64, String)>) -> Docs {
+/// Finds a document by model and id: its revision and its text.
+type Look<'a> = &'a dyn Fn(&str, &str) -> Option<(u64, String)>;
+
+fn seen(look: Look<'_>) -> Docs {
     let mut docs = Docs::new();
     for model in ["alphas", "betas", "gammas"] {
         for id in 0..IDS {
@@ -257,9 +260,24 @@ async fn histories(seed: u64, rounds: u64, memory: &Memory) -> u64 {
                         app.transaction(|tx| async move {
                             let models = Models::of(&tx)?;
                             let mut dice = Dice(start);
-                            models.alphas.insert_with_id(dice.id(), dice.alpha()).await.map(drop).or_else(caught)?;
-                            models.betas.insert_with_id(dice.id(), dice.beta()).await.map(drop).or_else(caught)?;
-                            models.gammas.insert_with_id(dice.id(), dice.gamma()).await.map(drop).or_else(caught)?;
+                            models
+                                .alphas
+                                .insert_with_id(dice.id(), dice.alpha())
+                                .await
+                                .map(drop)
+                                .or_else(|error| caught(&error))?;
+                            models
+                                .betas
+                                .insert_with_id(dice.id(), dice.beta())
+                                .await
+                                .map(drop)
+                                .or_else(|error| caught(&error))?;
+                            models
+                                .gammas
+                                .insert_with_id(dice.id(), dice.gamma())
+                                .await
+                                .map(drop)
+                                .or_else(|error| caught(&error))?;
                             if dice.roll(4) == 0 { Err(Error::new("ON_PURPOSE")) } else { Ok(()) }
                         })
                         .await
@@ -283,8 +301,8 @@ async fn histories(seed: u64, rounds: u64, memory: &Memory) -> u64 {
     refused
 }
 
-fn caught(error: Error) -> Result<()> {
-    assert_expected(&error);
+fn caught(error: &Error) -> Result<()> {
+    assert_expected(error);
     Ok(())
 }
 

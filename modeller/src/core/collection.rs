@@ -192,6 +192,15 @@ pub(crate) struct State {
     collections: Vec<Arc<Collection>>,
 }
 
+/// Changes that cannot be made.
+#[derive(Debug)]
+pub(crate) struct Unfit {
+    /// Why not.
+    pub(crate) error: Error,
+    /// Which of the changes it is about.
+    pub(crate) at: usize,
+}
+
 impl State {
     pub(crate) fn new(schemas: &[Arc<ModelSchema>]) -> Self {
         Self { seq: 0, collections: schemas.iter().map(|schema| Arc::new(Collection::new(schema))).collect() }
@@ -230,7 +239,7 @@ impl State {
 
     /// Makes all changes or none. Their befores have to be what is there. With references, a change that would leave one of them
     /// leading nowhere is none.
-    pub(crate) fn apply(&mut self, changes: &[Change], links: Option<&Links>) -> Result<(), Error> {
+    pub(crate) fn apply(&mut self, changes: &[Change], links: Option<&Links>) -> Result<(), Unfit> {
         // All befores go first, so that two documents can swap a unique value in one commit.
         for change in changes.iter().filter(|change| change.before.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
@@ -241,16 +250,17 @@ impl State {
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
             if let Some(field) = collection.taken(after) {
-                failed = Some((at, Error::unique(field)));
+                failed = Some((at, Unfit { error: Error::unique(field), at }));
                 break;
             }
             collection.put(after.clone());
         }
         if failed.is_none() {
-            failed = links.and_then(|links| broken(self, links, changes)).map(|error| (changes.len(), error));
+            let unfit = links.and_then(|links| broken(self, links, changes));
+            failed = unfit.map(|(at, error)| (changes.len(), Unfit { error, at }));
         }
-        let Some((at, error)) = failed else { return Ok(()) };
-        for change in changes.iter().take(at).filter(|change| change.after.is_some()) {
+        let Some((made, unfit)) = failed else { return Ok(()) };
+        for change in changes.iter().take(made).filter(|change| change.after.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
                 collection.remove(&change.id);
             }
@@ -260,6 +270,6 @@ impl State {
                 collection.put(before.clone());
             }
         }
-        Err(error)
+        Err(unfit)
     }
 }

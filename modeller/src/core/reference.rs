@@ -289,9 +289,9 @@ pub(crate) fn dangling<'l>(state: &State, links: &'l Links, model: ModelIndex, d
     })
 }
 
-/// Whether these changes, which the state already shows, leave a reference that leads nowhere.
-pub(crate) fn broken(state: &State, links: &Links, changes: &[Change]) -> Option<Error> {
-    for change in changes {
+/// Which of these changes, which the state already shows, leaves a reference that leads nowhere.
+pub(crate) fn broken(state: &State, links: &Links, changes: &[Change]) -> Option<(usize, Error)> {
+    for (at, change) in changes.iter().enumerate() {
         if let Some(after) = &change.after {
             let before = change.before.as_ref();
             for link in links.from(change.model) {
@@ -299,7 +299,7 @@ pub(crate) fn broken(state: &State, links: &Links, changes: &[Change]) -> Option
                 let known = before.map(|before| keys_of(before.as_ref(), &link.field)).unwrap_or_default();
                 let missing = |key: &Key| state.with_key(link.parent, &link.target, key).next().is_none();
                 if keys_of(after.as_ref(), &link.field).iter().any(|key| !known.contains(key) && missing(key)) {
-                    return Some(link.leads_nowhere());
+                    return Some((at, link.leads_nowhere()));
                 }
             }
         }
@@ -309,7 +309,7 @@ pub(crate) fn broken(state: &State, links: &Links, changes: &[Change]) -> Option
             for key in left {
                 let held = state.with_key(link.parent, &link.target, &key).next().is_some();
                 if !held && state.with_key(link.child, &link.field, &key).next().is_some() {
-                    return Some(link.is_in_use());
+                    return Some((at, link.is_in_use()));
                 }
             }
         }

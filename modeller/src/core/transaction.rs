@@ -27,6 +27,16 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
+impl Limits {
+    /// What is answered to whoever wants more.
+    pub(crate) fn exceeded(&self) -> Error {
+        Error::new(ErrorCode::TransactionTooLarge).message(format!(
+            "a transaction changes at most {} documents and {} bytes; do it in several",
+            self.changes, self.bytes
+        ))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { changes: 10_000, bytes: 16 * 1024 * 1024 }
@@ -149,14 +159,14 @@ impl Transaction {
                 return Err(error);
             }
             inner.check_references(self.log.links(), model, &doc)?;
-            let encoded: Arc<str> = doc.encode()?.into();
-            let bytes = inner.written.bytes + encoded.len();
+            let encoded: Option<Arc<str>> = if self.log.keeps() { Some(doc.encode()?.into()) } else { None };
+            let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
             inner.bound(&self.limits, bytes)?;
             if let Some(collection) = inner.written.state.collection_mut(model) {
                 collection.put(doc.clone());
             }
             inner.written.bytes = bytes;
-            let next = Next { before: first, after: Some(doc.clone()), encoded: Some(encoded) };
+            let next = Next { before: first, after: Some(doc.clone()), encoded };
             inner.written.changes.insert((model, id.clone()), next);
             Ok(doc)
         })
@@ -182,7 +192,7 @@ impl Transaction {
                         OnDelete::Restrict => against.push(referring),
                         OnDelete::Cascade if doomed.insert((referring.link.child, referring.doc.id().clone())) => {
                             if doomed.len() > self.limits.changes {
-                                return Err(too_large(&self.limits));
+                                return Err(self.limits.exceeded());
                             }
                             open.push((referring.link.child, referring.doc));
                         }
@@ -337,15 +347,8 @@ impl Inner {
         if written < limits.changes && bytes <= limits.bytes {
             return Ok(());
         }
-        Err(too_large(limits))
+        Err(limits.exceeded())
     }
-}
-
-fn too_large(limits: &Limits) -> Error {
-    Error::new(ErrorCode::TransactionTooLarge).message(format!(
-        "a transaction changes at most {} documents and {} bytes; do it in several",
-        limits.changes, limits.bytes
-    ))
 }
 
 pub(crate) fn closed() -> Error {
