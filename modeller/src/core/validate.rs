@@ -838,8 +838,10 @@ impl Walk<'_> {
             Rule::DependentSchemas(properties) => {
                 for Property { name, schema } in properties {
                     if value.get(name).is_some() {
-                        let (_, inner) = self.descend(&Step::Stay, schema, value);
-                        seen.merge(inner);
+                        let (valid, inner) = self.descend(&Step::Stay, schema, value);
+                        if valid {
+                            seen.merge(inner);
+                        }
                     }
                 }
             }
@@ -854,8 +856,9 @@ impl Walk<'_> {
                 let (clause, child) = if valid { ("then", then) } else { ("else", otherwise) };
                 let Some(child) = child else { return };
                 let (valid, inner) = self.descend(&Step::Stay, child, value);
-                seen.merge(inner);
-                if !valid {
+                if valid {
+                    seen.merge(inner);
+                } else {
                     let message = || format!("must match \"{clause}\" schema").into();
                     self.report("if", message, || json!({"failingKeyword": clause}));
                 }
@@ -1163,6 +1166,14 @@ pub(super) fn encode(text: &str, out: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod ajv;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod formats;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
