@@ -35,6 +35,18 @@ pub(crate) enum Compare {
 }
 
 impl Compare {
+    /// Whether it holds of two values that are in this order.
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Self::Eq => order.is_eq(),
+            Self::Ne => order.is_ne(),
+            Self::Gt => order.is_gt(),
+            Self::Gte => order.is_ge(),
+            Self::Lt => order.is_lt(),
+            Self::Lte => order.is_le(),
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Eq => "$eq",
@@ -376,17 +388,22 @@ impl Test {
 /// One comparison of one value; `None` is a missing one.
 fn compares(compare: Compare, value: Option<ValueRef<'_>>, operand: &Value) -> bool {
     let value = value.unwrap_or(ValueRef::Null);
+    // The two kinds that nearly all comparisons are of.
+    let same_kind = match (value, operand) {
+        (ValueRef::Str(a), Value::String(b)) if compare == Compare::Eq => return a == b,
+        (ValueRef::Str(a), Value::String(b)) => Some(a.cmp(b)),
+        (ValueRef::UInt(a), Value::Number(b)) => b.as_u64().map(|b| a.cmp(&b)),
+        (ValueRef::Int(a), Value::Number(b)) => b.as_i64().map(|b| a.cmp(&b)),
+        _ => None,
+    };
+    if let Some(order) = same_kind {
+        return compare.holds(order);
+    }
     let operand = operand.as_value();
-    let order = value.compare(&operand);
     match compare {
-        Compare::Eq => order == Ordering::Equal,
-        Compare::Ne => order != Ordering::Equal,
+        Compare::Eq | Compare::Ne => compare.holds(value.compare(&operand)),
         // Sizes are compared within one kind; the order of mixed values is for sorting only.
-        _ if value.kind() != operand.kind() => false,
-        Compare::Gt => order == Ordering::Greater,
-        Compare::Gte => order != Ordering::Less,
-        Compare::Lt => order == Ordering::Less,
-        Compare::Lte => order != Ordering::Greater,
+        _ => value.kind() == operand.kind() && compare.holds(value.compare(&operand)),
     }
 }
 
