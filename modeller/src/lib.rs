@@ -12,6 +12,8 @@ extern crate self as modeller;
 #[path = "private.rs"]
 pub mod __private;
 mod app;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod core;
 mod error;
 mod model;

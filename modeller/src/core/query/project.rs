@@ -92,6 +92,12 @@ impl RawProjection {
         serde_json::to_writer(out, &view).map_err(Error::internal)
     }
 
+    /// Whether `_id` is shown, and whether `_rev` is.
+    #[cfg(feature = "cli")]
+    pub(crate) fn shows_own(&self) -> (bool, bool) {
+        (self.id, self.rev)
+    }
+
     /// The members of a stored value that are asked for, private ones too.
     pub(crate) fn members(&self, value: &mut Map<String, Value>) {
         self.prune(&self.root, value);
