@@ -12,6 +12,8 @@ extern crate self as modeller;
 #[path = "private.rs"]
 pub mod __private;
 mod app;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod core;
 mod error;
 mod model;
@@ -53,6 +55,7 @@ pub use crate::core::id::{Id, MAX_ID_BYTES, RawId};
 pub use crate::core::json::Document;
 pub use crate::core::private::Private;
 pub use crate::core::query::filter::Filter;
+pub use crate::core::query::project::{PartOf, Projection};
 pub use crate::core::query::sort::Sort;
 pub use crate::core::query::update::Update;
 pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
@@ -60,7 +63,7 @@ pub use crate::core::schema::{Access, ModelType};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
 pub use crate::model::caller::{Call, Caller};
 pub use crate::model::given::SchemaModel;
-pub use crate::model::handle::{Changing, Find, Model, Modified, Selector, System};
+pub use crate::model::handle::{As, Changing, Find, Listing, Model, Modified, Selector, Showing, System};
 pub use crate::model::handler::{Args, HookEvent, Operation, Output, Previous, State, Timing};
 pub use crate::model::hook::{HookCall, HookFuture};
 pub use crate::model::subscription::{Heard, Listener, Subscription};

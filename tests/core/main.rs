@@ -9,5 +9,6 @@ mod engine;
 mod faults;
 mod lists;
 mod model;
+mod projections;
 mod references;
 mod schema_models;

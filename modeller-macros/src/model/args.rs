@@ -25,6 +25,7 @@ keys! {
 keys! {
     /// The keys of `#[value]`.
     enum ValueKey for "#[value]" {
+        Of = "of", Path, "of = User";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }

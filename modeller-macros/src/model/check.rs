@@ -50,7 +50,8 @@ pub(crate) fn value(m: TokenStream, keys: &Keys<ValueKey>, written: Written, err
             }
         }
     }
-    record(m, "#[value]", keys.text(ValueKey::RenameAll), None, written, errors)
+    let record = record(m, "#[value]", keys.text(ValueKey::RenameAll), None, written, errors);
+    Record { of: keys.path(ValueKey::Of).cloned(), ..record }
 }
 
 fn model_id(keys: &Keys<ModelKey>, name: &str, ident: &Ident, errors: &Diagnostics) -> String {
@@ -113,7 +114,7 @@ fn record(
     let mut fields: Vec<Field> = fields.into_iter().map(|written| field(&item.ident, written, rule, errors)).collect();
     check_names(&mut fields, model.is_some(), errors);
     let rename_all = rename_all.filter(|_| rule.is_some() && serde.rename_all.is_none()).map(syn::LitStr::value);
-    Record { m, item, model, rename_all, fields }
+    Record { m, item, model, of: None, rename_all, fields }
 }
 
 fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) -> Field {

@@ -15,6 +15,7 @@ pub(crate) fn record(record: &Record, clean: bool) -> TokenStream {
     let constants = fields::constants(record);
     let view = view(record);
     let model = record.model.is_some().then(|| model(record, clean));
+    let part = clean.then(|| part(record));
     let fits = clean.then(|| fits(&record.m, &record.fields));
     let distinct = (clean && record.fields.iter().any(|field| field.flatten)).then(|| distinct(record));
     let cfg = conditions(&record.item.attrs);
@@ -26,6 +27,7 @@ pub(crate) fn record(record: &Record, clean: bool) -> TokenStream {
         const _: () = {
             #view
             #model
+            #part
             #fits
             #distinct
         };
@@ -43,6 +45,24 @@ fn distinct(record: &Record) -> TokenStream {
             ::core::assert!(<#name as #m::Record>::NAMES.are_level(), #nested);
             ::core::assert!(<#name as #m::Record>::NAMES.are_distinct(), #twice);
         };
+    }
+}
+
+/// How it is made as a part of another struct. That there is a field of the name, and of the type, is told at the field.
+fn part(record: &Record) -> TokenStream {
+    let Record { m, item, of: Some(of), fields, .. } = record else { return TokenStream::new() };
+    let name = &item.ident;
+    let taken = fields.iter().map(|field| {
+        let name = &field.name;
+        quote_spanned!(name.span()=> #name: ::core::clone::Clone::clone(&value.#name),)
+    });
+    quote! {
+        #[automatically_derived]
+        impl #m::PartOf<#of> for #name {
+            fn part_of(value: &#of) -> Self {
+                Self { #(#taken)* }
+            }
+        }
     }
 }
 

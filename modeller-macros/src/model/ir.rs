@@ -11,6 +11,8 @@ pub(crate) struct Record {
     pub(crate) item: ItemStruct,
     /// What makes it a model.
     pub(crate) model: Option<ModelPart>,
+    /// The struct that it is a part of.
+    pub(crate) of: Option<Path>,
     /// `rename_all` for serde, when it was given by our key.
     pub(crate) rename_all: Option<String>,
     pub(crate) fields: Vec<Field>,

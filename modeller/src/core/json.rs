@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::private::is_for_storage;
+use super::query::project::RawProjection;
 use super::schema::shape::{Part, ROOT, Shape, serialize_members};
 use super::value::{AsValue, ObjectRef, ValueRef};
 use crate::error::{Error, Result, Violation};
@@ -77,6 +78,11 @@ impl Document {
     #[must_use]
     pub fn into_members(self) -> Map<String, Value> {
         self.members
+    }
+
+    /// Leaves only what the projection asks for.
+    pub(crate) fn retain(&mut self, projection: &RawProjection) {
+        projection.members(&mut self.members);
     }
 
     /// All members, taken out and left empty.

@@ -21,6 +21,7 @@ use crate::core::document::{AnyValue, DynDoc};
 use crate::core::id::RawId;
 use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{QueryParts, Schema, parse_query};
+use crate::core::query::project::RawProjection;
 use crate::core::query::update::RawUpdate;
 use crate::core::schema::{ModelSchema, member_of_the_document, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
@@ -84,7 +85,7 @@ pub(super) async fn insert(context: Context, at: Segments, request: Request) -> 
         .collect::<Result<_>>()?;
     let docs = context.to_the_end(async move { scope.insert_many(index, values, true).await }).await?;
     let mut body = Vec::with_capacity(16 + docs.len() * 256);
-    write_items(&docs, &mut body)?;
+    write_items(&docs, None, &mut body)?;
     body.push(b'}');
     Ok(respond::json(StatusCode::CREATED, body))
 }
@@ -173,7 +174,7 @@ fn all_that_match(context: &Context, index: ModelIndex, request: &Request) -> Re
     }
     let (parts, count) = read_query_string(request.uri().query().unwrap_or_default())?;
     match parts {
-        QueryParts { filter: filter @ Some(_), sort: None, skip: None, limit: None } if !count => {
+        QueryParts { filter: filter @ Some(_), sort: None, skip: None, limit: None, fields: None } if !count => {
             let parts = QueryParts { filter, ..QueryParts::default() };
             Ok(parse_query(&parts, &Schema::Visible(&context.server.runtime.model(index)?.schema))?.filter)
         }
@@ -352,6 +353,8 @@ fn decode(text: &str) -> Result<String> {
 async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, count: bool) -> Result<Response> {
     let schema = &context.server.runtime.model(index)?.schema;
     let query = parse_query(parts, &Schema::Visible(schema))?;
+    let fields =
+        parts.fields.as_ref().map(|fields| RawProjection::parse(fields, &Schema::Visible(schema))).transpose()?;
     let scope = context.scope();
     let (listed, total) = if count {
         // One transaction, so that the number belongs to the list.
@@ -370,7 +373,7 @@ async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, c
     };
     let Listed { docs, seq, .. } = listed;
     let mut body = Vec::with_capacity(64 + docs.len() * 256);
-    write_items(&docs, &mut body)?;
+    write_items(&docs, fields.as_ref(), &mut body)?;
     body.extend_from_slice(format!(",\"nextCursor\":null,\"seq\":{seq}").as_bytes());
     if let Some(total) = total {
         body.extend_from_slice(format!(",\"count\":{total}").as_bytes());
@@ -380,13 +383,16 @@ async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, c
 }
 
 /// Begins an object with the documents as its member `items`.
-fn write_items(docs: &[DynDoc], body: &mut Vec<u8>) -> Result<()> {
+fn write_items(docs: &[DynDoc], fields: Option<&RawProjection>, body: &mut Vec<u8>) -> Result<()> {
     body.extend_from_slice(b"{\"items\":[");
     for (at, doc) in docs.iter().enumerate() {
         if at > 0 {
             body.push(b',');
         }
-        doc.write_public(body)?;
+        match fields {
+            Some(fields) => fields.write(doc.as_ref(), body)?,
+            None => doc.write_public(body)?,
+        }
     }
     body.push(b']');
     Ok(())
@@ -493,9 +499,7 @@ mod tests {
     fn query_strings() {
         let (parts, count) = read_query_string("filter=%7B%22a%22%3A+1%7D&limit=5&count=true").unwrap();
         assert_eq!((parts.filter, parts.limit, count), (Some(json!({"a": 1})), Some(json!(5)), true));
-        for wrong in
-            ["filter=%7", "filter=%zz", "filter=%ff", "limit=x", "limit=1&limit=2", "fields=1", "count=1", "filter"]
-        {
+        for wrong in ["filter=%7", "filter=%zz", "filter=%ff", "limit=x", "limit=1&limit=2", "count=1", "filter"] {
             let Err(error) = read_query_string(wrong) else { panic!("{wrong} was taken") };
             assert_eq!(error.code(), &ErrorCode::InvalidQuery, "{wrong}");
         }

@@ -115,7 +115,7 @@ pub(crate) fn parse_filter(json: &Value, schema: &Schema<'_>) -> Result<RawFilte
     Parser { schema, clauses: 0, patterns: 0, inside: false }.filter(json, "", 0)
 }
 
-fn joined(path: &str, name: &str) -> String {
+pub(super) fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
@@ -348,6 +348,7 @@ pub(crate) struct QueryParts {
     pub(crate) sort: Option<Value>,
     pub(crate) skip: Option<Value>,
     pub(crate) limit: Option<Value>,
+    pub(crate) fields: Option<Value>,
 }
 
 impl QueryParts {
@@ -358,9 +359,10 @@ impl QueryParts {
             "sort" => Ok(&mut self.sort),
             "skip" => Ok(&mut self.skip),
             "limit" => Ok(&mut self.limit),
+            "fields" => Ok(&mut self.fields),
             _ => Err(Error::query(
                 name,
-                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit` and `count`",
+                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit`, `fields` and `count`",
             )),
         }
     }

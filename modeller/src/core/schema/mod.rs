@@ -508,6 +508,12 @@ impl ModelSchema {
         })
     }
 
+    /// What is private in its documents as JSON, if that is anything.
+    #[cfg(feature = "cli")]
+    pub(crate) fn shape(&self) -> Option<Arc<Shape>> {
+        self.shape.clone().unwrap_or_default()
+    }
+
     /// Whether its values are of the type `T`.
     pub(crate) fn is_of<T: Stored>(&self) -> bool {
         self.kind.is_of::<T>()
