@@ -10,7 +10,8 @@ use super::args::{
     FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, is_private, nested_private, take_derives,
 };
 use super::ir::{Access, Default, Field, ModelPart, Record};
-use super::schema;
+use super::message::Messages;
+use super::{message, schema};
 use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Key, Keys};
 use crate::register::is_id;
@@ -32,7 +33,7 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
         access,
         client_ids: keys.has(ModelKey::ClientIds),
     };
-    record(m, "#[model]", keys.text(ModelKey::RenameAll), Some(part), written, errors)
+    record(m, "#[model]", keys, keys.text(ModelKey::RenameAll), Some(part), written, errors)
 }
 
 /// Proves a value that is a struct of named fields.
@@ -50,7 +51,7 @@ pub(crate) fn value(m: TokenStream, keys: &Keys<ValueKey>, written: Written, err
             }
         }
     }
-    record(m, "#[value]", keys.text(ValueKey::RenameAll), None, written, errors)
+    record(m, "#[value]", keys, keys.text(ValueKey::RenameAll), None, written, errors)
 }
 
 fn model_id(keys: &Keys<ModelKey>, name: &str, ident: &Ident, errors: &Diagnostics) -> String {
@@ -98,9 +99,10 @@ pub(crate) fn rename_rule(
     }
 }
 
-fn record(
+fn record<K: Messages>(
     m: TokenStream,
     attribute: &str,
+    keys: &Keys<K>,
     rename_all: Option<&syn::LitStr>,
     model: Option<ModelPart>,
     written: Written,
@@ -113,7 +115,10 @@ fn record(
     let mut fields: Vec<Field> = fields.into_iter().map(|written| field(written, rule, errors)).collect();
     check_names(&mut fields, model.is_some(), errors);
     let rename_all = rename_all.filter(|_| rule.is_some() && serde.rename_all.is_none()).map(syn::LitStr::value);
-    Record { m, item, model, rename_all, fields }
+    let missing: Vec<_> =
+        fields.iter().filter_map(|field| Some((field.wire.clone(), field.missing.clone()?))).collect();
+    let message = message::of_container(keys, &missing, errors);
+    Record { m, item, model, rename_all, message, fields }
 }
 
 fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) -> Field {
@@ -129,6 +134,9 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
             inner,
             "`Private` must be the outermost type of a field, so that it can be left out; write `Private<Option<…>>`",
         );
+    }
+    if let (true, Some(entry)) = (private, keys.get(FieldKey::Example)) {
+        errors.at(&entry.name, "`example` cannot be on a `Private<…>` field: the schema is shown to clients; remove it");
     }
     if private {
         for key in [FieldKey::Unique, FieldKey::Index] {
@@ -172,6 +180,7 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
         Some(_) => Default::OfType,
         None => Default::None,
     };
+    let (message, missing) = message::of_field(&keys, errors);
     Field {
         wire,
         rename: rename.filter(|_| serde.rename.is_none()).map(syn::LitStr::value),
@@ -181,7 +190,8 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
         private,
         viewed: !serde.skipped,
         default,
-        keywords: schema::keywords(&keys, errors),
+        keywords: schema::keywords(&keys, message, errors),
+        missing,
         docs: docs(&field.attrs).cloned().collect(),
         vis: field.vis,
         ty: field.ty,

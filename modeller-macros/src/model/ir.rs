@@ -1,7 +1,7 @@
 //! What was proved: everything that is emitted, and no more decisions.
 
 use proc_macro2::{Span, TokenStream};
-use syn::{Attribute, Ident, ItemStruct, Type, Visibility};
+use syn::{Attribute, Ident, ItemStruct, LitStr, Type, Visibility};
 
 /// A struct of named fields, as a model or a value.
 pub(crate) struct Record {
@@ -13,6 +13,8 @@ pub(crate) struct Record {
     pub(crate) model: Option<ModelPart>,
     /// `rename_all` for serde, when it was given by our key.
     pub(crate) rename_all: Option<String>,
+    /// `errorMessage` in its schema, a JSON literal in Rust tokens.
+    pub(crate) message: Option<TokenStream>,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -51,6 +53,8 @@ pub(crate) struct Field {
     pub(crate) viewed: bool,
     pub(crate) default: Default,
     pub(crate) keywords: Vec<Keyword>,
+    /// What is said when it is missing.
+    pub(crate) missing: Option<LitStr>,
 }
 
 /// What a field is when input has none.
