@@ -296,7 +296,11 @@ fn given<K: Key>(spec: &Spec<K>, name: &Ident, input: ParseStream<'_>) -> syn::R
         let content;
         parenthesized!(content in input);
         let tokens: TokenStream = content.parse()?;
-        return if matches!(spec.form, Form::List | Form::TextOrList) { Ok(Given::List(tokens)) } else { refuse(name.span()) };
+        return if matches!(spec.form, Form::List | Form::TextOrList) {
+            Ok(Given::List(tokens))
+        } else {
+            refuse(name.span())
+        };
     }
     if !input.peek(Token![=]) {
         let bare = matches!(spec.form, Form::Flag | Form::FlagOrExpr);

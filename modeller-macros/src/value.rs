@@ -33,7 +33,8 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
         }
         Ok(Item::Struct(parsed)) if is_newtype(&parsed.fields) => {
             if let Some(entry) = keys.get(ValueKey::ErrorMessage) {
-                errors.at(&entry.name, "`error_message` of a type around one other is that of its field; write it there");
+                errors
+                    .at(&entry.name, "`error_message` of a type around one other is that of its field; write it there");
             }
             if check_generics("#[value]", &parsed.generics, &errors) {
                 newtype(&m, parsed, &errors)

@@ -10,3 +10,4 @@ mod faults;
 mod lists;
 mod model;
 mod schema;
+mod schema_models;

@@ -9,11 +9,15 @@ pub struct Guest {
     /// As it is on the door.
     #[field(min_length = 2, max_length = 40, error_message = "tell us your name", title = "Name", example = "Ada")]
     pub name: String,
-    #[field(format = "email", max_length = 20, error_message(
-        required = "we need an address",
-        type = "an address is a text",
-        format = "${/name}, ${/mail} is no address; ${/pin} ${0}"
-    ))]
+    #[field(
+        format = "email",
+        max_length = 20,
+        error_message(
+            required = "we need an address",
+            type = "an address is a text",
+            format = "${/name}, ${/mail} is no address; ${/pin} ${0}"
+        )
+    )]
     pub mail: String,
     #[field(default = 1, minimum = 1, maximum = 4, hidden, error_message(maximum = "four seats at most"))]
     pub seats: u8,
@@ -47,17 +51,17 @@ async fn said(guest: Value) -> Vec<(String, String, String, Vec<String>)> {
     assert!(!format!("{error:?} {}", error.to_json()).contains("s3c"), "{error:?}");
     let stands_for = |params: &Value| {
         let errors = params["errors"].as_array().into_iter().flatten();
-        errors.map(|error| {
-            assert_eq!(error["emUsed"], true);
-            error["keyword"].as_str().unwrap().to_owned()
-        }).collect()
+        errors
+            .map(|error| {
+                assert_eq!(error["emUsed"], true);
+                error["keyword"].as_str().unwrap().to_owned()
+            })
+            .collect()
     };
     let mut all: Vec<_> = error
         .violations()
         .iter()
-        .map(|it| {
-            (it.instance_path.clone(), it.keyword.to_string(), it.message.to_string(), stands_for(&it.params))
-        })
+        .map(|it| (it.instance_path.clone(), it.keyword.to_string(), it.message.to_string(), stands_for(&it.params)))
         .collect();
     all.sort();
     all
@@ -85,7 +89,10 @@ async fn c9_error_message_per_field_and_keyword() {
     let too_long = ("/mail".into(), "maxLength".into(), "must NOT have more than 20 characters".into(), vec![]);
     let mail = "\"no address, and too long\"";
     let format = format!("\"Ada\", {mail} is no address; <private> {mail}");
-    assert_eq!(each, [told("/mail", &format, &["format"]), too_long, told("/seats", "four seats at most", &["maximum"])]);
+    assert_eq!(
+        each,
+        [told("/mail", &format, &["format"]), too_long, told("/seats", "four seats at most", &["maximum"])]
+    );
     let typed = said(json!({"name": "Ada", "mail": 5, "pin": "s3cret"})).await;
     assert_eq!(typed, [told("/mail", "an address is a text", &["type"])]);
     // A missing field is reported by what holds it.
@@ -115,7 +122,8 @@ async fn c6_hidden_and_other_hints_are_carried_in_the_schema() {
 
 #[tokio::test]
 async fn keywords_of_lists_maps_and_constants_are_asserted() {
-    let wrong = said(json!({"name": "Ada", "mail": "a@b.de", "pin": "s3cret", "tags": ["a"], "notes": {}, "version": 2})).await;
+    let wrong =
+        said(json!({"name": "Ada", "mail": "a@b.de", "pin": "s3cret", "tags": ["a"], "notes": {}, "version": 2})).await;
     let keywords: Vec<(&str, &str)> = wrong.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
     assert_eq!(
         keywords,

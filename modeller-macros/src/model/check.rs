@@ -136,7 +136,8 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
         );
     }
     if let (true, Some(entry)) = (private, keys.get(FieldKey::Example)) {
-        errors.at(&entry.name, "`example` cannot be on a `Private<…>` field: the schema is shown to clients; remove it");
+        errors
+            .at(&entry.name, "`example` cannot be on a `Private<…>` field: the schema is shown to clients; remove it");
     }
     if private {
         for key in [FieldKey::Unique, FieldKey::Index] {

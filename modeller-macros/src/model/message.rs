@@ -61,7 +61,9 @@ pub(crate) fn of_container<K: Messages>(
     if let (Some(own), Some((name, _))) = (own, missing.first()) {
         errors.at(
             &own.text,
-            format!("the field `{name}` has a message of its own for `required`; give all fields one, or remove theirs"),
+            format!(
+                "the field `{name}` has a message of its own for `required`; give all fields one, or remove theirs"
+            ),
         );
         return None;
     }

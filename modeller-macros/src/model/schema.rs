@@ -65,12 +65,13 @@ const FORMATS: &[&str] = &[
 
 /// The keywords of a field that report something, by the names of their keys and in JSON.
 pub(crate) fn reports(keys: &Keys<FieldKey>) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let says_nothing =
-        [FieldKey::Unique, FieldKey::Index, FieldKey::Hidden, FieldKey::Title, FieldKey::Example];
-    KEYWORDS.iter().filter(move |(key, ..)| keys.has(*key) && !says_nothing.contains(key)).filter_map(|(key, json, _)| {
-        let spec = FieldKey::SPECS.iter().find(|spec| spec.key == *key)?;
-        Some((spec.name, *json))
-    })
+    let says_nothing = [FieldKey::Unique, FieldKey::Index, FieldKey::Hidden, FieldKey::Title, FieldKey::Example];
+    KEYWORDS.iter().filter(move |(key, ..)| keys.has(*key) && !says_nothing.contains(key)).filter_map(
+        |(key, json, _)| {
+            let spec = FieldKey::SPECS.iter().find(|spec| spec.key == *key)?;
+            Some((spec.name, *json))
+        },
+    )
 }
 
 /// The keywords of a field, in the order of the table; what is said in place of what they report comes last.

@@ -41,14 +41,15 @@ impl Key {
             }),
             ValueRef::Str(text) => Some(Self::Text(RawId::of_any_text(text))),
             ValueRef::Id(id) => Some(Self::Text(id.clone())),
-            ValueRef::Null | ValueRef::Private(_) | ValueRef::Array(_) | ValueRef::Object(_) => None,
-            ValueRef::Serialized(foreign) => {
-                use super::value::AsValue;
-                match foreign.to_json().as_value() {
-                    ValueRef::Serialized(_) => None,
-                    value => Self::of(&value),
-                }
-            }
+            ValueRef::Null
+            | ValueRef::Private(_)
+            | ValueRef::Array(_)
+            | ValueRef::Object(_)
+            | ValueRef::Part { .. } => None,
+            ValueRef::Serialized(_) => value.resolved(|value| match value {
+                ValueRef::Serialized(_) => None,
+                value => Self::of(&value),
+            }),
         }
     }
 
@@ -91,14 +92,21 @@ impl Eq for Key {}
 fn each_key(doc: &dyn AnyDoc, field: &str, f: &mut dyn FnMut(Key)) {
     match doc.object().get(field) {
         None => {}
-        Some(ValueRef::Array(array)) => {
+        Some(part @ ValueRef::Part { .. }) => part.resolved(|part| each_key_of(part, f)),
+        Some(value) => each_key_of(value, f),
+    }
+}
+
+fn each_key_of(value: ValueRef<'_>, f: &mut dyn FnMut(Key)) {
+    match value {
+        ValueRef::Array(array) => {
             let mut keys: Vec<Key> = (0..array.len()).filter_map(|at| Key::of(&array.at(at))).collect();
             // A value that stands twice in one document is one entry.
             keys.sort_unstable();
             keys.dedup();
             keys.into_iter().for_each(f);
         }
-        Some(value) => {
+        value => {
             if let Some(key) = Key::of(&value) {
                 f(key);
             }

@@ -1332,7 +1332,8 @@ mod tests {
         let found = violations(&schema, &json!({"n": 1, "a": {"p": ["tr0ub4dor"], "o": "open"}}));
         let hidden = "<private>";
         assert_eq!(found[0].message, format!("{hidden} {hidden} {hidden} \"open\" {hidden} {hidden} {hidden} 1"));
-        let long = violations(&json!({"type": "null", "errorMessage": "${0}"}), &json!("ü".repeat(MAX_VIOLATION_BYTES)));
+        let long =
+            violations(&json!({"type": "null", "errorMessage": "${0}"}), &json!("ü".repeat(MAX_VIOLATION_BYTES)));
         assert!(long[0].message.len() < 1100);
     }
 

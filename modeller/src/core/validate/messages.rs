@@ -106,9 +106,8 @@ fn no_text(key: &str) -> String {
 }
 
 fn messages(key: &str, texts: &Map<String, Value>) -> Result<Vec<(String, Message)>, String> {
-    let message = |(name, text): (&String, &Value)| {
-        Ok((name.clone(), Message::new(text.as_str().ok_or_else(|| no_text(key))?)?))
-    };
+    let message =
+        |(name, text): (&String, &Value)| Ok((name.clone(), Message::new(text.as_str().ok_or_else(|| no_text(key))?)?));
     texts.iter().map(message).collect()
 }
 
@@ -233,7 +232,8 @@ impl Walk<'_> {
         for (keyword, named) in &messages.names {
             let Some(param) = name_in(keyword) else { continue };
             for (name, message) in named {
-                let is = |it: &Violation| it.keyword == *keyword && it.params[param] == **name && self.is_own(messages, it);
+                let is =
+                    |it: &Violation| it.keyword == *keyword && it.params[param] == **name && self.is_own(messages, it);
                 new.extend(self.stand_in(take(&mut old, is), message, ""));
             }
         }
