@@ -47,7 +47,7 @@ async fn guests() -> Model<Guest> {
 
 /// The violations of a guest, each as its place, its keyword, what it says, and the keywords that it stands for.
 async fn said(guest: Value) -> Vec<(String, String, String, Vec<String>)> {
-    let error = guests().await.insert_json(guest.to_string()).await.unwrap_err();
+    let error = guests().await.insert_json(&guest.to_string()).await.unwrap_err();
     assert!(!format!("{error:?} {}", error.to_json()).contains("s3c"), "{error:?}");
     let stands_for = |params: &Value| {
         let errors = params["errors"].as_array().into_iter().flatten();
