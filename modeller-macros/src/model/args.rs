@@ -15,6 +15,7 @@ keys! {
         Protected = "protected", Flag, "protected";
         ClientIds = "client_ids", Flag, "client_ids";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";
+        ErrorMessage = "error_message", TextOrList, "error_message = \"…\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }
     conflicts {
@@ -27,6 +28,7 @@ keys! {
     enum ValueKey for "#[value]" {
         Of = "of", Path, "of = User";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";
+        ErrorMessage = "error_message", TextOrList, "error_message = \"…\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }
 }
@@ -51,9 +53,16 @@ keys! {
         MinItems = "min_items", Count, "min_items = 1";
         MaxItems = "max_items", Count, "max_items = 10";
         UniqueItems = "unique_items", Flag, "unique_items";
+        Contains = "contains", Expr, "contains = \"admin\"";
+        MinProperties = "min_properties", Count, "min_properties = 1";
+        MaxProperties = "max_properties", Count, "max_properties = 10";
+        Const = "const", Expr, "const = 1";
+        Title = "title", Text, "title = \"A name\"";
+        Example = "example", Expr, "example = \"ada@example.com\"";
         Constant = "constant", Text, "constant = \"NAME\"";
         Rename = "rename", Text, "rename = \"wireName\"";
         Hidden = "hidden", Flag, "hidden";
+        ErrorMessage = "error_message", TextOrList, "error_message = \"…\"";
     }
     conflicts {
         Unique, Index: "a unique field is indexed anyway; remove `index`";

@@ -10,7 +10,8 @@ use super::args::{
     FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, is_private, nested_private, take_derives,
 };
 use super::ir::{Access, Default, Field, ModelPart, Record};
-use super::schema;
+use super::message::Messages;
+use super::{message, schema};
 use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Key, Keys};
 use crate::register::is_id;
@@ -32,7 +33,7 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
         access,
         client_ids: keys.has(ModelKey::ClientIds),
     };
-    record(m, "#[model]", keys.text(ModelKey::RenameAll), Some(part), written, errors)
+    record(m, "#[model]", keys, keys.text(ModelKey::RenameAll), Some(part), written, errors)
 }
 
 /// Proves a value that is a struct of named fields.
@@ -50,7 +51,7 @@ pub(crate) fn value(m: TokenStream, keys: &Keys<ValueKey>, written: Written, err
             }
         }
     }
-    let record = record(m, "#[value]", keys.text(ValueKey::RenameAll), None, written, errors);
+    let record = record(m, "#[value]", keys, keys.text(ValueKey::RenameAll), None, written, errors);
     Record { of: keys.path(ValueKey::Of).cloned(), ..record }
 }
 
@@ -99,9 +100,10 @@ pub(crate) fn rename_rule(
     }
 }
 
-fn record(
+fn record<K: Messages>(
     m: TokenStream,
     attribute: &str,
+    keys: &Keys<K>,
     rename_all: Option<&syn::LitStr>,
     model: Option<ModelPart>,
     written: Written,
@@ -114,7 +116,10 @@ fn record(
     let mut fields: Vec<Field> = fields.into_iter().map(|written| field(&item.ident, written, rule, errors)).collect();
     check_names(&mut fields, model.is_some(), errors);
     let rename_all = rename_all.filter(|_| rule.is_some() && serde.rename_all.is_none()).map(syn::LitStr::value);
-    Record { m, item, model, of: None, rename_all, fields }
+    let missing: Vec<_> =
+        fields.iter().filter_map(|field| Some((field.wire.clone(), field.missing.clone()?))).collect();
+    let message = message::of_container(keys, &missing, errors);
+    Record { m, item, model, of: None, rename_all, message, fields }
 }
 
 fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) -> Field {
@@ -132,6 +137,10 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         );
     }
     let flattened = serde.flatten && check_flattened(&keys, &field.ty, serde.default, errors);
+    if let (true, Some(entry)) = (private, keys.get(FieldKey::Example)) {
+        errors
+            .at(&entry.name, "`example` cannot be on a `Private<…>` field: the schema is shown to clients; remove it");
+    }
     if private {
         for key in [FieldKey::Unique, FieldKey::Index, FieldKey::References] {
             if let Some(entry) = keys.get(key) {
@@ -175,7 +184,8 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         None => Default::None,
     };
     let references = keys.path(FieldKey::References).filter(|_| !private).cloned();
-    let mut keywords = schema::keywords(&keys, errors);
+    let (message, missing) = message::of_field(&keys, errors);
+    let mut keywords = schema::keywords(&keys, message, errors);
     keywords.extend(schema::reference(of, &name, &keys, references.is_some(), errors));
     Field {
         wire,
@@ -189,6 +199,7 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         default,
         references,
         keywords,
+        missing,
         docs: docs(&field.attrs).cloned().collect(),
         vis: field.vis,
         ty: field.ty,

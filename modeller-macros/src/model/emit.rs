@@ -84,8 +84,9 @@ pub(crate) fn derives(m: &TokenStream) -> TokenStream {
 }
 
 fn structure(record: &Record) -> TokenStream {
-    let Record { m, item, rename_all, fields, .. } = record;
+    let Record { m, item, rename_all, message, fields, .. } = record;
     let mut item = item.clone();
+    item.attrs.extend(message.as_ref().map(said));
     for (target, field) in item.fields.iter_mut().zip(fields) {
         let name = &record.item.ident;
         if let Some(rename) = &field.rename {
@@ -124,6 +125,11 @@ pub(crate) fn keywords(field: &Field) -> Option<syn::Attribute> {
         quote!(#json = #value)
     });
     Some(parse_quote!(#[schemars(extend(#(#rows),*))]))
+}
+
+/// What is said in place of what the schema of a type reports.
+pub(crate) fn said(message: &TokenStream) -> syn::Attribute {
+    parse_quote!(#[schemars(extend("errorMessage" = #message))])
 }
 
 /// How filters and indexes read it.

@@ -9,9 +9,21 @@
 #[schemars(crate = "::modeller::__private::schemars")]
 #[serde(deny_unknown_fields)]
 /// A person who can sign in.
+#[schemars(
+    extend(
+        "errorMessage" = {"additionalProperties":"an unknown member",
+        "required":{"email":"no address"}}
+    )
+)]
 pub struct User {
     /// Where mail goes.
-    #[schemars(extend("unique" = true, "format" = "email"))]
+    #[schemars(
+        extend(
+            "unique" = true,
+            "format" = "email",
+            "errorMessage" = {"format":"no good address"}
+        )
+    )]
     pub email: String,
     #[serde(skip_serializing_if = "::modeller::__private::withholds")]
     #[schemars(extend("minLength" = 12))]

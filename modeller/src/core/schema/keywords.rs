@@ -1,7 +1,7 @@
 //! Which keyword fits which type, as traits: `#[field(min_length = 12)]` on a number is a compile error at the keyword,
 //! also when the type is an alias.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::ModelType;
 use crate::core::field::{Field, Unique};
@@ -32,9 +32,9 @@ numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 impl<T: Number> Number for Option<T> {}
 impl<T: Number> Number for Private<T> {}
 
-/// A list: `min_items`, `max_items` and `unique_items` fit.
+/// A list: `min_items`, `max_items`, `unique_items` and `contains` fit.
 #[diagnostic::on_unimplemented(
-    message = "`min_items`, `max_items` and `unique_items` are for lists, and `{Self}` is none",
+    message = "`min_items`, `max_items`, `unique_items` and `contains` are for lists, and `{Self}` is none",
     label = "this field holds no list"
 )]
 pub trait List {}
@@ -42,6 +42,17 @@ impl<T> List for Vec<T> {}
 impl<T> List for BTreeSet<T> {}
 impl<T: List> List for Option<T> {}
 impl<T: List> List for Private<T> {}
+
+/// A map: `min_properties` and `max_properties` fit.
+#[diagnostic::on_unimplemented(
+    message = "`min_properties` and `max_properties` are for maps, and `{Self}` is none",
+    label = "this field holds no map"
+)]
+pub trait Map {}
+impl<V> Map for BTreeMap<String, V> {}
+impl<V, S> Map for HashMap<String, V, S> {}
+impl<T: Map> Map for Option<T> {}
+impl<T: Map> Map for Private<T> {}
 
 /// A value that an index can hold: `unique` and `index` fit.
 #[diagnostic::on_unimplemented(

@@ -255,7 +255,7 @@ fn keep_private(root: &Value, schema: &Value, next: &mut Value, current: &Value,
 }
 
 /// Whether a schema says `"private": true` anywhere. A member of that name in an example is harmless.
-fn says_private(schema: &Value) -> bool {
+pub(crate) fn says_private(schema: &Value) -> bool {
     match schema {
         Value::Object(object) => object.get("private") == Some(&Value::Bool(true)) || object.values().any(says_private),
         Value::Array(values) => values.iter().any(says_private),
@@ -270,6 +270,11 @@ enum Secrecy {
     Is,
     /// Also whether they have private parts.
     Holds,
+}
+
+/// Whether what the names lead to is private, or has private parts.
+pub(crate) fn holds_private(root: &Value, names: &[Box<str>]) -> bool {
+    secret(root, root, names, Secrecy::Holds, 0)
 }
 
 /// Whether what the names lead to is private. Where the schema leaves a choice, one private alternative is enough; a schema that

@@ -23,7 +23,7 @@ const FLAGS: [&str; 4] = ["unique", "index", "private", "hidden"];
 
 /// Keywords of ours that mean something in the schema of a model with a Rust type, and nothing here yet. Left unsaid, what they
 /// promise would not be kept.
-const NOT_YET: [&str; 2] = ["protected", "errorMessage"];
+const NOT_YET: [&str; 1] = ["protected"];
 
 impl ModelSchema {
     /// Proves a schema that was given as JSON.
