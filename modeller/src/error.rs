@@ -160,6 +160,8 @@ struct Inner {
     status: Option<u16>,
     violations: Vec<Violation>,
     details: Map<String, Value>,
+    /// What anyone may know of it, when that is not all: no violation, and it is answered as what only verified callers may do.
+    known: Option<Vec<Violation>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -173,6 +175,7 @@ impl Error {
             status: None,
             violations: Vec::new(),
             details: Map::new(),
+            known: None,
             source: None,
         }))
     }
@@ -203,6 +206,9 @@ impl Error {
     /// The same error with one more violation.
     #[must_use]
     pub(crate) fn and_violation(mut self, violation: Violation) -> Self {
+        if let Some(known) = &mut self.0.known {
+            known.push(violation.clone());
+        }
         self.0.violations.push(violation);
         self
     }
@@ -211,7 +217,7 @@ impl Error {
     /// everything else as `index`.
     #[must_use]
     pub(crate) fn of_element(mut self, index: usize) -> Self {
-        for violation in &mut self.0.violations {
+        for violation in self.0.violations.iter_mut().chain(self.0.known.iter_mut().flatten()) {
             violation.instance_path.insert_str(0, &format!("/{index}"));
         }
         self.detail("index", index)
@@ -223,6 +229,28 @@ impl Error {
         Self::new(ErrorCode::UniqueViolation)
             .message(format!("another document has this value of `{field}`"))
             .detail("field", field)
+    }
+
+    /// The same error as one of which anyone may know these violations only. Without any it speaks of nothing but what is
+    /// protected, and anyone learns of it that a token is needed.
+    #[must_use]
+    pub(crate) fn known_to_anyone(mut self, violations: Vec<Violation>) -> Self {
+        if self.0.violations.is_empty() || violations.len() < self.0.violations.len() {
+            self.0.known = Some(violations);
+        }
+        self
+    }
+
+    /// The error as anyone may know it; `None` when that is all of it.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server answers callers"))]
+    pub(crate) fn for_anyone(&self) -> Option<Self> {
+        let known = self.0.known.as_ref()?;
+        if known.is_empty() {
+            return Some(Self::new(ErrorCode::Unauthenticated).message("a verified token is needed"));
+        }
+        let mut error = Self::validation(known.clone());
+        error.0.details.clone_from(&self.0.details);
+        Some(error)
     }
 
     /// Something that is not there.

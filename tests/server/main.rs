@@ -8,6 +8,7 @@ mod bad_input;
 mod doors;
 mod errors;
 mod private;
+mod protected;
 mod routes;
 mod schema_models;
 mod socket;

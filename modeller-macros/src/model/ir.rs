@@ -47,6 +47,7 @@ pub(crate) struct Field {
     pub(crate) unique: bool,
     pub(crate) index: bool,
     pub(crate) private: bool,
+    pub(crate) protected: bool,
     /// Not when serde skips it (after a mistake): its type may not be serializable.
     pub(crate) viewed: bool,
     pub(crate) default: Default,

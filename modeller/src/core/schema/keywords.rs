@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::core::id::Id;
 use crate::core::private::Private;
+use crate::core::private::Protected;
 
 /// A text: `min_length`, `max_length`, `pattern` and `format` fit.
 #[diagnostic::on_unimplemented(
@@ -16,6 +17,7 @@ impl Text for String {}
 impl<T> Text for Id<T> {}
 impl<T: Text> Text for Option<T> {}
 impl<T: Text> Text for Private<T> {}
+impl<T: Text> Text for Protected<T> {}
 
 /// A number: `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum` and `multiple_of` fit.
 #[diagnostic::on_unimplemented(
@@ -29,6 +31,7 @@ macro_rules! numbers {
 numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 impl<T: Number> Number for Option<T> {}
 impl<T: Number> Number for Private<T> {}
+impl<T: Number> Number for Protected<T> {}
 
 /// A list: `min_items`, `max_items` and `unique_items` fit.
 #[diagnostic::on_unimplemented(
@@ -40,6 +43,7 @@ impl<T> List for Vec<T> {}
 impl<T> List for BTreeSet<T> {}
 impl<T: List> List for Option<T> {}
 impl<T: List> List for Private<T> {}
+impl<T: List> List for Protected<T> {}
 
 /// A value that an index can hold: `unique` and `index` fit.
 #[diagnostic::on_unimplemented(
@@ -55,3 +59,4 @@ indexables!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, String);
 impl<T> Indexable for Id<T> {}
 impl<T: Indexable> Indexable for Option<T> {}
 impl<T: Indexable> Indexable for Vec<T> {}
+impl<T: Indexable> Indexable for Protected<T> {}

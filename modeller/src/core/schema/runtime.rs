@@ -53,6 +53,7 @@ impl ModelSchema {
             open: is_open(&json),
             has_private: says_private(&json),
             defaults: Defaults::of(&json),
+            open_form: None,
             shape: Ok(shape),
             json,
             fields,
@@ -152,6 +153,7 @@ fn fields(root: &Value) -> Result<Vec<FieldSchema>, String> {
                     unique: says("unique"),
                     index: says("index"),
                     private,
+                    protected: false,
                 }),
             }
         }
