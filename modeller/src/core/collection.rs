@@ -182,6 +182,8 @@ pub(crate) struct State {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Taken {
     pub(crate) field: String,
+    /// Which of the changes wants it.
+    pub(crate) at: usize,
 }
 
 impl State {
@@ -219,13 +221,13 @@ impl State {
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
             if let Some(field) = collection.taken(after) {
-                failed = Some((at, Taken { field: field.to_owned() }));
+                failed = Some(Taken { field: field.to_owned(), at });
                 break;
             }
             collection.put(after.clone());
         }
-        let Some((at, taken)) = failed else { return Ok(()) };
-        for change in changes.iter().take(at).filter(|change| change.after.is_some()) {
+        let Some(taken) = failed else { return Ok(()) };
+        for change in changes.iter().take(taken.at).filter(|change| change.after.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
                 collection.remove(&change.id);
             }

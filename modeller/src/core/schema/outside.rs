@@ -198,6 +198,20 @@ impl ModelSchema {
         self.open_form.is_some()
     }
 
+    /// Whether this audience knows all of it.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server reads text from outside"))]
+    pub(crate) fn is_open_to(&self, audience: Audience) -> bool {
+        self.open_to(audience).is_none()
+    }
+
+    /// The error with what anyone may know of it.
+    pub(super) fn guarded(&self, error: Error) -> Error {
+        match &self.open_form {
+            Some(open) => open.without_protected(&self.json, error),
+            None => error,
+        }
+    }
+
     fn open_to(&self, by: Audience) -> Option<&OpenForm> {
         self.open_form.as_ref().filter(|_| !by.sees(Level::Protected))
     }
