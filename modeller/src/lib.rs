@@ -54,6 +54,7 @@ pub use crate::core::field::{
 pub use crate::core::id::{Id, MAX_ID_BYTES, RawId};
 pub use crate::core::json::Document;
 pub use crate::core::private::Private;
+pub use crate::core::private::Protected;
 pub use crate::core::query::filter::Filter;
 pub use crate::core::query::project::{PartOf, Projection};
 pub use crate::core::query::sort::Sort;

@@ -9,6 +9,7 @@ mod doors;
 mod errors;
 mod flattened;
 mod private;
+mod protected;
 mod routes;
 mod schema_models;
 mod socket;

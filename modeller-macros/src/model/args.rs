@@ -352,19 +352,20 @@ pub(crate) fn take_derives(attribute: &str, attrs: &mut [Attribute], errors: &Di
     }
 }
 
-/// Whether a `Private<…>` stands inside of another type.
-pub(crate) fn nested_private(ty: &Type) -> Option<&Path> {
+/// A `Private<…>` or `Protected<…>` that stands inside of another type.
+pub(crate) fn nested_withheld(ty: &Type) -> Option<&Path> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last()?;
     let syn::PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     arguments.args.iter().find_map(|argument| match argument {
-        syn::GenericArgument::Type(Type::Path(inner)) if is_private(&inner.path) => Some(&inner.path),
-        syn::GenericArgument::Type(inner) => nested_private(inner),
+        syn::GenericArgument::Type(Type::Path(inner)) if withheld(&inner.path).is_some() => Some(&inner.path),
+        syn::GenericArgument::Type(inner) => nested_withheld(inner),
         _ => None,
     })
 }
 
-/// Whether a path is written `Private<…>`.
-pub(crate) fn is_private(path: &Path) -> bool {
-    path.segments.last().is_some_and(|last| last.ident == "Private" && !last.arguments.is_empty())
+/// The name of a type that withholds its value, where a path is written `Private<…>` or `Protected<…>`.
+pub(crate) fn withheld(path: &Path) -> Option<&'static str> {
+    let last = path.segments.last().filter(|last| !last.arguments.is_empty())?;
+    ["Private", "Protected"].into_iter().find(|name| last.ident == name)
 }

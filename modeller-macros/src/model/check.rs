@@ -7,7 +7,7 @@ use proc_macro2::{Ident, TokenStream};
 use syn::Type;
 
 use super::args::{
-    FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, is_private, nested_private, take_derives,
+    FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, nested_withheld, take_derives, withheld,
 };
 use super::ir::{Access, Default, Field, ModelPart, Record};
 use super::message::Messages;
@@ -126,14 +126,18 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
     let WrittenField { field, keys, serde } = written;
     // `Fields::Named` is what the caller matched.
     let name = field.ident.clone().unwrap_or_else(|| quote::format_ident!("_0"));
-    let private = match &field.ty {
-        Type::Path(path) => is_private(&path.path),
-        _ => false,
+    let withheld_by = match &field.ty {
+        Type::Path(path) => withheld(&path.path),
+        _ => None,
     };
-    if let Some(inner) = nested_private(&field.ty) {
+    let (private, protected) = (withheld_by == Some("Private"), withheld_by == Some("Protected"));
+    if let Some(inner) = nested_withheld(&field.ty) {
+        let name = withheld(inner).unwrap_or_default();
         errors.at(
             inner,
-            "`Private` must be the outermost type of a field, so that it can be left out; write `Private<Option<…>>`",
+            format!(
+                "`{name}` must be the outermost type of a field, so that it can be left out; write `{name}<Option<…>>`"
+            ),
         );
     }
     let flattened = serde.flatten && check_flattened(&keys, &field.ty, serde.default, errors);
@@ -194,6 +198,7 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         unique: keys.has(FieldKey::Unique) && !private,
         index: keys.has(FieldKey::Index) && !private,
         private,
+        protected,
         flatten: serde.flatten,
         viewed: !serde.skipped && flattened == serde.flatten,
         default,

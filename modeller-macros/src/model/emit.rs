@@ -100,7 +100,7 @@ fn structure(record: &Record) -> TokenStream {
                 target.attrs.push(parse_quote!(#[serde(default = #path)]));
             }
         }
-        if field.private {
+        if field.private || field.protected {
             let path = paths::text(&quote!(#m::withholds));
             target.attrs.push(parse_quote!(#[serde(skip_serializing_if = #path)]));
         }
@@ -222,8 +222,16 @@ fn model(record: &Record, clean: bool) -> TokenStream {
     let (name, id) = (&item.ident, &model.id);
     let (access, client_ids) = (access(m, model.access), model.client_ids);
     let declared = fields.iter().filter(|field| field.viewed && !field.flatten).map(|field| {
-        let Field { wire, unique, index, private, .. } = field;
-        quote!(#m::FieldDeclaration { name: #wire, unique: #unique, index: #index, private: #private },)
+        let Field { wire, unique, index, private, protected, .. } = field;
+        quote! {
+            #m::FieldDeclaration {
+                name: #wire,
+                unique: #unique,
+                index: #index,
+                private: #private,
+                protected: #protected,
+            },
+        }
     });
     let site = register::site(m);
     let registration =

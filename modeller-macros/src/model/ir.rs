@@ -51,6 +51,7 @@ pub(crate) struct Field {
     pub(crate) unique: bool,
     pub(crate) index: bool,
     pub(crate) private: bool,
+    pub(crate) protected: bool,
     /// Its members stand beside the other fields.
     pub(crate) flatten: bool,
     /// Not when serde skips it (after a mistake): its type may not be serializable.

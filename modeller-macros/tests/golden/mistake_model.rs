@@ -102,6 +102,7 @@ const _: () = {
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
             ],
             kind: ::modeller::__private::Kind::of::<User>(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::document::Doc;
 use super::id::Id;
-use super::private::{Private, for_storage};
+use super::private::{Private, Protected, for_storage};
 use super::query::filter::{Compare, ElemMatch, Filter, RawFilter, Test, is_scalar};
 use super::query::operator::{End, Pattern, Pull, Push};
 use super::query::sort::{Direction, Sort};
@@ -381,6 +381,12 @@ impl<F: Serialize> Operand<Private<F>> for F {
     }
 }
 
+impl<F: Serialize> Operand<Protected<F>> for F {
+    fn into_operand(self) -> Value {
+        wire(&self)
+    }
+}
+
 macro_rules! text_operands {
     ($($text:ty),*) => {$(
         impl Operand<String> for $text {
@@ -394,6 +400,11 @@ macro_rules! text_operands {
             }
         }
         impl Operand<Private<String>> for $text {
+            fn into_operand(self) -> Value {
+                Value::String(self.to_string())
+            }
+        }
+        impl Operand<Protected<String>> for $text {
             fn into_operand(self) -> Value {
                 Value::String(self.to_string())
             }
@@ -424,6 +435,7 @@ macro_rules! marks {
 marks!(Ordered: bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, String);
 impl<T> Ordered for Id<T> {}
 impl<F: Ordered> Ordered for Option<F> {}
+impl<F: Ordered> Ordered for Protected<F> {}
 
 /// A type that holds a number, so that it can be counted up.
 #[diagnostic::on_unimplemented(message = "`{Self}` is not a number", label = "only a number can be counted up")]
@@ -439,6 +451,7 @@ pub trait Text {}
 marks!(Text: String);
 impl<F: Text> Text for Option<F> {}
 impl<F: Text> Text for Private<F> {}
+impl<F: Text> Text for Protected<F> {}
 
 /// A type that holds a list, so that its elements can be asked for.
 #[diagnostic::on_unimplemented(message = "`{Self}` is not a list", label = "only a list has elements")]
@@ -457,6 +470,9 @@ impl<F: List> List for Option<F> {
     type Item = F::Item;
 }
 impl<F: List> List for Private<F> {
+    type Item = F::Item;
+}
+impl<F: List> List for Protected<F> {
     type Item = F::Item;
 }
 
