@@ -97,6 +97,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
+    impl ::modeller::__private::Holds<Member> for Member {
+        type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for Member {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "members",
