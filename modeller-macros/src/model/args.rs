@@ -14,6 +14,8 @@ keys! {
         Public = "public", Flag, "public";
         Protected = "protected", Flag, "protected";
         ClientIds = "client_ids", Flag, "client_ids";
+        Unique = "unique", Lists, "unique(owner, name)";
+        Index = "index", Lists, "index(role, age)";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }
@@ -344,6 +346,19 @@ pub(crate) fn nested_private(ty: &Type) -> Option<&Path> {
         syn::GenericArgument::Type(inner) => nested_private(inner),
         _ => None,
     })
+}
+
+/// The type in a `Private<…>`; any other as it is.
+pub(crate) fn without_private(ty: &Type) -> &Type {
+    if let Type::Path(path) = ty
+        && is_private(&path.path)
+        && let Some(last) = path.path.segments.last()
+        && let syn::PathArguments::AngleBracketed(arguments) = &last.arguments
+        && let Some(syn::GenericArgument::Type(inner)) = arguments.args.first()
+    {
+        return inner;
+    }
+    ty
 }
 
 /// Whether a path is written `Private<…>`.

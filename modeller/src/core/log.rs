@@ -640,7 +640,7 @@ impl Accept {
             // A transaction that saw the value free, and sees it taken now, is to meet that in its handler.
             return match &work {
                 Work::Batch(batch) if batch.seen.seq < state.seq => Verdict::Lost,
-                _ => Verdict::Refused(Error::unique(&taken.field), work),
+                _ => Verdict::Refused(taken.into(), work),
             };
         }
         state.seq += 1;
@@ -830,7 +830,7 @@ impl Shared {
         let mut commits = Vec::new();
         for entry in groups.iter().flat_map(|logged| &logged.group.entries) {
             let commit = self.decode(&state, entry)?;
-            state.apply(&commit.changes).map_err(|taken| Error::unique(&taken.field))?;
+            state.apply(&commit.changes)?;
             state.seq = entry.seq;
             commits.push(Arc::new(commit));
         }
@@ -991,8 +991,12 @@ fn epoch_text(schemas: &[Arc<ModelSchema>]) -> String {
     let all: serde_json::Map<String, Value> = schemas
         .iter()
         .map(|schema| {
-            let unique: Vec<Value> =
-                schema.fields.iter().filter(|field| field.unique).map(|field| field.name.as_ref().into()).collect();
+            let names = |fields: &[Box<str>]| match fields {
+                [field] => Value::from(field.as_ref()),
+                fields => fields.iter().map(AsRef::as_ref).map(Value::from).collect(),
+            };
+            let unique = schema.indexes.iter().filter(|index| index.unique);
+            let unique: Vec<Value> = unique.map(|index| names(&index.fields)).collect();
             (schema.id.to_string(), serde_json::json!({"schema": schema.json, "unique": unique}))
         })
         .collect();
@@ -1025,8 +1029,9 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
             Ok(value) => {
                 let doc = value.into_doc(id, stored.rev);
                 if let Some(collection) = state.collection_mut(model) {
-                    if let Some(field) = collection.taken(&doc) {
-                        wrong.push(format!("{}/{}: another document has its `{field}`", stored.model, stored.id));
+                    if let Some(taken) = collection.taken(&doc) {
+                        let fields = taken.fields.join("`, `");
+                        wrong.push(format!("{}/{}: another document has its `{fields}`", stored.model, stored.id));
                         return Ok(());
                     }
                     collection.put(doc);

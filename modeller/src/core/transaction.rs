@@ -132,11 +132,10 @@ impl Transaction {
             let Some(collection) = inner.written.state.collection_mut(model) else {
                 return Err(Error::internal("unknown model"));
             };
-            if let Some(field) = collection.taken(&doc) {
-                let error = Error::unique(field);
+            if let Some(taken) = collection.taken(&doc) {
                 // Who is in the way was seen by this.
                 inner.read_holders(model, &doc);
-                return Err(error);
+                return Err(taken.into());
             }
             let encoded: Arc<str> = doc.encode()?.into();
             let bytes = inner.written.bytes + encoded.len();

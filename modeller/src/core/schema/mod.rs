@@ -1,5 +1,6 @@
 //! What a model is made of: its declaration, as an attribute or a program writes it, and the schema that is proved from it.
 
+mod indexes;
 pub mod keywords;
 
 use std::any::Any;
@@ -10,10 +11,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::indexes::{IndexSchema, read_indexes};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::query::{Query, RawQuery};
 use super::validate::Validator;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Violation};
 
 /// Who may reach a model or an operation from outside.
 ///
@@ -77,6 +79,8 @@ pub struct ModelDeclaration {
     pub client_ids: bool,
     /// Its fields, in the order of the struct.
     pub fields: &'static [FieldDeclaration],
+    /// Its indexes over several fields.
+    pub indexes: &'static [IndexDeclaration],
     /// The Rust type.
     pub kind: Kind,
     /// Where it was declared.
@@ -94,6 +98,15 @@ pub struct FieldDeclaration {
     pub index: bool,
     /// Its type is written `Private<…>`.
     pub private: bool,
+}
+
+/// What `index(…)` and `unique(…)` of `#[model]` say.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexDeclaration {
+    /// Names of the fields on the wire, in the order of the index.
+    pub fields: &'static [&'static str],
+    /// No two documents have the same values.
+    pub unique: bool,
 }
 
 /// A Rust type that documents of a model have: how to make its values, and its schema.
@@ -170,6 +183,8 @@ pub(crate) struct ModelSchema {
     pub json: Value,
     /// Its fields.
     pub fields: Vec<FieldSchema>,
+    /// Its indexes: those of one field, in the order of the fields, and those of several.
+    pub indexes: Vec<IndexSchema>,
     /// Whether there is something private in it, at whatever depth.
     has_private: bool,
     kind: Kind,
@@ -330,6 +345,15 @@ impl ModelSchema {
                 )));
             }
         }
+        let indexes = read_indexes(&json).map_err(&wrong)?;
+        let alone = declaration.fields.iter().filter(|field| field.unique || field.index);
+        let declared = alone.map(|field| (std::slice::from_ref(&field.name), field.unique));
+        let together = declaration.indexes.iter().map(|index| (index.fields, index.unique));
+        for (fields, unique) in declared.chain(together) {
+            if !indexes.iter().any(|index| index.unique == unique && index.fields.iter().map(AsRef::as_ref).eq(fields.iter().copied())) {
+                return Err(wrong(format!("its schema does not know of the index over `{}`", fields.join("`, `"))));
+            }
+        }
         let fields = declaration
             .fields
             .iter()
@@ -347,6 +371,7 @@ impl ModelSchema {
             has_private: says_private(&json),
             json,
             fields,
+            indexes,
             kind: declaration.kind,
             validator,
         }))
@@ -360,7 +385,7 @@ impl ModelSchema {
         self.check(&json)?;
         (self.kind.from_json)(json).map_err(|cause| {
             // The schema took what the type does not: the type has a rule of its own, which serde words.
-            Error::validation(vec![crate::error::Violation {
+            Error::validation(vec![Violation {
                 instance_path: String::new(),
                 keyword: "type".into(),
                 message: cause.to_string().into(),
@@ -375,7 +400,9 @@ impl ModelSchema {
     /// # Errors
     /// `VALIDATION_ERROR` with all violations.
     pub(crate) fn check(&self, json: &Value) -> Result<()> {
-        self.validator.check(json)
+        self.validator.check(json)?;
+        let violations: Vec<Violation> = self.indexes.iter().filter_map(|index| index.second_array(json)).collect();
+        if violations.is_empty() { Ok(()) } else { Err(Error::validation(violations)) }
     }
 
     /// Puts the private parts that a next value lacks back from the document that it takes the place of. In lists nothing is
