@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::core::json::Document;
 use crate::core::log::CommitLog;
 use crate::core::schema::{ModelDeclaration, ModelType};
 use crate::core::storage::Storage;
 use crate::core::transaction::Limits;
 use crate::error::{Error, Result};
 use crate::model::caller::Caller;
+use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
 use crate::model::runtime::{Inner, Runtime, Scope, next_number};
 use crate::model::subscription::Rooms;
@@ -116,6 +118,30 @@ impl App {
         Model::of_scope(&self.runtime.scope(Caller::application()))
     }
 
+    /// The handle of a model by its id, with its documents as JSON: of one that was given as a JSON Schema, or as a view of one
+    /// that has a Rust type. The view validates and stores as the type does, and runs its hooks on values of the type.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # use modeller::__private::serde_json::{self, json};
+    /// # #[model(id = "notes")]
+    /// # pub struct Note { pub text: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let app = App::new().model::<Note>().in_memory().open().await?;
+    /// let note = app.model_by_id("notes")?.insert(json!({"text": "hello"}).try_into()?).await?;
+    /// assert_eq!(note["text"], "hello");
+    /// assert_eq!(app.model::<Note>().find(Filter::all()).await?[0].text, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND` when the application was built without it.
+    pub fn model_by_id(&self, id: &str) -> Result<Model<Document>> {
+        Model::by_id(&self.runtime.scope(Caller::application()), id)
+    }
+
     /// Runs several operations as one transaction: all of them or none, serializable with all others. The body may be run a
     /// second time when another transaction changed what it had read.
     ///
@@ -189,6 +215,14 @@ impl Transaction {
     pub fn model<T: ModelType>(&self) -> Result<Model<T>> {
         Model::of_scope(&self.0)
     }
+
+    /// The handle of a model by its id in this transaction; see [`App::model_by_id`].
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND` when the application was built without it.
+    pub fn model_by_id(&self, id: &str) -> Result<Model<Document>> {
+        Model::by_id(&self.0, id)
+    }
 }
 
 impl std::fmt::Debug for Transaction {
@@ -208,6 +242,7 @@ enum Engine {
 #[must_use = "an application is opened by `open` or `serve`"]
 pub struct AppBuilder {
     models: Option<Vec<&'static ModelDeclaration>>,
+    given: Vec<SchemaModel>,
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) data: Option<PathBuf>,
@@ -220,6 +255,7 @@ impl Default for AppBuilder {
     fn default() -> Self {
         Self {
             models: None,
+            given: Vec::new(),
             engine: Engine::Default,
             states: HashMap::new(),
             data: None,
@@ -239,6 +275,12 @@ impl AppBuilder {
     /// With this model, and all that belongs to it.
     pub fn model<T: ModelType>(mut self) -> Self {
         self.models.get_or_insert_default().push(T::DECLARATION);
+        self
+    }
+
+    /// With a model that is given as a JSON Schema.
+    pub fn schema_model(mut self, model: SchemaModel) -> Self {
+        self.given.push(model);
         self
     }
 
@@ -290,7 +332,7 @@ impl AppBuilder {
             return Err(mistake);
         }
         let folder = (!self.is_in_memory()).then(|| self.folder().into());
-        let assembly = assemble(self.models.as_deref())?;
+        let assembly = assemble(self.models.as_deref(), &self.given)?;
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
             Engine::Memory => Arc::new(crate::storage::memory::Memory::new()),

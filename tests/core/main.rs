@@ -9,3 +9,4 @@ mod engine;
 mod faults;
 mod lists;
 mod model;
+mod schema_models;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use modeller::prelude::*;
 use proptest::prelude::*;
+use serde_json::json;
 
 #[model(id = "people")]
 #[derive(PartialEq)]
@@ -71,6 +72,103 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// The same documents with a Rust type, and as JSON.
+trait Form: modeller::Stored {
+    fn model(app: &App) -> Model<Self>;
+    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>>;
+    fn of(person: Person) -> Self;
+    fn person(&self) -> Person;
+    fn older(&mut self, by: i64);
+    fn filter(filter: &Filter<Person>) -> Filter<Self>;
+    fn update(change: Change) -> Update<Self>;
+    fn by_age(up: bool) -> Sort<Self>;
+}
+
+enum Change {
+    Age(i64),
+    Older(i64),
+    Name(String),
+}
+
+impl Form for Person {
+    fn model(app: &App) -> Model<Self> {
+        app.model()
+    }
+    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>> {
+        tx.model()
+    }
+    fn of(person: Person) -> Self {
+        person
+    }
+    fn person(&self) -> Person {
+        self.clone()
+    }
+    fn older(&mut self, by: i64) {
+        self.age += by;
+    }
+    fn filter(filter: &Filter<Person>) -> Filter<Self> {
+        filter.clone()
+    }
+    fn update(change: Change) -> Update<Self> {
+        match change {
+            Change::Age(age) => Self::AGE.set(age),
+            Change::Older(by) => Self::AGE.inc(by),
+            Change::Name(name) => Self::NAME.set(name),
+        }
+    }
+    fn by_age(up: bool) -> Sort<Self> {
+        if up { Self::AGE.asc() } else { Self::AGE.desc() }
+    }
+}
+
+impl Form for Document {
+    fn model(app: &App) -> Model<Self> {
+        app.model_by_id("people").unwrap()
+    }
+    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>> {
+        tx.model_by_id("people")
+    }
+    fn of(person: Person) -> Self {
+        serde_json::to_value(person).unwrap().try_into().unwrap()
+    }
+    fn person(&self) -> Person {
+        serde_json::from_value(serde_json::to_value(self).unwrap()).unwrap()
+    }
+    fn older(&mut self, by: i64) {
+        let age = self["age"].as_i64().unwrap();
+        self.insert("age", age + by);
+    }
+    fn filter(filter: &Filter<Person>) -> Filter<Self> {
+        Filter::parse(&filter.to_json()).unwrap()
+    }
+    fn update(change: Change) -> Update<Self> {
+        let json = match change {
+            Change::Age(age) => json!({"$set": {"age": age}}),
+            Change::Older(by) => json!({"$inc": {"age": by}}),
+            Change::Name(name) => json!({"name": name}),
+        };
+        Update::parse(json).unwrap()
+    }
+    fn by_age(up: bool) -> Sort<Self> {
+        Sort::parse(&json!({"age": if up { 1 } else { -1 }})).unwrap()
+    }
+}
+
+/// The schema of [`Person`], as somebody writes it who has no Rust type.
+fn people() -> SchemaModel {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "unique": true, "minLength": 1, "maxLength": 3},
+            "age": {"type": "integer", "index": true, "minimum": 0, "maximum": 9},
+            "role": {"enum": ["user", "admin", null], "index": true, "default": null},
+        },
+        "required": ["name", "age"],
+        "additionalProperties": false,
+    });
+    SchemaModel::new("people", schema)
+}
+
 /// The naive model.
 #[derive(Clone, Default)]
 struct Naive(BTreeMap<String, (u64, Person)>);
@@ -109,26 +207,25 @@ fn code<T>(result: &Result<T>) -> std::result::Result<(), &str> {
     result.as_ref().map(drop).map_err(|error| error.code().as_str())
 }
 
-fn same(documents: &[Doc<Person>], expected: &[(&String, &(u64, Person))]) -> bool {
+fn same<T: Form>(documents: &[Doc<T>], expected: &[(&String, &(u64, Person))]) -> bool {
     documents.len() == expected.len()
-        && documents
-            .iter()
-            .zip(expected)
-            .all(|(doc, (id, (rev, person)))| doc.id().to_string() == **id && doc.rev() == *rev && **doc == *person)
+        && documents.iter().zip(expected).all(|(doc, (id, (rev, person)))| {
+            doc.id().to_string() == **id && doc.rev() == *rev && doc.person() == *person
+        })
 }
 
-async fn run(app: &App, ops: &[Op]) {
-    let people = app.model::<Person>();
+async fn run<T: Form>(app: &App, ops: &[Op]) {
+    let people = T::model(app);
     let mut naive = Naive::default();
     // What the reader has to see at each seq.
     let mut at: BTreeMap<u64, Naive> = BTreeMap::from([(app.seq(), naive.clone())]);
     for op in ops {
         let before = naive.clone();
         let key = |id: u8| format!("id-{id}");
-        let id = |id: u8| key(id).parse::<Id<Person>>().unwrap();
+        let id = |id: u8| key(id).parse::<Id<T>>().unwrap();
         match op.clone() {
             Op::Insert(n, person) => {
-                let result = people.insert_with_id(id(n), person.clone()).await;
+                let result = people.insert_with_id(id(n), T::of(person.clone())).await;
                 let expected = Naive::fits(&person)
                     .and_then(|()| if naive.0.contains_key(&key(n)) { Err("UNIQUE_VIOLATION") } else { Ok(()) })
                     .and_then(|()| naive.free(&key(n), &person.name));
@@ -138,30 +235,32 @@ async fn run(app: &App, ops: &[Op]) {
                 }
             }
             Op::Set(n, age) => {
-                let result = people.update(id(n), Person::AGE.set(age)).await;
+                let result = people.update(id(n), T::update(Change::Age(age))).await;
                 assert_eq!(code(&result), naive.change(&key(n), None, |person| person.age = age), "{op:?}");
                 adopt(&mut naive, &result);
             }
             Op::Inc(n, by) => {
-                let result = people.update(id(n), Person::AGE.inc(by)).await;
+                let result = people.update(id(n), T::update(Change::Older(by))).await;
                 assert_eq!(code(&result), naive.change(&key(n), None, |person| person.age += by), "{op:?}");
                 adopt(&mut naive, &result);
             }
             Op::Rename(n, name) => {
                 // By a filter, which is a transaction and not an intent.
                 let Some((_, current)) = naive.0.get(&key(n)).cloned() else { continue };
-                let result = people.update(Person::NAME.eq(current.name), Person::NAME.set(name.clone())).await;
+                let result = people
+                    .update(T::filter(&Person::NAME.eq(current.name)), T::update(Change::Name(name.clone())))
+                    .await;
                 assert_eq!(code(&result), naive.change(&key(n), None, |person| person.name = name), "{op:?}");
                 adopt(&mut naive, &result);
             }
             Op::SetIfRev(n, age, right) => {
                 let rev = naive.0.get(&key(n)).map_or(1, |(rev, _)| *rev) + u64::from(!right);
-                let result = people.update(id(n), Person::AGE.set(age)).if_rev(rev).await;
+                let result = people.update(id(n), T::update(Change::Age(age))).if_rev(rev).await;
                 assert_eq!(code(&result), naive.change(&key(n), Some(rev), |person| person.age = age), "{op:?}");
                 adopt(&mut naive, &result);
             }
             Op::Replace(n, person) => {
-                let result = people.replace(id(n), person.clone()).await;
+                let result = people.replace(id(n), T::of(person.clone())).await;
                 let expected = naive.change(&key(n), None, |old| *old = person);
                 assert_eq!(code(&result), expected, "{op:?}");
                 adopt(&mut naive, &result);
@@ -171,7 +270,7 @@ async fn run(app: &App, ops: &[Op]) {
                 assert_eq!(code(&result).is_ok(), naive.0.remove(&key(n)).is_some(), "{op:?}");
             }
             Op::DeleteWhere(age) => {
-                let result = people.delete(Person::AGE.eq(age)).await;
+                let result = people.delete(T::filter(&Person::AGE.eq(age))).await;
                 let first = naive.0.iter().find(|(_, (_, person))| person.age == age).map(|(id, _)| id.clone());
                 assert_eq!(code(&result), first.as_ref().map(drop).ok_or("NOT_FOUND"), "{op:?}");
                 if let Some(first) = first {
@@ -179,7 +278,7 @@ async fn run(app: &App, ops: &[Op]) {
                 }
             }
             Op::InsertMany(new) => {
-                let result = people.insert_many(new.clone()).await;
+                let result = people.insert_many(new.iter().cloned().map(T::of).collect()).await;
                 let mut next = naive.clone();
                 let expected = new.iter().enumerate().try_for_each(|(at, person)| {
                     Naive::fits(person)?;
@@ -194,7 +293,7 @@ async fn run(app: &App, ops: &[Op]) {
                 }
             }
             Op::UpdateMany(age, by) => {
-                let result = people.update_many(Person::AGE.gte(age), Person::AGE.inc(by)).await;
+                let result = people.update_many(T::filter(&Person::AGE.gte(age)), T::update(Change::Older(by))).await;
                 let mut next = naive.clone();
                 let found: Vec<String> =
                     next.0.iter().filter(|(_, (_, p))| p.age >= age).map(|(id, _)| id.clone()).collect();
@@ -204,20 +303,20 @@ async fn run(app: &App, ops: &[Op]) {
                     assert_eq!(count, found.len(), "{op:?}");
                     naive = next;
                     for id in found {
-                        let doc = people.get(id.parse::<Id<Person>>().unwrap()).await;
+                        let doc = people.get(id.parse::<Id<T>>().unwrap()).await;
                         adopt(&mut naive, &doc.map(Option::unwrap));
                     }
                 }
             }
             Op::DeleteMany(age) => {
-                let count = people.delete_many(Person::AGE.gte(age)).await.unwrap();
+                let count = people.delete_many(T::filter(&Person::AGE.gte(age))).await.unwrap();
                 naive.0.retain(|_, (_, person)| person.age < age);
                 assert_eq!(count, before.0.len() - naive.0.len(), "{op:?}");
             }
             Op::Modify(n, by, fails) => {
                 let result = people
                     .modify(id(n), |person| {
-                        person.age += by;
+                        person.older(by);
                         if fails { Err(Error::new("NO")) } else { Ok(()) }
                     })
                     .await;
@@ -232,9 +331,9 @@ async fn run(app: &App, ops: &[Op]) {
                 // Two documents in one transaction: both or none.
                 let result = app
                     .transaction(|tx| async move {
-                        let people = tx.model::<Person>()?;
-                        people.update(id(from), Person::AGE.inc(-by)).await?;
-                        people.update(id(to), Person::AGE.inc(by)).await
+                        let people = T::in_transaction(&tx)?;
+                        people.update(id(from), T::update(Change::Older(-by))).await?;
+                        people.update(id(to), T::update(Change::Older(by))).await
                     })
                     .await;
                 let mut next = naive.clone();
@@ -255,11 +354,10 @@ async fn run(app: &App, ops: &[Op]) {
             Op::Read(n) => {
                 let doc = people.get(id(n)).await.unwrap();
                 let expected = naive.0.get(&key(n));
-                assert_eq!(doc.map(|doc| (doc.rev(), doc.value())), expected.cloned(), "{op:?}");
+                assert_eq!(doc.map(|doc| (doc.rev(), doc.person())), expected.cloned(), "{op:?}");
             }
             Op::List(age, up, skip, limit) => {
-                let sort = if up { Person::AGE.asc() } else { Person::AGE.desc() };
-                let query = Query::of(Person::AGE.gte(age)).sort(sort).skip(skip).limit(limit);
+                let query = Query::of(T::filter(&Person::AGE.gte(age))).sort(T::by_age(up)).skip(skip).limit(limit);
                 let page = people.list(query).await.unwrap();
                 let mut expected: Vec<_> = naive.0.iter().filter(|(_, (_, person))| person.age >= age).collect();
                 expected.sort_by_key(|(id, (_, person))| (if up { person.age } else { -person.age }, (*id).clone()));
@@ -270,7 +368,7 @@ async fn run(app: &App, ops: &[Op]) {
             Op::Count(role, age) => {
                 let filter = Person::ROLE.eq(role) & !Person::AGE.lt(age);
                 let expected = naive.0.values().filter(|(_, person)| person.role == role && person.age >= age).count();
-                assert_eq!(people.count(filter).await.unwrap(), expected, "{op:?}");
+                assert_eq!(people.count(T::filter(&filter)).await.unwrap(), expected, "{op:?}");
             }
         }
         let changed =
@@ -285,7 +383,7 @@ async fn run(app: &App, ops: &[Op]) {
 }
 
 /// The revision is the engine's to choose; it has to grow.
-fn adopt(naive: &mut Naive, result: &Result<Doc<Person>>) {
+fn adopt<T>(naive: &mut Naive, result: &Result<Doc<T>>) {
     if let Ok(doc) = result {
         let entry = naive.0.get_mut(&doc.id().to_string()).unwrap();
         assert!(doc.rev() > entry.0, "a revision grows");
@@ -300,8 +398,11 @@ proptest! {
     fn in_memory_it_is_a_map(ops in prop::collection::vec(op(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let app = App::new().model::<Person>().in_memory().open().await.unwrap();
-            run(&app, &ops).await;
+            let typed = || App::new().model::<Person>().in_memory().open();
+            run::<Person>(&typed().await.unwrap(), &ops).await;
+            // As JSON: of the same model, and of one that has no type.
+            run::<Document>(&typed().await.unwrap(), &ops).await;
+            run::<Document>(&App::new().schema_model(people()).in_memory().open().await.unwrap(), &ops).await;
         });
     }
 }
@@ -314,15 +415,27 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let folder = modeller_tests::Folder::new();
         runtime.block_on(async {
-            let open = || App::new().model::<Person>().data(folder.path()).open();
-            let app = open().await.unwrap();
-            run(&app, &ops).await;
-            let before = app.model::<Person>().find(Filter::all()).await.unwrap();
-            drop(app);
-            let app = open().await.unwrap();
-            assert_eq!(app.model::<Person>().find(Filter::all()).await.unwrap(), before);
+            let with = || App::new().data(folder.path());
+            restarted::<Person>(&ops, || with().model::<Person>().open()).await;
+        });
+        let folder = modeller_tests::Folder::new();
+        runtime.block_on(async {
+            let with = || App::new().data(folder.path());
+            restarted::<Document>(&ops, || with().schema_model(people()).open()).await;
         });
     }
+}
+
+async fn restarted<T: Form>(ops: &[Op], open: impl AsyncFn() -> Result<App>) {
+    let app = open().await.unwrap();
+    run::<T>(&app, ops).await;
+    let all = async |app: &App| {
+        let docs = T::model(app).find(Filter::all()).await.unwrap();
+        docs.iter().map(|doc| (doc.id().to_string(), doc.rev(), doc.person())).collect::<Vec<_>>()
+    };
+    let before = all(&app).await;
+    drop(app);
+    assert_eq!(all(&open().await.unwrap()).await, before);
 }
 
 /// Readers beside writers: each list is that of one commit, whole.

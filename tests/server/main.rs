@@ -9,6 +9,7 @@ mod doors;
 mod errors;
 mod private;
 mod routes;
+mod schema_models;
 mod socket;
 mod start;
 mod support;

@@ -13,7 +13,7 @@ use imbl::OrdMap;
 use super::document::{AnyDoc, DynDoc};
 use super::id::RawId;
 use super::key::{ABOVE, Key, push_empty, push_value};
-use super::value::{ArrayRef, AsValue, Kind, ValueRef};
+use super::value::{ArrayRef, Kind, ValueRef};
 
 /// A field that an index is over.
 #[derive(Debug)]
@@ -88,8 +88,7 @@ fn with_member(doc: &dyn AnyDoc, name: &str, f: &mut dyn FnMut(&ValueRef<'_>)) {
     fn resolved(value: ValueRef<'_>, f: &mut dyn FnMut(&ValueRef<'_>)) {
         match value {
             ValueRef::Private(inner) => resolved(inner.as_value(), f),
-            ValueRef::Serialized(foreign) => resolved(foreign.to_json().as_value(), f),
-            value => f(&value),
+            value => value.resolved(|value| f(&value)),
         }
     }
     resolved(doc.object().get(name).unwrap_or(ValueRef::Null), f);

@@ -165,10 +165,7 @@ pub(crate) fn push_value(out: &mut Vec<u8>, value: &ValueRef<'_>) {
             }
             out.push(END);
         }
-        ValueRef::Serialized(foreign) => {
-            use super::value::AsValue;
-            push_value(out, &foreign.to_json().as_value());
-        }
+        ValueRef::Serialized(_) | ValueRef::Part { .. } => value.resolved(|value| push_value(out, &value)),
     }
 }
 

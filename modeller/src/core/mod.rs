@@ -5,6 +5,7 @@ pub(crate) mod document;
 pub(crate) mod field;
 pub(crate) mod id;
 pub(crate) mod index;
+pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod private;

@@ -29,6 +29,11 @@ pub(crate) fn for_storage<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Whether what is serialized goes into the store.
+pub(crate) fn is_for_storage() -> bool {
+    FOR_STORAGE.get()
+}
+
 /// Whether a private value is left out; named in expansions as `skip_serializing_if`.
 pub fn withholds<F>(value: &Private<F>) -> bool {
     value.0.is_none() || !FOR_STORAGE.get()

@@ -116,12 +116,12 @@ impl Transaction {
         &self,
         model: ModelIndex,
         id: &RawId,
-        value: Box<dyn AnyValue>,
+        mut value: Box<dyn AnyValue>,
         expect: Expect,
         checked: bool,
     ) -> Result<DynDoc> {
         if !checked && let Some(schema) = self.log.schema(model) {
-            schema.check(&value.to_stored()?)?;
+            value = schema.admit(value)?;
         }
         self.open(|inner| {
             inner.reads.ids.insert((model, id.clone()));

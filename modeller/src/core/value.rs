@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::id::{Id, RawId};
+use super::schema::shape::{Part, Shape};
 
 /// A borrowed view of a wire value.
 #[derive(Clone, Copy)]
@@ -40,6 +41,15 @@ pub enum ValueRef<'a> {
     Object(&'a dyn ObjectRef),
     /// A value that only serde can look into.
     Serialized(&'a dyn ToJson),
+    /// An array or an object of JSON that holds private members, as the schema of its model says.
+    Part {
+        /// All of it.
+        value: &'a Value,
+        /// What the schema says.
+        shape: &'a Shape,
+        /// Which part of the schema speaks of it.
+        spot: u32,
+    },
     /// A private value. Compared as it is it is `null`, and as a member of an object it is not there; only a path that was
     /// written in the program leads into it.
     Private(&'a dyn AsValue),
@@ -116,6 +126,17 @@ impl<'a> ValueRef<'a> {
             Self::Array(_) => Kind::Array,
             Self::Object(_) => Kind::Object,
             Self::Serialized(value) => value.to_json().as_value().kind(),
+            Self::Part { value, .. } => value.as_value().kind(),
+        }
+    }
+
+    /// Calls `f` with the same value as one that can be looked into: as JSON where only serde can, and as an object or an array
+    /// where it was a part of one.
+    pub(crate) fn resolved<R>(self, f: impl FnOnce(ValueRef<'_>) -> R) -> R {
+        match self {
+            Self::Serialized(foreign) => f(foreign.to_json().as_value()),
+            Self::Part { value, shape, spot } => f(Part::new(value, shape, spot).view()),
+            value => f(value),
         }
     }
 
@@ -148,6 +169,7 @@ impl<'a> ValueRef<'a> {
                     .collect(),
             ),
             Self::Serialized(value) => value.to_json(),
+            Self::Part { .. } => self.resolved(|value| value.to_json()),
         }
     }
 
@@ -155,8 +177,8 @@ impl<'a> ValueRef<'a> {
     #[must_use]
     pub fn compare(&self, other: &ValueRef<'_>) -> Ordering {
         match (self, other) {
-            (Self::Serialized(value), _) => value.to_json().as_value().compare(other),
-            (_, ValueRef::Serialized(value)) => self.compare(&value.to_json().as_value()),
+            (Self::Serialized(_) | Self::Part { .. }, _) => self.resolved(|value| value.compare(other)),
+            (_, ValueRef::Serialized(_) | ValueRef::Part { .. }) => other.resolved(|other| self.compare(&other)),
             (Self::Private(_), _) => ValueRef::Null.compare(other),
             (_, ValueRef::Private(_)) => self.compare(&ValueRef::Null),
             (Self::Null, ValueRef::Null) => Ordering::Equal,

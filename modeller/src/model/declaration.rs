@@ -10,6 +10,9 @@ use crate::error::Result;
 /// How a hook or a worker is run.
 pub(super) type RunUnit = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<()>>;
 
+/// How a hook is run that was added by a closure.
+pub(super) type RunClosure = dyn for<'a> Fn(Invocation<'a>) -> BoxFuture<'a, Result<()>> + Send + Sync;
+
 /// How a method or an event is run.
 pub(super) type RunOutput = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<Box<dyn AnyOutput>>>;
 

@@ -7,11 +7,14 @@ use std::pin::Pin;
 
 use serde_json::Value;
 
-use super::runtime::{Change, OperationKind, Runtime, Scope, Target};
+use super::handler::HookEvent;
+use super::hook::{HookCall, HookFuture};
+use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
 use super::subscription::Subscription;
 use crate::core::collection::ModelIndex;
-use crate::core::document::{AnyValue, Doc, DynDoc};
+use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
 use crate::core::id::Id;
+use crate::core::json::Document;
 use crate::core::query::filter::Filter;
 use crate::core::query::sort::Sort;
 use crate::core::query::update::Update;
@@ -116,13 +119,32 @@ type Operation<'a, R> = Pin<Box<dyn Future<Output = Result<R>> + Send + 'a>>;
 
 impl<T: ModelType> Model<T> {
     pub(crate) fn of_scope(scope: &Scope) -> Result<Self> {
-        let id = T::DECLARATION.id;
+        Self::find_id(scope, T::DECLARATION.id)
+    }
+}
+
+impl Model<Document> {
+    /// The model of that id, with its documents as JSON.
+    pub(crate) fn by_id(scope: &Scope, id: &str) -> Result<Self> {
+        Self::find_id(scope, id)
+    }
+}
+
+impl<T: Stored> Model<T> {
+    fn find_id(scope: &Scope, id: &str) -> Result<Self> {
         let index = scope.runtime().find_model(id).ok_or_else(|| Error::not_found(ErrorCode::ModelNotFound, id))?;
         Ok(Self { scope: scope.clone(), index, of: PhantomData })
     }
 
-    fn typed(doc: &DynDoc) -> Result<Doc<T>> {
-        Doc::from_dyn(doc).ok_or_else(|| Error::internal("a document of another type"))
+    /// The document as one of this handle.
+    fn typed(&self, doc: &DynDoc) -> Result<Doc<T>> {
+        if let Some(doc) = Doc::from_dyn(doc) {
+            return Ok(doc);
+        }
+        // A handle of documents as JSON, of a model that has a type.
+        let json = self.runtime().model(self.index)?.schema.dynamic(doc)?;
+        let json: DynDoc = (Box::new(json) as Box<dyn AnyValue>).into_doc(doc.id().clone(), doc.rev());
+        Doc::from_dyn(&json).ok_or_else(|| Error::internal("a document of another type"))
     }
 
     /// The same handle of the application, which may also be used inside of one of its transactions. What it does there is
@@ -147,7 +169,7 @@ impl<T: ModelType> Model<T> {
     /// # Errors
     /// `VALIDATION_ERROR`, `UNIQUE_VIOLATION`, or what a hook answers.
     pub async fn insert(&self, value: T) -> Result<Doc<T>> {
-        Self::typed(&self.scope.insert(self.index, None, Box::new(value), false).await?)
+        self.typed(&self.scope.insert(self.index, None, Box::new(value), false).await?)
     }
 
     /// Stores a new document under an id of the program's choice.
@@ -155,7 +177,7 @@ impl<T: ModelType> Model<T> {
     /// # Errors
     /// As [`Model::insert`]; `UNIQUE_VIOLATION` on `_id` when there is a document with that id.
     pub async fn insert_with_id(&self, id: Id<T>, value: T) -> Result<Doc<T>> {
-        Self::typed(&self.scope.insert(self.index, Some(id.raw().clone()), Box::new(value), false).await?)
+        self.typed(&self.scope.insert(self.index, Some(id.raw().clone()), Box::new(value), false).await?)
     }
 
     /// Stores new documents under new ids: all of them or none, in one transaction. The hooks run for each.
@@ -165,7 +187,7 @@ impl<T: ModelType> Model<T> {
     /// `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
     pub async fn insert_many(&self, values: Vec<T>) -> Result<Vec<Doc<T>>> {
         let values = values.into_iter().map(|value| (None, Box::new(value) as _)).collect();
-        self.scope.insert_many(self.index, values, false).await?.iter().map(Self::typed).collect()
+        self.scope.insert_many(self.index, values, false).await?.iter().map(|doc| self.typed(doc)).collect()
     }
 
     /// The document with the id, or the first that matches, in the order of their ids. Fires no hooks.
@@ -174,7 +196,7 @@ impl<T: ModelType> Model<T> {
     /// Those of a transaction.
     pub async fn get(&self, which: impl Into<Selector<T>>) -> Result<Option<Doc<T>>> {
         let target = which.into().0;
-        self.scope.get(self.index, &target).await?.map(|doc| Self::typed(&doc)).transpose()
+        self.scope.get(self.index, &target).await?.map(|doc| self.typed(&doc)).transpose()
     }
 
     /// The documents that match, all of them unless limited. Fires no hooks.
@@ -188,7 +210,7 @@ impl<T: ModelType> Model<T> {
     /// What a hook answers.
     pub async fn list(&self, query: impl Into<Query<T>>) -> Result<Page<T>> {
         let listed = self.scope.list(self.index, &query.into().to_raw()).await?;
-        let items = listed.docs.iter().map(Self::typed).collect::<Result<_>>()?;
+        let items = listed.docs.iter().map(|doc| self.typed(doc)).collect::<Result<_>>()?;
         Ok(Page { items, next_cursor: None, seq: listed.seq })
     }
 
@@ -253,11 +275,15 @@ impl<T: ModelType> Model<T> {
         F: Fn(&mut T) -> R + Send + Sync + 'a,
         R: Modified,
     {
+        let form = match self.runtime().model(self.index) {
+            Ok(model) if !model.schema.is_of::<T>() => AsForm::Json,
+            _ => AsForm::Stored,
+        };
         let change = move |value: &mut (dyn Any + Send)| match value.downcast_mut::<T>() {
             Some(value) => change(value).into_result(),
             None => Err(Error::internal("a document of another type")),
         };
-        Changing { model: self, target: which.into().0, what: What::Modify(Box::new(change)), if_rev: None }
+        Changing { model: self, target: which.into().0, what: What::Modify(form, Box::new(change)), if_rev: None }
     }
 
     /// Puts another value in the place of a document; private fields that are withheld in it are kept. `.if_rev(…)` makes it conditional.
@@ -323,6 +349,36 @@ impl<T: ModelType> Model<T> {
         Subscription::new(self.clone(), &filter)
     }
 
+    /// Adds a hook to the model, for all who use it: it runs with what begins from here on, after those that were declared. See
+    /// [`HookCall`] for what the closure is given. It is gone with the application.
+    ///
+    /// # Errors
+    /// `INVALID_DECLARATION` when there is a hook of that id, without an event, and on a handle of JSON to a model that has a
+    /// Rust type: a hook is for values of that type.
+    pub fn hook<F>(&self, id: impl Into<String>, on: impl IntoIterator<Item = HookEvent>, run: F) -> Result<()>
+    where
+        F: for<'a> Fn(HookCall<'a, T>) -> HookFuture<'a> + Send + Sync + 'static,
+    {
+        let model = self.runtime().model(self.index)?;
+        let hook = Hook::new(id.into(), on, run);
+        let wrong = |what: &str| {
+            let text = format!("the hook `{}` of `{}`: {what}", hook.id, model.schema.id);
+            Error::new("INVALID_DECLARATION").status(500).message(text)
+        };
+        if !model.schema.is_of::<T>() {
+            return Err(wrong("the model has a Rust type; add the hook by `app.model::<…>()`"));
+        }
+        if hook.is_never() {
+            return Err(wrong("it waits for no event"));
+        }
+        if model.hooks.add(&hook) { Ok(()) } else { Err(wrong("there is one of that id")) }
+    }
+
+    /// Takes a hook away, also one that was declared. What has begun still runs it. False when there is none of that id.
+    pub fn unhook(&self, id: &str) -> bool {
+        self.runtime().model(self.index).is_ok_and(|model| model.hooks.remove(id))
+    }
+
     /// Starts all workers of the model that do not run.
     pub fn start_workers(&self) {
         self.runtime().workers().start(self.runtime(), Some(self.index), None);
@@ -364,7 +420,7 @@ pub struct Find<'a, T> {
     query: Query<T>,
 }
 
-impl<'a, T: ModelType> Find<'a, T> {
+impl<'a, T: Stored> Find<'a, T> {
     /// In this order.
     pub fn sort(mut self, sort: Sort<T>) -> Self {
         self.query.sort = sort;
@@ -384,7 +440,7 @@ impl<'a, T: ModelType> Find<'a, T> {
     }
 }
 
-impl<'a, T: ModelType> IntoFuture for Find<'a, T> {
+impl<'a, T: Stored> IntoFuture for Find<'a, T> {
     type Output = Result<Vec<Doc<T>>>;
     type IntoFuture = Operation<'a, Vec<Doc<T>>>;
     fn into_future(self) -> Self::IntoFuture {
@@ -392,7 +448,7 @@ impl<'a, T: ModelType> IntoFuture for Find<'a, T> {
             // As in MongoDB, a limit of 0 is none.
             let most = self.query.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
             let docs = self.model.scope.find(self.model.index, &self.query.to_raw(), most).await?;
-            docs.iter().map(Model::typed).collect()
+            docs.iter().map(|doc| self.model.typed(doc)).collect()
         })
     }
 }
@@ -418,7 +474,7 @@ impl Modified for Result<()> {
 
 enum What<'a, T> {
     Update(Update<T>),
-    Modify(Box<Change<'a>>),
+    Modify(AsForm, Box<Change<'a>>),
     Replace(Box<T>),
     Upsert(Box<T>),
     Delete,
@@ -448,7 +504,7 @@ impl<T> Changing<'_, T> {
 }
 
 /// The errors are `NOT_FOUND`, `CONFLICT`, `VALIDATION_ERROR`, `UNIQUE_VIOLATION`, and what a hook answers.
-impl<'a, T: ModelType> IntoFuture for Changing<'a, T> {
+impl<'a, T: Stored> IntoFuture for Changing<'a, T> {
     type Output = Result<Doc<T>>;
     type IntoFuture = Operation<'a, Doc<T>>;
     fn into_future(self) -> Self::IntoFuture {
@@ -458,7 +514,9 @@ impl<'a, T: ModelType> IntoFuture for Changing<'a, T> {
                 (What::Update(update), target) => {
                     scope.update(*index, target, update.raw().clone(), self.if_rev).await?
                 }
-                (What::Modify(change), target) => scope.modify(*index, target, &*change, self.if_rev).await?,
+                (What::Modify(form, change), target) => {
+                    scope.modify(*index, target, form, &*change, self.if_rev).await?
+                }
                 (What::Replace(value), Target::Id(id)) => {
                     scope.replace(*index, id, AnyValue::to_stored(&*value)?, self.if_rev).await?
                 }
@@ -468,7 +526,7 @@ impl<'a, T: ModelType> IntoFuture for Changing<'a, T> {
                 }
                 (What::Delete, target) => scope.delete(*index, target, self.if_rev).await?,
             };
-            Model::typed(&doc)
+            self.model.typed(&doc)
         })
     }
 }

@@ -64,6 +64,17 @@ pub enum Timing {
     After,
 }
 
+impl Timing {
+    /// Its name in messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+        }
+    }
+}
+
 /// What a hook waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HookEvent {
@@ -71,6 +82,20 @@ pub struct HookEvent {
     pub timing: Timing,
     /// What.
     pub operation: Operation,
+}
+
+impl HookEvent {
+    /// Before this operation, which the hook may change or refuse.
+    #[must_use]
+    pub const fn before(operation: Operation) -> Self {
+        Self { timing: Timing::Before, operation }
+    }
+
+    /// After this operation, in the same transaction.
+    #[must_use]
+    pub const fn after(operation: Operation) -> Self {
+        Self { timing: Timing::After, operation }
+    }
 }
 
 /// The events as types, for the assertions of `#[hook]`.
@@ -126,6 +151,22 @@ pub(crate) enum Payload<'a> {
     Query(&'a mut (dyn Any + Send)),
     /// The arguments of a method or an event.
     Args(Box<dyn AnyPayload>),
+}
+
+impl Payload<'_> {
+    pub(crate) fn value_mut<T: 'static>(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Value(value) => value.downcast_mut(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn query_mut<T: 'static>(&mut self) -> Option<&mut Query<T>> {
+        match self {
+            Self::Query(query) => query.downcast_mut(),
+            _ => None,
+        }
+    }
 }
 
 /// A value that a handler can have as an argument.

@@ -2,8 +2,10 @@
 
 pub(crate) mod caller;
 pub(crate) mod declaration;
+pub(crate) mod given;
 pub(crate) mod handle;
 pub(crate) mod handler;
+pub(crate) mod hook;
 pub(crate) mod runtime;
 pub(crate) mod subscription;
 pub(crate) mod witness;
@@ -19,6 +21,7 @@ use self::handle::Model;
 use self::handler::{AnyOutput, AnyPayload, Args, Output};
 use self::runtime::OperationKind;
 use self::subscription::{Room, Subscription};
+use crate::core::document::Stored;
 use crate::core::schema::ModelType;
 use crate::error::{Error, Result};
 
@@ -40,7 +43,7 @@ pub fn dispatch<M: ModelType, A: Args, O: Output>(
     subscription.dispatch_typed(id, args)
 }
 
-pub(crate) async fn call_typed<M: ModelType, A: Args, O: Output>(
+pub(crate) async fn call_typed<M: Stored, A: Args, O: Output>(
     model: &Model<M>,
     kind: OperationKind,
     id: &'static str,

@@ -5,6 +5,7 @@
 //! when it fails, what it and its hooks did is undone, and the handler may go on.
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -14,11 +15,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::caller::{Call, Caller};
-use super::declaration::{HookDeclaration, OperationDeclaration};
-use super::handler::{AnyOutput, AnyPayload, HookEvent, Invocation, Operation, Payload, Timing};
+use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
+use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
 use super::subscription::{Room, Rooms};
 use super::worker::Workers;
 use crate::core::collection::{Change as CommittedChange, ModelIndex, State};
@@ -62,10 +64,88 @@ pub(crate) struct Inner {
 /// A model with its behaviour.
 pub(crate) struct ModelRuntime {
     pub(crate) schema: Arc<ModelSchema>,
-    /// In the order in which they run.
-    pub(crate) hooks: Vec<&'static HookDeclaration>,
+    pub(crate) hooks: Hooks,
     pub(crate) methods: BTreeMap<&'static str, OperationRuntime>,
     pub(crate) events: BTreeMap<&'static str, OperationRuntime>,
+}
+
+/// A hook of a model.
+#[derive(Clone)]
+pub(crate) struct Hook {
+    pub(crate) id: Cow<'static, str>,
+    on: Cow<'static, [HookEvent]>,
+    order: i32,
+    run: RunHook,
+}
+
+#[derive(Clone)]
+enum RunHook {
+    Declared(&'static HookDeclaration),
+    Closure(Arc<RunClosure>),
+}
+
+impl Hook {
+    pub(crate) fn declared(hook: &'static HookDeclaration) -> Self {
+        Self { id: hook.id.into(), on: hook.on.into(), order: hook.order, run: RunHook::Declared(hook) }
+    }
+
+    pub(crate) fn by_closure(id: String, on: Vec<HookEvent>, run: Arc<RunClosure>) -> Self {
+        Self { id: id.into(), on: on.into(), order: 0, run: RunHook::Closure(run) }
+    }
+
+    /// Whether it waits for nothing.
+    pub(crate) fn is_never(&self) -> bool {
+        self.on.is_empty()
+    }
+
+    fn run<'a>(&self, invocation: Invocation<'a>) -> BoxFuture<'a, Result<()>> {
+        match &self.run {
+            RunHook::Declared(hook) => (hook.run)(invocation),
+            RunHook::Closure(run) => run(invocation),
+        }
+    }
+}
+
+/// The hooks of a model in the order in which they run: by `order`, and where it is equal, those that were declared before
+/// those that were added. They change while operations run, each of which sees one list of them.
+#[derive(Default)]
+pub(crate) struct Hooks(ArcSwap<Vec<Hook>>);
+
+impl Hooks {
+    fn now(&self) -> arc_swap::Guard<Arc<Vec<Hook>>> {
+        self.0.load()
+    }
+
+    /// The same, to be held while they run.
+    fn all(&self) -> Arc<Vec<Hook>> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.now().len()
+    }
+
+    /// Adds a hook. False when there is one of that id.
+    pub(crate) fn add(&self, hook: &Hook) -> bool {
+        let mut added = false;
+        self.0.rcu(|hooks| {
+            added = !hooks.iter().any(|known| known.id == hook.id);
+            let mut next = Vec::clone(hooks);
+            if added {
+                next.push(hook.clone());
+                // Stable: within one order the last one comes last.
+                next.sort_by_key(|hook| hook.order);
+            }
+            next
+        });
+        added
+    }
+
+    /// Takes a hook away. False when there is none of that id.
+    pub(crate) fn remove(&self, id: &str) -> bool {
+        let before = self.0.rcu(|hooks| hooks.iter().filter(|hook| hook.id != id).cloned().collect::<Vec<_>>());
+        before.iter().any(|hook| hook.id == id)
+    }
 }
 
 /// A method or an event, proved.
@@ -84,18 +164,23 @@ pub(crate) enum OperationKind {
 }
 
 impl ModelRuntime {
+    /// A model without behaviour.
+    pub(crate) fn new(schema: Arc<ModelSchema>) -> Self {
+        Self { schema, hooks: Hooks::default(), methods: BTreeMap::new(), events: BTreeMap::new() }
+    }
+
     /// Whether somebody outside may know of the model: of its documents, or of an operation that is more open than they are.
     pub(crate) fn is_known_outside(&self) -> bool {
         let mut operations = self.methods.values().chain(self.events.values());
         self.schema.access != Access::Internal || operations.any(|operation| operation.access != Access::Internal)
     }
 
-    fn hooks(&self, event: HookEvent) -> impl Iterator<Item = &'static HookDeclaration> {
-        self.hooks.iter().copied().filter(move |hook| hook.on.contains(&event))
+    fn has_hooks_on(&self, event: HookEvent) -> bool {
+        self.hooks.now().iter().any(|hook| hook.on.contains(&event))
     }
 
     fn has_hooks(&self, operation: Operation) -> bool {
-        self.hooks.iter().any(|hook| hook.on.iter().any(|event| event.operation == operation))
+        self.hooks.now().iter().any(|hook| hook.on.iter().any(|event| event.operation == operation))
     }
 
     pub(crate) fn operation(&self, kind: OperationKind, id: &str) -> Option<&OperationRuntime> {
@@ -325,6 +410,15 @@ enum Binding {
 /// What [`Scope::modify`] does to a value, whose type it knows.
 pub(crate) type Change<'a> = dyn Fn(&mut (dyn Any + Send)) -> Result<()> + Send + Sync + 'a;
 
+/// In which form a value is handed to [`Scope::modify`]'s function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum AsForm {
+    /// That of the model.
+    Stored,
+    /// A [`Document`](crate::core::json::Document), whatever the type of the model is.
+    Json,
+}
+
 /// Which document.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
@@ -416,7 +510,8 @@ impl Scope {
         previous: Option<&DynDoc>,
     ) -> Result<()> {
         let model = self.runtime.model(index)?;
-        for hook in model.hooks(event) {
+        // One that is added or taken away meanwhile counts for what begins after.
+        for hook in model.hooks.all().iter().filter(|hook| hook.on.contains(&event)) {
             let invocation = Invocation {
                 scope: self.of_hook(step),
                 caller: self.caller.clone(),
@@ -426,8 +521,8 @@ impl Scope {
                 previous: previous.cloned(),
                 room: None,
             };
-            if let Err(error) = (hook.run)(invocation).await {
-                tracing::error!(model = %model.schema.id, hook = hook.id, error = %error, "hook failed");
+            if let Err(error) = hook.run(invocation).await {
+                tracing::error!(model = %model.schema.id, hook = %hook.id, error = %error, "hook failed");
                 return Err(error);
             }
         }
@@ -445,9 +540,7 @@ impl Scope {
         let id = id.unwrap_or_else(RawId::generate);
         if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::Insert) {
             self.check_not_nested()?;
-            if !checked {
-                model.schema.check(&value.to_stored()?)?;
-            }
+            let value = if checked { value } else { model.schema.admit(value)? };
             // Here and not by the committer, who holds up everybody else.
             let encoded = Some(value.encode()?);
             let value = PutValue::new(value);
@@ -461,10 +554,10 @@ impl Scope {
                 let mut value = value.copy();
                 let event = |timing| HookEvent { timing, operation: Operation::Insert };
                 let before = event(Timing::Before);
-                let hooked = model.hooks(before).next().is_some();
+                let hooked = model.has_hooks_on(before);
                 if hooked && !checked {
                     // A hook sees only what fits the schema, as it would from outside.
-                    model.schema.check(&value.to_stored()?)?;
+                    value = model.schema.admit(value)?;
                 }
                 self.run_hooks(index, before, &step, &mut HookPayload::Value(&mut *value), None).await?;
                 let doc = step.transaction.put(index, id, value, Expect::Absent, checked && !hooked)?;
@@ -596,6 +689,7 @@ impl Scope {
         &self,
         index: ModelIndex,
         target: Target,
+        form: AsForm,
         change: &Change<'_>,
         if_rev: Option<u64>,
     ) -> Result<DynDoc> {
@@ -606,9 +700,12 @@ impl Scope {
             |step| async move {
                 let current = step.resolve(index, target)?;
                 check_rev(if_rev, &current)?;
-                let mut value = current.copy();
+                let mut value = match form {
+                    AsForm::Stored => current.copy(),
+                    AsForm::Json => Box::new(model.schema.dynamic(&current)?),
+                };
                 change(value.as_any_mut())?;
-                model.schema.check(&value.to_stored()?)?;
+                let value = model.schema.admit(value)?;
                 self.next_version(index, &step, &current, value).await
             },
         )
@@ -684,7 +781,7 @@ impl Scope {
         let model = self.runtime.model(index)?;
         let event = |timing| HookEvent { timing, operation: Operation::Update };
         let before = event(Timing::Before);
-        let hooked = model.hooks(before).next().is_some();
+        let hooked = model.has_hooks_on(before);
         let mut payload = HookPayload::Value(&mut *value);
         self.run_hooks(index, before, step, &mut payload, Some(current)).await?;
         let doc = step.transaction.put(

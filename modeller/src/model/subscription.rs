@@ -18,6 +18,7 @@ use super::handle::Model;
 use super::handler::{Args, Output};
 use super::runtime::{OperationKind, Scope};
 use crate::core::collection::ModelIndex;
+use crate::core::document::Stored;
 use crate::core::log::{Commit, Follower, Publish};
 use crate::core::query::canonical::canonical;
 use crate::core::query::filter::{Filter, RawFilter};
@@ -178,13 +179,15 @@ impl<T> std::fmt::Debug for Subscription<T> {
 }
 
 impl<T: ModelType> Subscription<T> {
+    pub(crate) fn of_scope(scope: &Scope, room: Arc<Room>) -> Result<Self> {
+        Ok(Self { model: Model::of_scope(scope)?, room })
+    }
+}
+
+impl<T: Stored> Subscription<T> {
     pub(crate) fn new(model: Model<T>, filter: &Filter<T>) -> Self {
         let room = model.scope.runtime().rooms().room(model.index, filter.raw());
         Self { model, room }
-    }
-
-    pub(crate) fn of_scope(scope: &Scope, room: Arc<Room>) -> Result<Self> {
-        Ok(Self { model: Model::of_scope(scope)?, room })
     }
 
     /// What the room is called towards clients, e.g. `s1`: the same for all in it, as long as somebody is.

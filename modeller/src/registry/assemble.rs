@@ -1,7 +1,7 @@
 //! Puts declarations together: sorts them, because the linker's order means nothing, and refuses what contradicts itself, all
 //! of it at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{DECLARATIONS, Declaration};
@@ -9,8 +9,9 @@ use crate::core::collection::ModelIndex;
 use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operation_id};
 use crate::core::validate::Validator;
 use crate::error::{Error, Result};
-use crate::model::declaration::{OperationDeclaration, WorkerDeclaration};
-use crate::model::runtime::{ModelRuntime, OperationRuntime};
+use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
+use crate::model::given::SchemaModel;
+use crate::model::runtime::{Hook, ModelRuntime, OperationRuntime};
 
 /// The models of an application with all that belongs to them.
 pub(crate) struct Assembly {
@@ -18,8 +19,8 @@ pub(crate) struct Assembly {
     pub(crate) workers: Vec<(ModelIndex, &'static WorkerDeclaration)>,
 }
 
-/// All models of the program, or those that are named, in the order of their ids.
-pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<Assembly> {
+/// All models of the program, or those that are named, and those that are given, in the order of their ids.
+pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>, given: &[SchemaModel]) -> Result<Assembly> {
     let mut wrong: Vec<String> = Vec::new();
     let mut declarations: Vec<&Declaration> = DECLARATIONS.iter().collect();
     declarations.sort_by_key(|declaration| site(declaration));
@@ -45,36 +46,58 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<As
         }
     }
 
-    let places: HashMap<(&str, Site), ModelIndex> =
-        chosen.iter().enumerate().map(|(at, model)| ((model.id, model.site), at)).collect();
-    let find = |model: &ModelDeclaration| places.get(&(model.id, model.site)).copied();
-
-    let mut models: Vec<ModelRuntime> = Vec::new();
-    for declaration in &chosen {
-        match ModelSchema::prove(declaration) {
-            Ok(schema) => models.push(ModelRuntime {
-                schema,
-                hooks: Vec::new(),
-                methods: BTreeMap::new(),
-                events: BTreeMap::new(),
-            }),
-            Err(error) => wrong.push(error.text().to_owned()),
+    for (at, model) in given.iter().enumerate() {
+        if chosen.iter().any(|other| other.id == model.id) || given.iter().take(at).any(|other| other.id == model.id) {
+            wrong.push(format!("two models have the id `{}`, one of them given as JSON", model.id));
         }
     }
-    if models.len() != chosen.len() {
+
+    let mut models: Vec<(Option<Site>, ModelRuntime)> = Vec::new();
+    let mut proved = |site: Option<Site>, schema: Result<Arc<ModelSchema>>, hooks: &[Hook]| match schema {
+        Ok(schema) => {
+            let model = ModelRuntime::new(schema);
+            for hook in hooks {
+                if !model.hooks.add(hook) {
+                    wrong.push(format!("`{}` has two hooks with the id `{}`", model.schema.id, hook.id));
+                }
+            }
+            models.push((site, model));
+        }
+        Err(error) => wrong.push(error.text().to_owned()),
+    };
+    for declaration in &chosen {
+        proved(Some(declaration.site), ModelSchema::prove(declaration), &[]);
+    }
+    for model in given {
+        proved(
+            None,
+            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone()),
+            &model.hooks,
+        );
+    }
+    if !wrong.is_empty() {
         return refuse(&wrong);
     }
+    models.sort_by(|(_, a), (_, b)| a.schema.id.cmp(&b.schema.id));
+    let places: HashMap<(String, Site), ModelIndex> = models
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (site, model))| Some(((model.schema.id.to_string(), (*site)?), at)))
+        .collect();
+    let mut models: Vec<ModelRuntime> = models.into_iter().map(|(_, model)| model).collect();
+    let find = |model: &ModelDeclaration| places.get(&(model.id.to_owned(), model.site)).copied();
 
+    let mut hooks: Vec<(ModelIndex, &'static HookDeclaration)> = Vec::new();
     let mut workers: Vec<(ModelIndex, &'static WorkerDeclaration)> = Vec::new();
     for declaration in declarations {
         match *declaration {
             Declaration::Model(_) => {}
             Declaration::Hook(hook) => {
-                let Some(model) = find(hook.model).and_then(|at| models.get_mut(at)) else { continue };
-                if let Some(other) = model.hooks.iter().find(|other| other.id == hook.id) {
+                let Some(at) = find(hook.model) else { continue };
+                if let Some((_, other)) = hooks.iter().find(|(model, other)| *model == at && other.id == hook.id) {
                     wrong.push(twice("hook", hook.model.id, hook.id, &other.site, &hook.site));
                 }
-                model.hooks.push(hook);
+                hooks.push((at, hook));
             }
             Declaration::Method(operation) | Declaration::Event(operation) => {
                 let Some(model) = find(operation.model).and_then(|at| models.get_mut(at)) else { continue };
@@ -115,9 +138,11 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>) -> Result<As
             }
         }
     }
-    for model in &mut models {
-        // Stable: within one order they stay sorted by their site.
-        model.hooks.sort_by_key(|hook| hook.order);
+    for (at, hook) in hooks {
+        if let Some(model) = models.get(at) {
+            // Within one order they stay sorted by their site.
+            model.hooks.add(&Hook::declared(hook));
+        }
     }
     if wrong.is_empty() { Ok(Assembly { models, workers }) } else { refuse(&wrong) }
 }

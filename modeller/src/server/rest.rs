@@ -22,7 +22,7 @@ use crate::core::id::RawId;
 use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{QueryParts, Schema, parse_query};
 use crate::core::query::update::RawUpdate;
-use crate::core::schema::ModelSchema;
+use crate::core::schema::{ModelSchema, member_of_the_document};
 use crate::error::{Error, ErrorCode, Result, Violation};
 use crate::model::runtime::{Listed, OperationKind, Target};
 
@@ -46,7 +46,7 @@ pub(super) async fn query(context: Context, at: Segments, request: Request) -> R
     for (name, value) in object {
         match name.as_str() {
             "count" => count = value.as_bool().ok_or_else(|| Error::query("count", "is true or false"))?,
-            _ => *part(&mut parts, &name)? = Some(value),
+            _ => *parts.part(&name)? = Some(value),
         }
     }
     answer_list(&context, index, &parts, count).await
@@ -130,7 +130,7 @@ pub(super) async fn update(context: Context, at: Segments, request: Request) -> 
     let id = document_id(&at.id)?;
     let if_rev = if_match(request.headers())?;
     let json = read_json(&context, request, true).await?;
-    let update = Arc::new(RawUpdate::parse(json, &context.server.runtime.model(index)?.schema)?);
+    let update = Arc::new(RawUpdate::parse(json, &Schema::Visible(&context.server.runtime.model(index)?.schema))?);
     let scope = context.scope();
     let doc = context.to_the_end(async move { scope.update(index, Target::Id(id), update, if_rev).await }).await;
     respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
@@ -141,7 +141,7 @@ pub(super) async fn update_many(context: Context, at: Segments, request: Request
     let index = context.open(&at.model)?;
     let filter = all_that_match(&context, index, &request)?;
     let json = read_json(&context, request, true).await?;
-    let update = Arc::new(RawUpdate::parse(json, &context.server.runtime.model(index)?.schema)?);
+    let update = Arc::new(RawUpdate::parse(json, &Schema::Visible(&context.server.runtime.model(index)?.schema))?);
     let scope = context.scope();
     let count = context.to_the_end(async move { scope.update_many(index, &filter, &update).await }).await?;
     Ok(respond::json(StatusCode::OK, format!("{{\"updated\":{count}}}")))
@@ -242,13 +242,7 @@ fn missing(id: &str) -> Error {
 fn refuse_members_of_the_document(json: &Value) -> Result<()> {
     match ["_id", "_rev"].into_iter().find(|name| json.get(name).is_some()) {
         None => Ok(()),
-        Some(name) => Err(Error::validation(vec![Violation {
-            instance_path: String::new(),
-            keyword: "additionalProperties".into(),
-            message: "must NOT have additional properties".into(),
-            params: json!({"additionalProperty": name}),
-            schema_path: "#/additionalProperties".into(),
-        }])),
+        Some(name) => Err(Error::validation(vec![member_of_the_document(name)])),
     }
 }
 
@@ -299,19 +293,6 @@ fn precondition(error: Error, if_rev: Option<u64>) -> Error {
     error
 }
 
-fn part<'a>(parts: &'a mut QueryParts, name: &str) -> Result<&'a mut Option<Value>> {
-    match name {
-        "filter" => Ok(&mut parts.filter),
-        "sort" => Ok(&mut parts.sort),
-        "skip" => Ok(&mut parts.skip),
-        "limit" => Ok(&mut parts.limit),
-        _ => Err(Error::query(
-            name,
-            "there is no such parameter; there are `filter`, `sort`, `skip`, `limit` and `count`",
-        )),
-    }
-}
-
 /// Reads the parameters of a list, each JSON text.
 fn read_query_string(text: &str) -> Result<(QueryParts, bool)> {
     let mut parts = QueryParts::default();
@@ -326,7 +307,7 @@ fn read_query_string(text: &str) -> Result<(QueryParts, bool)> {
             }
             continue;
         }
-        let slot = part(&mut parts, &name)?;
+        let slot = parts.part(&name)?;
         let value =
             serde_json::from_str(&value).map_err(|cause| Error::query(&name, format!("is not JSON: {cause}")))?;
         if slot.replace(value).is_some() {

@@ -155,7 +155,7 @@ impl ElemMatch {
     }
 
     fn holds(&self, element: ValueRef<'_>) -> bool {
-        resolved(element, &mut |element| match (self, element) {
+        element.resolved(|element| match (self, element) {
             (Self::Tests(tests), element) => tests.iter().all(|test| test.holds(&Subject::Element(element))),
             (Self::Object(filter), ValueRef::Object(object)) => filter.matches(object),
             (Self::Object(_), _) => false,
@@ -167,7 +167,7 @@ impl ElemMatch {
 enum Subject<'a> {
     /// Whatever a path reaches in a document.
     Path(&'a dyn ObjectRef, &'a Path),
-    /// One element of an array and nothing in it. Not [`ValueRef::Serialized`].
+    /// One element of an array and nothing in it. [Resolved](ValueRef::resolved).
     Element(ValueRef<'a>),
 }
 
@@ -423,7 +423,9 @@ impl Reach {
 
     fn value(self, value: ValueRef<'_>, rest: &[Box<str>], f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
         match value {
-            ValueRef::Serialized(foreign) => return self.value(foreign.to_json().as_value(), rest, f),
+            ValueRef::Serialized(_) | ValueRef::Part { .. } => {
+                return value.resolved(|value| self.value(value, rest, f));
+            }
             ValueRef::Private(inner) if self.trusted => return self.value(inner.as_value(), rest, f),
             ValueRef::Private(_) => return f(None),
             _ => {}
@@ -432,7 +434,7 @@ impl Reach {
             return f(Some(value))
                 || match value {
                     ValueRef::Array(array) if self.elements => {
-                        (0..array.len()).any(|at| resolved(array.at(at), &mut |element| f(Some(element))))
+                        (0..array.len()).any(|at| array.at(at).resolved(|element| f(Some(element))))
                     }
                     _ => false,
                 };
@@ -445,7 +447,7 @@ impl Reach {
                     .is_some_and(|at| self.value(array.at(at), rest.get(1..).unwrap_or_default(), f));
                 by_position
                     || (0..array.len()).any(|at| {
-                        resolved(array.at(at), &mut |element| match element {
+                        array.at(at).resolved(|element| match element {
                             ValueRef::Object(object) => self.object(object, rest, f),
                             _ => false,
                         })
@@ -453,14 +455,6 @@ impl Reach {
             }
             _ => f(None),
         }
-    }
-}
-
-/// Calls `f` with the value, as JSON where only serde can look into it.
-fn resolved(value: ValueRef<'_>, f: &mut dyn FnMut(ValueRef<'_>) -> bool) -> bool {
-    match value {
-        ValueRef::Serialized(foreign) => f(foreign.to_json().as_value()),
-        value => f(value),
     }
 }
 

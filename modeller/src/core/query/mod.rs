@@ -14,9 +14,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use serde_json::Value;
+
 use self::filter::{Filter, RawFilter};
+use self::parse::{QueryParts, Schema, parse_query};
 use self::sort::{RawSort, Sort};
 use super::document::Doc;
+use crate::error::{Error, Result};
 
 /// The most documents that one list answers.
 pub const MAX_LIMIT: usize = 1_000;
@@ -56,6 +60,28 @@ impl<T: ?Sized> Query<T> {
     #[must_use]
     pub fn of(filter: Filter<T>) -> Self {
         Self { filter, sort: Sort::none(), skip: 0, limit: None }
+    }
+
+    /// Reads a query from JSON: an object with `filter`, `sort`, `skip` and `limit`, each as in MongoDB. The names of fields are
+    /// not checked here.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # use modeller::__private::serde_json::{self, json};
+    /// let query = Query::<Document>::parse(json!({"filter": {"age": {"$gte": 18}}, "sort": {"age": -1}, "limit": 20}))?;
+    /// assert_eq!(query.limit, Some(20));
+    /// # Ok::<(), modeller::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `INVALID_QUERY` with the path and the reason.
+    pub fn parse(json: Value) -> Result<Self> {
+        let Value::Object(object) = json else { return Err(Error::query("", "a query is an object")) };
+        let mut parts = QueryParts::default();
+        for (name, value) in object {
+            *parts.part(&name)? = Some(value);
+        }
+        parse_query(&parts, &Schema::Any).map(Self::from_raw)
     }
 
     /// In this order.

@@ -46,6 +46,10 @@ impl Schema<'_> {
             // A private value further down is not there for such a path.
             return Ok(path.untrusted());
         }
+        if model.open {
+            // Some document may have it. A private one is not there, as one that no document has.
+            return Ok(path.untrusted());
+        }
         let visible = model.fields.iter().filter(|field| !field.private).map(|field| field.name.as_ref());
         let reason = match nearest(name, visible) {
             Some(near) => format!("`{}` has no such field; did you mean `{near}`?", model.id),
@@ -344,6 +348,22 @@ pub(crate) struct QueryParts {
     pub(crate) sort: Option<Value>,
     pub(crate) skip: Option<Value>,
     pub(crate) limit: Option<Value>,
+}
+
+impl QueryParts {
+    /// The part of that name.
+    pub(crate) fn part(&mut self, name: &str) -> Result<&mut Option<Value>> {
+        match name {
+            "filter" => Ok(&mut self.filter),
+            "sort" => Ok(&mut self.sort),
+            "skip" => Ok(&mut self.skip),
+            "limit" => Ok(&mut self.limit),
+            _ => Err(Error::query(
+                name,
+                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit` and `count`",
+            )),
+        }
+    }
 }
 
 /// Reads a query from outside.

@@ -6,9 +6,11 @@ use std::marker::PhantomData;
 use serde_json::Value;
 
 use super::filter::Path;
+use super::parse::{Schema, parse_sort};
 use crate::core::document::{AnyDoc, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::value::{AsValue, ValueRef};
+use crate::error::Result;
 
 /// Which end of an order comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +108,7 @@ fn plain<'a>(doc: &'a dyn AnyDoc, name: &str) -> Option<ValueRef<'a>> {
         "_id" => Some(ValueRef::Id(doc.id())),
         "_rev" => Some(ValueRef::UInt(doc.rev())),
         _ => match doc.object().get(name) {
-            Some(ValueRef::Array(_) | ValueRef::Serialized(_) | ValueRef::Private(_)) => None,
+            Some(ValueRef::Array(_) | ValueRef::Serialized(_) | ValueRef::Part { .. } | ValueRef::Private(_)) => None,
             value => Some(value.unwrap_or(ValueRef::Null)),
         },
     }
@@ -149,6 +151,14 @@ pub struct Sort<T: ?Sized>(RawSort, PhantomData<fn(&T)>);
 impl<T: ?Sized> Sort<T> {
     pub(crate) fn none() -> Self {
         Self::from_raw(RawSort::default())
+    }
+
+    /// Reads an object of names with 1, for rising, or -1, for falling. The names are not checked here.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY` with the path and the reason.
+    pub fn parse(json: &Value) -> Result<Self> {
+        parse_sort(json, &Schema::Any).map(Self::from_raw)
     }
 
     pub(crate) fn by(name: &str, direction: Direction) -> Self {

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::filter::Path;
 pub(crate) use super::operator::UpdateOperator;
 use super::parse::{Schema, parse_path};
-use crate::core::schema::ModelSchema;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How many steps one update may have.
@@ -46,8 +45,8 @@ impl RawUpdate {
         Self::Operators(vec![(Path::new(path), operator)])
     }
 
-    /// Reads an update from outside: an object whose keys are all operators, or a merge patch without any.
-    pub(crate) fn parse(json: Value, model: &ModelSchema) -> Result<Self> {
+    /// Reads an update: an object whose keys are all operators, or a merge patch without any.
+    pub(crate) fn parse(json: Value, schema: &Schema<'_>) -> Result<Self> {
         let Value::Object(object) = json else {
             return Err(Error::query("", "an update is an object"));
         };
@@ -69,16 +68,16 @@ impl RawUpdate {
             for (field, operand) in fields {
                 let at = format!("{name}.{field}");
                 let path = parse_path(&field, &at)?;
-                written(&path, &at, model)?;
+                written(&path, &at, schema)?;
                 let operator = UpdateOperator::parse(&name, operand, &at, &mut now)?;
-                tells_nothing(&path, &operator, &name, &at, model)?;
+                tells_nothing(&path, &operator, &name, &at, schema)?;
                 if steps.len() >= MAX_STEPS {
                     return Err(Error::query(&at, format!("an update has at most {MAX_STEPS} steps")));
                 }
                 let step = (path, operator);
                 let twice = |other: &Path| Error::query(&at, format!("`{}` is updated twice", other.dotted()));
                 if let UpdateOperator::Rename(to) = &step.1 {
-                    written(to, &at, model)?;
+                    written(to, &at, schema)?;
                     if overlap(&step.0, to) {
                         return Err(twice(to));
                     }
@@ -136,17 +135,18 @@ fn writable(name: &str, at: &str) -> Result<()> {
 }
 
 /// A field that an update from outside may write to. A private one may be written, so it is known here; its value is never told.
-fn written(path: &Path, at: &str, model: &ModelSchema) -> Result<()> {
+fn written(path: &Path, at: &str, schema: &Schema<'_>) -> Result<()> {
     writable(path.head(), at)?;
-    if model.field(path.head()).is_none() {
-        Schema::Visible(model).check(path.clone())?;
+    match schema {
+        Schema::Visible(model) if model.field(path.head()).is_none() => schema.check(path.clone()).map(drop),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Refuses what would tell somebody outside about a private value: whether the outcome fits the schema, or what can be seen
 /// afterwards, must not depend on it.
-fn tells_nothing(path: &Path, operator: &UpdateOperator, name: &str, at: &str, model: &ModelSchema) -> Result<()> {
+fn tells_nothing(path: &Path, operator: &UpdateOperator, name: &str, at: &str, schema: &Schema<'_>) -> Result<()> {
+    let Schema::Visible(model) = schema else { return Ok(()) };
     if operator.is_blind() && name != "$currentDate" {
         return Ok(());
     }
@@ -187,7 +187,8 @@ fn has_operators(value: &Value, depth: usize) -> bool {
     }
 }
 
-fn nests_deeper(value: &Value, levels: usize) -> bool {
+/// Whether a value is nested deeper than this.
+pub(crate) fn nests_deeper(value: &Value, levels: usize) -> bool {
     match value {
         Value::Array(values) => levels == 0 || values.iter().any(|value| nests_deeper(value, levels - 1)),
         Value::Object(object) => levels == 0 || object.values().any(|value| nests_deeper(value, levels - 1)),
@@ -231,6 +232,23 @@ impl<T: ?Sized> Update<T> {
 
     pub(crate) fn raw(&self) -> &Arc<RawUpdate> {
         &self.0
+    }
+
+    /// Reads an update in MongoDB syntax: an object whose keys are all operators, or a merge patch (RFC 7396) without any. The
+    /// names of fields are not checked here.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # use modeller::__private::serde_json::{self, json};
+    /// let birthday = Update::<Document>::parse(json!({"$inc": {"age": 1}, "$unset": {"draft": 1}}))?;
+    /// let married = Update::<Document>::parse(json!({"name": "King", "draft": null}))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `INVALID_QUERY` with the path and the reason.
+    pub fn parse(json: Value) -> Result<Self> {
+        RawUpdate::parse(json, &Schema::Any).map(Self::from_raw)
     }
 
     /// A merge patch (RFC 7396) of the fields.

@@ -3,8 +3,9 @@
 //! The keywords are ours: `unique` and `index` are `true` at a property, and at the top lists of lists of properties, as in
 //! `"index": [["role", "age"]]`. A model made from a struct and one given as a schema are read in the same way.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::FieldSchema;
 use crate::core::index::MAX_MEMBERS;
 use crate::error::Violation;
 
@@ -43,69 +44,48 @@ const fn keyword(unique: bool) -> &'static str {
     if unique { "unique" } else { "index" }
 }
 
-fn says(property: &Value, keyword: &str) -> bool {
-    property.get(keyword) == Some(&Value::Bool(true))
-}
-
-/// The types that a property names; none where it may be anything.
-fn types(property: &Value) -> Vec<&str> {
-    match property.get("type") {
+/// The types that a property is said to have; none where that is not said, and it may be anything.
+fn types<'a>(schema: &'a Value, name: &str) -> Vec<&'a str> {
+    match schema.get("properties").and_then(|properties| properties.get(name)?.get("type")) {
         Some(Value::String(only)) => vec![only],
         Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     }
 }
 
-fn is_always_array(property: &Value) -> bool {
-    let types = types(property);
-    types.contains(&"array") && types.iter().all(|name| matches!(*name, "array" | "null"))
-}
-
-fn can_be_array(property: &Value) -> bool {
-    let types = types(property);
-    types.is_empty() || types.contains(&"array")
-}
-
-/// Reads the indexes of a model: those of one field, in the order of the properties, then those of several.
-///
-/// # Errors
-/// What is wrong with the schema, in words.
-pub(crate) fn read_indexes(schema: &Value) -> Result<Vec<IndexSchema>, String> {
-    let empty = Map::new();
-    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    let mut found: Vec<IndexSchema> = Vec::new();
-    for (name, property) in properties {
-        let unique = says(property, "unique");
-        if !unique && !says(property, "index") {
-            continue;
-        }
-        if says(property, "private") {
-            return Err(format!("`{name}` is private and indexed: what is taken would tell what it is"));
-        }
-        found.push(IndexSchema { fields: vec![name.as_str().into()], unique, arrays: Vec::new() });
-    }
-    for unique in [true, false] {
-        let keyword = keyword(unique);
-        let lists = match schema.get(keyword) {
-            None => continue,
-            Some(Value::Array(lists)) => lists,
-            Some(_) => return Err(format!("`{keyword}` is a list of lists of properties")),
-        };
-        for list in lists {
-            let index = read_list(list, unique, properties)?;
-            if found.iter().any(|known| known.fields == index.fields) {
-                return Err(format!("there are two indexes over `{}`", index.fields.join("`, `")));
+impl IndexSchema {
+    /// The indexes of a model: those of one field, in the order of the fields, then those of several, as its schema says.
+    ///
+    /// # Errors
+    /// What is wrong with the schema, in words.
+    pub(crate) fn all(fields: &[FieldSchema], schema: &Value) -> Result<Vec<Self>, String> {
+        let alone = fields.iter().filter(|field| field.unique || field.index);
+        let mut found: Vec<Self> = alone
+            .map(|field| Self { fields: vec![field.name.as_ref().into()], unique: field.unique, arrays: Vec::new() })
+            .collect();
+        for unique in [true, false] {
+            let keyword = keyword(unique);
+            let lists = match schema.get(keyword) {
+                None => continue,
+                Some(Value::Array(lists)) => lists,
+                Some(_) => return Err(format!("`{keyword}` is a list of lists of properties")),
+            };
+            for list in lists {
+                let index = read_list(list, unique, fields, schema)?;
+                if found.iter().any(|known| known.fields == index.fields) {
+                    return Err(format!("there are two indexes over `{}`", index.fields.join("`, `")));
+                }
+                found.push(index);
             }
-            found.push(index);
         }
+        if found.len() > MAX_INDEXES {
+            return Err(format!("there are {} indexes; {MAX_INDEXES} is the most", found.len()));
+        }
+        Ok(found)
     }
-    if found.len() > MAX_INDEXES {
-        return Err(format!("there are {} indexes; {MAX_INDEXES} is the most", found.len()));
-    }
-    Ok(found)
 }
 
-fn read_list(list: &Value, unique: bool, properties: &Map<String, Value>) -> Result<IndexSchema, String> {
+fn read_list(list: &Value, unique: bool, fields: &[FieldSchema], schema: &Value) -> Result<IndexSchema, String> {
     let keyword = keyword(unique);
     let names: Option<Vec<&str>> = list.as_array().map(|names| names.iter().map_while(Value::as_str).collect());
     let names = names
@@ -114,18 +94,19 @@ fn read_list(list: &Value, unique: bool, properties: &Map<String, Value>) -> Res
     let mut always = Vec::new();
     let mut arrays: Vec<Box<str>> = Vec::new();
     for (at, name) in names.iter().enumerate() {
-        let property =
-            properties.get(*name).ok_or_else(|| format!("`{keyword}` names `{name}`, which is no property"))?;
+        let field = fields.iter().find(|field| field.name == *name);
+        let field = field.ok_or_else(|| format!("`{keyword}` names `{name}`, which is no property"))?;
         if names.iter().take(at).any(|other| other == name) {
             return Err(format!("`{keyword}` names `{name}` twice in one list"));
         }
-        if unique && says(property, "private") {
+        if unique && field.private {
             return Err(format!("`unique` names `{name}`, which is private: what is taken would tell what it is"));
         }
-        if is_always_array(property) {
+        let types = types(schema, name);
+        if types.contains(&"array") && types.iter().all(|name| matches!(*name, "array" | "null")) {
             always.push(*name);
         }
-        if can_be_array(property) {
+        if types.is_empty() || types.contains(&"array") {
             arrays.push((*name).into());
         }
     }
@@ -141,31 +122,43 @@ fn read_list(list: &Value, unique: bool, properties: &Map<String, Value>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::borrow::Cow;
 
-    fn read(keys: &Value) -> Result<Vec<(Vec<String>, bool)>, String> {
+    const fn field(name: &'static str, unique: bool, index: bool, private: bool) -> FieldSchema {
+        FieldSchema { name: Cow::Borrowed(name), unique, index, private }
+    }
+
+    fn schema(keys: &Value) -> Value {
         let mut schema = json!({"properties": {
-            "a": {"type": "string", "unique": true}, "b": {"type": "integer", "index": true}, "c": {},
-            "list": {"type": "array"}, "lists": {"type": ["array", "null"]}, "secret": {"type": "string", "private": true},
+            "a": {"type": "string"}, "b": {"type": "integer"}, "c": {}, "d/e": {},
+            "list": {"type": "array"}, "lists": {"type": ["array", "null"]}, "secret": {"type": "string"},
         }});
         if let (Some(schema), Some(keys)) = (schema.as_object_mut(), keys.as_object()) {
             schema.extend(keys.clone());
         }
-        let names = |index: &IndexSchema| index.fields.iter().map(ToString::to_string).collect();
-        read_indexes(&schema).map(|found| found.iter().map(|index| (names(index), index.unique)).collect())
+        schema
+    }
+
+    fn read(keys: &Value) -> Result<Vec<IndexSchema>, String> {
+        let plain = |name| field(name, false, false, false);
+        let fields = [
+            field("a", true, false, false),
+            field("b", false, true, false),
+            plain("c"),
+            plain("d/e"),
+            plain("list"),
+            plain("lists"),
+            field("secret", false, false, true),
+        ];
+        IndexSchema::all(&fields, &schema(keys))
     }
 
     #[test]
     fn keys_of_one_and_of_several_fields() {
         let found = read(&json!({"unique": [["b", "c"]], "index": [["list", "a"], ["a", "secret"]]})).unwrap();
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let expected = [
-            (names(&["a"]), true),
-            (names(&["b"]), false),
-            (names(&["b", "c"]), true),
-            (names(&["list", "a"]), false),
-            (names(&["a", "secret"]), false),
-        ];
-        assert_eq!(found, expected);
+        let found: Vec<(String, bool)> = found.iter().map(|index| (index.fields.join(" "), index.unique)).collect();
+        let expected = [("a", true), ("b", false), ("b c", true), ("list a", false), ("a secret", false)];
+        assert_eq!(found, expected.map(|(names, unique)| (names.to_owned(), unique)));
     }
 
     #[test]
@@ -188,10 +181,9 @@ mod tests {
 
     #[test]
     fn a_document_has_one_array_in_an_index() {
-        let schema = json!({"properties": {"a": {}, "b/c": {}, "n": {"type": "integer"}}, "index": [["a", "n", "b/c"]]});
-        let index = read_indexes(&schema).unwrap().remove(0);
-        assert_eq!(index.second_array(&json!({"a": [1], "b/c": 1, "n": 1})), None);
-        let told = index.second_array(&json!({"a": [1], "b/c": [], "n": 1})).unwrap();
-        assert_eq!((told.instance_path.as_str(), told.keyword.as_ref()), ("/b~1c", "index"));
+        let index = read(&json!({"index": [["c", "b", "d/e"]]})).unwrap().pop().unwrap();
+        assert_eq!(index.second_array(&json!({"c": [1], "d/e": 1, "b": 1})), None);
+        let told = index.second_array(&json!({"c": [1], "d/e": [], "b": 1})).unwrap();
+        assert_eq!((told.instance_path.as_str(), told.keyword.as_ref()), ("/d~1e", "index"));
     }
 }

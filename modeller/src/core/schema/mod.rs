@@ -1,9 +1,13 @@
 //! What a model is made of: its declaration, as an attribute or a program writes it, and the schema that is proved from it.
 
+mod defaults;
 mod indexes;
 pub mod keywords;
+mod runtime;
+pub(crate) mod shape;
+mod walk;
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -11,8 +15,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::indexes::{IndexSchema, read_indexes};
+use self::defaults::Defaults;
+use self::shape::{ROOT, Shape};
+pub(crate) use self::indexes::IndexSchema;
 use super::document::{AnyValue, DynDoc, Stored};
+use super::json::{Document, not_an_object};
 use super::query::{Query, RawQuery};
 use super::validate::Validator;
 use crate::error::{Error, Result, Violation};
@@ -116,6 +123,7 @@ pub struct Kind {
     from_json: fn(Value) -> Result<Box<dyn AnyValue>, serde_json::Error>,
     from_text: fn(&str) -> Result<Box<dyn AnyValue>, serde_json::Error>,
     schema: fn() -> Schema,
+    id: fn() -> TypeId,
     to_query: fn(RawQuery) -> Box<dyn Any + Send>,
     from_query: fn(&(dyn Any + Send)) -> Option<RawQuery>,
 }
@@ -129,9 +137,16 @@ impl Kind {
             from_json: |value| T::deserialize(value).map(|value| Box::new(value) as _),
             from_text: |text| serde_json::from_str::<T>(text).map(|value| Box::new(value) as _),
             schema: schema_of::<T>,
+            id: TypeId::of::<T>,
             to_query: |raw| Box::new(Query::<T>::from_raw(raw)),
             from_query: |query| query.downcast_ref::<Query<T>>().map(Query::to_raw),
         }
+    }
+}
+
+impl Kind {
+    fn is_of<T: Stored>(&self) -> bool {
+        (self.id)() == TypeId::of::<T>()
     }
 }
 
@@ -151,6 +166,17 @@ pub(crate) fn schema_of<T: JsonSchema + ?Sized>() -> Schema {
 #[must_use]
 pub(crate) fn output_schema_of<T: JsonSchema + ?Sized>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// What is wrong with a value that names its own id or revision: those are given by the store.
+pub(crate) fn member_of_the_document(name: &str) -> Violation {
+    Violation {
+        instance_path: String::new(),
+        keyword: "additionalProperties".into(),
+        message: "must NOT have additional properties".into(),
+        params: json!({"additionalProperty": name}),
+        schema_path: "#/additionalProperties".into(),
+    }
 }
 
 /// Adds `_id` and `_rev` to the schema of a value.
@@ -185,10 +211,26 @@ pub(crate) struct ModelSchema {
     pub fields: Vec<FieldSchema>,
     /// Its indexes: those of one field, in the order of the fields, and those of several.
     pub indexes: Vec<IndexSchema>,
+    /// Whether a document may have members that are not among the fields.
+    pub open: bool,
     /// Whether there is something private in it, at whatever depth.
     has_private: bool,
+    /// What is private in its values as JSON; or why that cannot be told.
+    shape: Result<Option<Arc<Shape>>, String>,
+    /// What is filled into values that are JSON. The type of others knows its defaults itself.
+    defaults: Option<Defaults>,
+    form: Form,
     kind: Kind,
     validator: Validator,
+}
+
+/// In which form a model has its values.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    /// As a Rust type.
+    Typed,
+    /// As a [`Document`]: the schema was given at run time.
+    Json,
 }
 
 /// How deep [`keep_private`] looks; a type that holds itself has no end.
@@ -345,15 +387,6 @@ impl ModelSchema {
                 )));
             }
         }
-        let indexes = read_indexes(&json).map_err(&wrong)?;
-        let alone = declaration.fields.iter().filter(|field| field.unique || field.index);
-        let declared = alone.map(|field| (std::slice::from_ref(&field.name), field.unique));
-        let together = declaration.indexes.iter().map(|index| (index.fields, index.unique));
-        for (fields, unique) in declared.chain(together) {
-            if !indexes.iter().any(|index| index.unique == unique && index.fields.iter().map(AsRef::as_ref).eq(fields.iter().copied())) {
-                return Err(wrong(format!("its schema does not know of the index over `{}`", fields.join("`, `"))));
-            }
-        }
         let fields = declaration
             .fields
             .iter()
@@ -363,15 +396,29 @@ impl ModelSchema {
                 index: field.index,
                 private: field.private,
             })
-            .collect();
+            .collect::<Vec<_>>();
+        let indexes = IndexSchema::all(&fields, &json).map_err(&wrong)?;
+        for index in declaration.indexes {
+            let is_it = |known: &IndexSchema| {
+                known.unique == index.unique && known.fields.iter().map(AsRef::as_ref).eq(index.fields.iter().copied())
+            };
+            if !indexes.iter().any(is_it) {
+                let fields = index.fields.join("`, `");
+                return Err(wrong(format!("its schema does not know of the index over `{fields}`")));
+            }
+        }
         Ok(Arc::new(Self {
             id: declaration.id.into(),
             access: declaration.access,
+            open: false,
             client_ids: declaration.client_ids,
             has_private: says_private(&json),
+            shape: Shape::of(&json).map(|shape| shape.map(Arc::new)),
+            defaults: None,
             json,
             fields,
             indexes,
+            form: Form::Typed,
             kind: declaration.kind,
             validator,
         }))
@@ -382,6 +429,9 @@ impl ModelSchema {
     /// # Errors
     /// `VALIDATION_ERROR` with all violations.
     pub(crate) fn value_from_json(&self, json: Value) -> Result<Box<dyn AnyValue>> {
+        if self.form == Form::Json {
+            return self.document_from_json(json);
+        }
         self.check(&json)?;
         (self.kind.from_json)(json).map_err(|cause| {
             // The schema took what the type does not: the type has a rule of its own, which serde words.
@@ -393,6 +443,58 @@ impl ModelSchema {
                 schema_path: "#".into(),
             }])
         })
+    }
+
+    fn document_from_json(&self, mut json: Value) -> Result<Box<dyn AnyValue>> {
+        if let Some(defaults) = &self.defaults {
+            defaults.fill(&mut json)?;
+        }
+        self.check(&json)?;
+        let Value::Object(members) = json else { return Err(Error::validation(vec![not_an_object()])) };
+        if let Some(name) = ["_id", "_rev"].into_iter().find(|name| members.contains_key(*name)) {
+            return Err(Error::validation(vec![member_of_the_document(name)]));
+        }
+        Ok(Box::new(Document::of(members, self.shape.clone().unwrap_or_default())))
+    }
+
+    /// A value that a program made: checked, and in the form that the model has its values in.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations.
+    pub(crate) fn admit(&self, mut value: Box<dyn AnyValue>) -> Result<Box<dyn AnyValue>> {
+        match value.as_any_mut().downcast_mut::<Document>() {
+            Some(document) => self.value_from_json(Value::Object(document.take())),
+            None => {
+                self.check(&value.to_stored()?)?;
+                Ok(value)
+            }
+        }
+    }
+
+    /// A document as JSON that knows what is private in it.
+    ///
+    /// # Errors
+    /// `NOT_DYNAMIC` where that cannot be told.
+    pub(crate) fn dynamic(&self, doc: &DynDoc) -> Result<Document> {
+        let shape = self.is_dynamic()?.clone();
+        match doc.to_stored()? {
+            Value::Object(members) => Ok(Document::of(members, shape)),
+            _ => Err(Error::internal("a document that is no object")),
+        }
+    }
+
+    /// Whether documents can be had as JSON.
+    fn is_dynamic(&self) -> Result<&Option<Arc<Shape>>> {
+        self.shape.as_ref().map_err(|reason| {
+            Error::new("NOT_DYNAMIC")
+                .status(500)
+                .message(format!("the documents of `{}` cannot be had as JSON: {reason}", self.id))
+        })
+    }
+
+    /// Whether its values are of the type `T`.
+    pub(crate) fn is_of<T: Stored>(&self) -> bool {
+        self.kind.is_of::<T>()
     }
 
     /// Checks the stored form of a value against the schema.
@@ -408,8 +510,10 @@ impl ModelSchema {
     /// Puts the private parts that a next value lacks back from the document that it takes the place of. In lists nothing is
     /// kept: which element would be whose is not known.
     pub(crate) fn keep_private(&self, next: &mut Value, current: &DynDoc) -> Result<()> {
-        if self.has_private {
-            keep_private(&self.json, &self.json, next, &current.to_stored()?, 0);
+        match &self.shape {
+            Ok(Some(shape)) if self.form == Form::Json => shape.keep(ROOT, next, &current.to_stored()?),
+            _ if self.has_private => keep_private(&self.json, &self.json, next, &current.to_stored()?, 0),
+            _ => {}
         }
         Ok(())
     }
@@ -429,7 +533,17 @@ impl ModelSchema {
     /// # Errors
     /// What serde says when the type has changed since.
     pub(crate) fn decode(&self, text: &str) -> Result<Box<dyn AnyValue>, serde_json::Error> {
-        (self.kind.from_text)(text)
+        if self.form == Form::Typed {
+            return (self.kind.from_text)(text);
+        }
+        let mut document: Document = serde_json::from_str(text)?;
+        if let Some(defaults) = &self.defaults {
+            // As a type does that has gained a field. Whether it fits then is asked when the schema has changed.
+            let mut json = Value::Object(document.take());
+            let _ = defaults.fill(&mut json);
+            document = json.try_into().unwrap_or_default();
+        }
+        Ok(Box::new(Document::of(document.into_members(), self.shape.clone().unwrap_or_default())))
     }
 
     /// A query as the hooks of the model see it.

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::whole;
-use crate::core::value::{AsValue, Num, ValueRef};
+use crate::core::value::{Num, ValueRef};
 use crate::error::{Error, Result};
 
 /// Name, number in BSON, and the bit that stands for it.
@@ -84,7 +84,7 @@ impl Types {
                 Some(Num::Int(whole)) if i64::try_from(whole).is_ok() || u64::try_from(whole).is_ok() => LONG,
                 _ => DOUBLE,
             },
-            ValueRef::Serialized(foreign) => return self.holds(&foreign.to_json().as_value()),
+            ValueRef::Serialized(_) | ValueRef::Part { .. } => return value.resolved(|value| self.holds(&value)),
         };
         self.0 & bit != 0
     }

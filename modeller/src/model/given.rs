@@ -1,0 +1,94 @@
+//! Models that are given at run time, without a Rust type.
+
+use serde_json::Value;
+
+use super::handler::HookEvent;
+use super::hook::{HookCall, HookFuture};
+use super::runtime::Hook;
+use crate::core::json::Document;
+use crate::core::schema::Access;
+
+/// A model whose documents are JSON, from a JSON Schema (draft 2020-12) that is given at run time.
+///
+/// It is a model as any other: the same operations, hooks, storage, routes and metadata. On a member of the document the schema
+/// says `unique` and `index`, on any member `private` and `hidden`; a `default` is filled in before a value is checked, at every
+/// depth. Whether a document may have members that the schema does not name is the schema's to say (`additionalProperties`).
+///
+/// ```
+/// use modeller::prelude::*;
+/// # use modeller::__private::serde_json::{self, json};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let schema = json!({
+///     "type": "object",
+///     "properties": {
+///         "email": {"type": "string", "format": "email", "unique": true},
+///         "password": {"type": "string", "minLength": 12, "private": true},
+///         "role": {"enum": ["user", "admin"], "default": "user", "index": true},
+///     },
+///     "required": ["email", "password"],
+///     "additionalProperties": false,
+/// });
+/// let app = App::new().schema_model(SchemaModel::new("users", schema).public()).in_memory().open().await?;
+/// let users = app.model_by_id("users")?;
+/// users.insert(json!({"email": "ada@example.com", "password": "correct horse"}).try_into()?).await?;
+/// let found = users.get(Filter::parse(&json!({"role": "user"}))?).await?.ok_or_else(|| Error::new("NOBODY"))?;
+/// assert_eq!(found["password"], "correct horse");
+/// assert!(!format!("{found:?}").contains("correct horse"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a model belongs to an application, by `AppBuilder::schema_model`"]
+pub struct SchemaModel {
+    pub(crate) id: String,
+    pub(crate) schema: Value,
+    pub(crate) access: Access,
+    pub(crate) client_ids: bool,
+    pub(crate) hooks: Vec<Hook>,
+}
+
+impl std::fmt::Debug for SchemaModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SchemaModel").field("id", &self.id).field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+impl SchemaModel {
+    /// A model of this id, reached in process only until it says otherwise. Its schema is checked when the application is
+    /// opened, which refuses one that does not hold together, with the place.
+    pub fn new(id: impl Into<String>, schema: Value) -> Self {
+        Self { id: id.into(), schema, access: Access::Internal, client_ids: false, hooks: Vec::new() }
+    }
+
+    /// Reached by anyone.
+    pub fn public(self) -> Self {
+        self.access(Access::Public)
+    }
+
+    /// Reached by callers with a verified token.
+    pub fn protected(self) -> Self {
+        self.access(Access::Protected)
+    }
+
+    /// Reached by these.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// A client may choose the id of a document: by `_id` in an insert, or by a `PUT` to where none is.
+    pub fn client_ids(mut self) -> Self {
+        self.client_ids = true;
+        self
+    }
+
+    /// With a hook; see [`HookCall`]. The id must not be that of another hook of the model.
+    pub fn hook<F>(mut self, id: impl Into<String>, on: impl IntoIterator<Item = HookEvent>, run: F) -> Self
+    where
+        F: for<'a> Fn(HookCall<'a, Document>) -> HookFuture<'a> + Send + Sync + 'static,
+    {
+        self.hooks.push(Hook::new(id.into(), on, run));
+        self
+    }
+}
