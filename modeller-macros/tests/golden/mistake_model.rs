@@ -93,6 +93,7 @@ const _: () = {
                     private: false,
                 },
             ],
+            indexes: &[],
             kind: ::modeller::__private::Kind::of::<User>(),
             site: ::modeller::__private::Site {
                 module: ::core::module_path!(),
