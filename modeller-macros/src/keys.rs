@@ -156,7 +156,9 @@ impl<K: Key> Keys<K> {
         while !input.is_empty() {
             match entry::<K>(input) {
                 Ok(entry) => match self.entries.iter().find(|known| known.key == entry.key) {
-                    Some(_) if !is_repeatable(entry.key) => errors.at(&entry.name, format!("`{}` is given twice; remove one", entry.name)),
+                    Some(_) if !is_repeatable(entry.key) => {
+                        errors.at(&entry.name, format!("`{}` is given twice; remove one", entry.name))
+                    }
                     _ => self.entries.push(entry),
                 },
                 Err((key, error)) => {
@@ -305,7 +307,11 @@ fn given<K: Key>(spec: &Spec<K>, name: &Ident, input: ParseStream<'_>) -> syn::R
         let content;
         parenthesized!(content in input);
         let tokens: TokenStream = content.parse()?;
-        return if matches!(spec.form, Form::List | Form::Lists) { Ok(Given::List(tokens)) } else { refuse(name.span()) };
+        return if matches!(spec.form, Form::List | Form::Lists) {
+            Ok(Given::List(tokens))
+        } else {
+            refuse(name.span())
+        };
     }
     if !input.peek(Token![=]) {
         let bare = matches!(spec.form, Form::Flag | Form::FlagOrExpr);

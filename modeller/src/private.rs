@@ -10,7 +10,9 @@ pub use crate::core::document::Doc;
 pub use crate::core::field::{Field, Numeric, Ordered, Plain, Unique};
 pub use crate::core::id::Id;
 pub use crate::core::private::withholds;
-pub use crate::core::schema::{Access, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords};
+pub use crate::core::schema::{
+    Access, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords,
+};
 pub use crate::core::value::{AsValue, BySerialize, ByView, ObjectRef, Probe, ValueRef};
 pub use crate::error::{Error, Result};
 pub use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};

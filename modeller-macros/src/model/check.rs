@@ -73,7 +73,8 @@ fn indexes(keys: &Keys<ModelKey>, record: &Record, errors: &Diagnostics) -> Vec<
                 errors.at(word, format!("`{word}(…)` is over at most {MAX_MEMBERS} fields; take some out"));
                 continue;
             }
-            if found.iter().any(|known| known.fields.iter().map(|field| field.0).eq(fields.iter().map(|field| field.0))) {
+            if found.iter().any(|known| known.fields.iter().map(|field| field.0).eq(fields.iter().map(|field| field.0)))
+            {
                 errors.at(word, "there are two indexes over these fields in this order; remove one");
                 continue;
             }
@@ -105,7 +106,9 @@ fn members(
                 format!("`{text}` is named twice in one list; remove one")
             }
             Some(at) if unique && record.fields[at].private => {
-                format!("`unique` cannot be over the `Private<…>` field `{text}`: what is taken would tell what it is; remove it")
+                format!(
+                    "`unique` cannot be over the `Private<…>` field `{text}`: what is taken would tell what it is; remove it"
+                )
             }
             Some(at) => {
                 fields.push((at, name.span()));

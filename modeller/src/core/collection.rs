@@ -74,11 +74,7 @@ impl Collection {
     }
 
     /// The documents between two ids, in the order of their ids.
-    pub(crate) fn between(
-        &self,
-        low: &Bound<RawId>,
-        high: &Bound<RawId>,
-    ) -> impl DoubleEndedIterator<Item = &DynDoc> {
+    pub(crate) fn between(&self, low: &Bound<RawId>, high: &Bound<RawId>) -> impl DoubleEndedIterator<Item = &DynDoc> {
         let within = (!is_empty(low, high)).then(|| self.docs.range((low.clone(), high.clone())));
         within.into_iter().flatten().map(|(_, doc)| doc)
     }
@@ -109,18 +105,14 @@ impl Collection {
     }
 
     /// The documents of a plan, until `f` answers false. Those that are given, only behind a position of the plan's course.
-    fn visit<'a>(
-        &'a self,
-        plan: &Plan<'a>,
-        behind: Option<&Position>,
-        f: &mut dyn FnMut(&'a DynDoc) -> bool,
-    ) -> bool {
+    fn visit<'a>(&'a self, plan: &Plan<'a>, behind: Option<&Position>, f: &mut dyn FnMut(&'a DynDoc) -> bool) -> bool {
         let course = plan.course.unwrap_or_default();
         match &plan.source {
             Source::Ids(ids) => {
                 let found = ids.iter().filter_map(|id| self.docs.get(id));
                 let mut found = found.filter(|doc| {
-                    behind.is_none_or(|position| (*doc.id() > position.id) != course.reverse && *doc.id() != position.id)
+                    behind
+                        .is_none_or(|position| (*doc.id() > position.id) != course.reverse && *doc.id() != position.id)
                 });
                 if course.reverse { found.rev().all(f) } else { found.all(f) }
             }

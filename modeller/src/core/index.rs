@@ -136,10 +136,11 @@ impl Index {
 
     fn keys(&self, doc: &dyn AnyDoc) -> Keys {
         // Nearly all documents have one key, which is made in one go.
-        let mut first = Vec::with_capacity(64);
+        let mut first = Vec::new();
         let mut counts = true;
         let mut arrays = 0;
         let mut several: Vec<(Vec<u8>, bool)> = Vec::new();
+        let mut only = None;
         for (at, member) in self.members.iter().enumerate() {
             with_member(doc, &member.name, &mut |value| match value {
                 ValueRef::Array(array) => {
@@ -152,9 +153,15 @@ impl Index {
                     several = several
                         .iter()
                         .flat_map(|(begun, counts)| {
-                            elements.iter().map(move |(form, does)| ([begun.as_slice(), form].concat(), *counts && *does))
+                            elements
+                                .iter()
+                                .map(move |(form, does)| ([begun.as_slice(), form].concat(), *counts && *does))
                         })
                         .collect();
+                }
+                value if self.members.len() == 1 => {
+                    counts = value.kind() != Kind::Null;
+                    only = Some(Key::of_value(value));
                 }
                 value => {
                     let does = value.kind() != Kind::Null;
@@ -170,7 +177,7 @@ impl Index {
             });
         }
         let list = if several.is_empty() {
-            vec![(Key::of(&first), counts)]
+            vec![(only.unwrap_or_else(|| Key::of(&first)), counts)]
         } else {
             several.iter().map(|(bytes, counts)| (Key::of(bytes), *counts)).collect()
         };

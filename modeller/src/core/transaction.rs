@@ -8,7 +8,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use parking_lot::Mutex;
 
-use super::collection::{Change, ModelIndex, State};
+use super::collection::{Change, Collection, ModelIndex, State};
 use super::document::{AnyValue, DynDoc};
 use super::id::RawId;
 use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, check_rev, next_rev};
@@ -97,18 +97,22 @@ impl Transaction {
         })
     }
 
-    pub(crate) fn find(&self, model: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+    /// Looks for the documents that match the filter, which is noted as read.
+    pub(crate) fn read<R>(
+        &self,
+        model: ModelIndex,
+        filter: &Arc<RawFilter>,
+        look: impl FnOnce(&Collection) -> R,
+    ) -> Result<R> {
         self.open(|inner| {
-            inner.read_filter(model, &query.filter);
-            Ok(inner.written.state.collection(model).map(|collection| collection.find(query, most)).unwrap_or_default())
+            inner.read_filter(model, filter);
+            let collection = inner.written.state.collection(model);
+            collection.map(|collection| look(collection)).ok_or_else(|| Error::internal("unknown model"))
         })
     }
 
-    pub(crate) fn count(&self, model: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
-        self.open(|inner| {
-            inner.read_filter(model, filter);
-            Ok(inner.written.state.collection(model).map_or(0, |collection| collection.count(filter)))
-        })
+    pub(crate) fn find(&self, model: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+        self.read(model, &query.filter, |collection| collection.find(query, most))
     }
 
     /// Puts a value in the place of an id. `checked` says that it is known to fit the schema.

@@ -21,6 +21,7 @@ use crate::core::query::update::Update;
 use crate::core::query::{Page, Query};
 use crate::core::schema::ModelType;
 use crate::error::{Error, ErrorCode, Result};
+use crate::wire::explanation::Explanation;
 
 /// The documents and the behaviour of one model.
 ///
@@ -440,14 +441,28 @@ impl<'a, T: Stored> Find<'a, T> {
     }
 }
 
+impl<T: Stored> Find<'_, T> {
+    /// Answers the query, and says how: by which index, and how many documents were looked at. See [`Explanation`].
+    ///
+    /// # Errors
+    /// Those of a transaction.
+    pub async fn explain(self) -> Result<Explanation> {
+        self.model.scope.explain(self.model.index, &self.query.to_raw(), self.most()).await
+    }
+
+    /// How many documents it answers at most.
+    fn most(&self) -> usize {
+        // As in MongoDB, a limit of 0 is none.
+        self.query.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX)
+    }
+}
+
 impl<'a, T: Stored> IntoFuture for Find<'a, T> {
     type Output = Result<Vec<Doc<T>>>;
     type IntoFuture = Operation<'a, Vec<Doc<T>>>;
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            // As in MongoDB, a limit of 0 is none.
-            let most = self.query.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-            let docs = self.model.scope.find(self.model.index, &self.query.to_raw(), most).await?;
+            let docs = self.model.scope.find(self.model.index, &self.query.to_raw(), self.most()).await?;
             docs.iter().map(|doc| self.model.typed(doc)).collect()
         })
     }

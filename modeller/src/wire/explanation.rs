@@ -21,8 +21,8 @@ pub enum PlanKind {
 /// How a query was answered.
 ///
 /// ```
+/// use modeller::PlanKind;
 /// # use modeller::prelude::*;
-/// use modeller::wire::explanation::PlanKind;
 /// #[model(id = "users", index(role, age))]
 /// pub struct User { pub role: String, pub age: u8 }
 /// # #[tokio::main(flavor = "current_thread")]

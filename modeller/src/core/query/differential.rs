@@ -343,13 +343,7 @@ fn every_plan_answers_what_a_scan_answers() {
 }
 
 /// Goes through a list page by page, sometimes with writes in between, and counts the pages.
-fn pages(
-    dice: &mut Dice,
-    world: &mut World,
-    query: &RawQuery,
-    sort: &Value,
-    context: &dyn Fn() -> String,
-) -> usize {
+fn pages(dice: &mut Dice, world: &mut World, query: &RawQuery, sort: &Value, context: &dyn Fn() -> String) -> usize {
     let size = 1 + dice.below(20);
     let writes = dice.one_in(2);
     let before: BTreeSet<String> = world.expected(query, sort).into_iter().collect();

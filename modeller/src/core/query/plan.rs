@@ -427,7 +427,8 @@ impl<'a> Plan<'a> {
         match &self.source {
             Source::Ids(ids) => {
                 told.plan = PlanKind::Ids;
-                told.bounds = Some(one("_id", one("$in", ids.iter().map(ToString::to_string).collect::<Vec<_>>().into())));
+                told.bounds =
+                    Some(one("_id", one("$in", ids.iter().map(ToString::to_string).collect::<Vec<_>>().into())));
             }
             Source::Documents(Bound::Unbounded, Bound::Unbounded) => {}
             Source::Documents(low, high) => {
@@ -485,9 +486,8 @@ fn prefix(clauses: &Clauses<'_>, index: &Index, fixed: usize) -> Vec<u8> {
 /// those that have one value.
 fn in_order(index: &Index, fixed: usize, sort: &RawSort) -> Option<(Course, Vec<usize>)> {
     let members = index.members();
-    let leads_to = |path: &Path, member: &Member| {
-        path.single() == Some(&*member.name) && (path.is_trusted() || !member.private)
-    };
+    let leads_to =
+        |path: &Path, member: &Member| path.single() == Some(&*member.name) && (path.is_trusted() || !member.private);
     let is_constant = |path: &Path| {
         members.iter().take(fixed).enumerate().any(|(at, member)| leads_to(path, member) && !index.has_arrays(at))
     };

@@ -47,6 +47,7 @@ impl RawSort {
     }
 
     /// Where the document stands in this order.
+    #[cfg(test)]
     pub(crate) fn position(&self, doc: &DynDoc) -> Position {
         let values = self.0.iter().map(|(path, direction)| key(doc.as_ref(), path, *direction)).collect();
         Position { values, id: doc.id().clone() }

@@ -16,8 +16,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use self::defaults::Defaults;
-use self::shape::{ROOT, Shape};
 pub(crate) use self::indexes::IndexSchema;
+use self::shape::{ROOT, Shape};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::json::{Document, not_an_object};
 use super::query::{Query, RawQuery};
