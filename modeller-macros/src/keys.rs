@@ -157,7 +157,7 @@ impl<K: Key> Keys<K> {
             match entry::<K>(input) {
                 Ok(entry) => match self.entries.iter().find(|known| known.key == entry.key) {
                     Some(_) if !is_repeatable(entry.key) => {
-                        errors.at(&entry.name, format!("`{}` is given twice; remove one", entry.name))
+                        errors.at(&entry.name, format!("`{}` is given twice; remove one", entry.name));
                     }
                     _ => self.entries.push(entry),
                 },

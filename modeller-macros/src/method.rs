@@ -51,6 +51,7 @@ impl OperationKey for MethodKey {
             "get",
             "hook",
             "insert",
+            "insert_json",
             "insert_many",
             "insert_with_id",
             "is_running",

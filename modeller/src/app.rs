@@ -335,11 +335,11 @@ impl AppBuilder {
         let assembly = assemble(self.models.as_deref(), &self.given)?;
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
-            Engine::Memory => Arc::new(crate::storage::memory::Memory::new()),
+            Engine::Memory => Arc::new(crate::storage::volatile::Volatile),
             #[cfg(feature = "sqlite")]
             Engine::Default => Arc::new(crate::storage::sqlite::Sqlite::at(self.folder())),
             #[cfg(not(feature = "sqlite"))]
-            Engine::Default => Arc::new(crate::storage::memory::Memory::new()),
+            Engine::Default => Arc::new(crate::storage::volatile::Volatile),
         };
         let described = storage.describe();
         let schemas = schemas(&assembly.models);

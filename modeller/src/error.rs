@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -159,7 +160,7 @@ struct Inner {
     code: ErrorCode,
     message: Cow<'static, str>,
     status: Option<u16>,
-    violations: Vec<Violation>,
+    violations: Violations,
     details: Map<String, Value>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -172,7 +173,7 @@ impl Error {
             code: code.into(),
             message: Cow::Borrowed(""),
             status: None,
-            violations: Vec::new(),
+            violations: Violations::default(),
             details: Map::new(),
             source: None,
         }))
@@ -197,14 +198,21 @@ impl Error {
     #[must_use]
     pub fn validation(violations: Vec<Violation>) -> Self {
         let mut error = Self::new(ErrorCode::ValidationError).message("the value does not fit its schema");
-        error.0.violations = violations;
+        error.0.violations = violations.into();
+        error
+    }
+
+    /// The same with the violations as a JSON array, as a checker has written them.
+    pub(crate) fn violated(written: String) -> Self {
+        let mut error = Self::validation(Vec::new());
+        error.0.violations = Violations { written: Some(written), listed: OnceLock::new() };
         error
     }
 
     /// The same error with one more violation.
     #[must_use]
     pub(crate) fn and_violation(mut self, violation: Violation) -> Self {
-        self.0.violations.push(violation);
+        self.0.violations.change(|violations| violations.push(violation));
         self
     }
 
@@ -212,9 +220,11 @@ impl Error {
     /// everything else as `index`.
     #[must_use]
     pub(crate) fn of_element(mut self, index: usize) -> Self {
-        for violation in &mut self.0.violations {
-            violation.instance_path.insert_str(0, &format!("/{index}"));
-        }
+        self.0.violations.change(|violations| {
+            for violation in violations {
+                violation.instance_path.insert_str(0, &format!("/{index}"));
+            }
+        });
         self.detail("index", index)
     }
 
@@ -304,7 +314,33 @@ impl Error {
     /// All that does not fit, for a `VALIDATION_ERROR`; else empty.
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
-        &self.0.violations
+        self.0.violations.list()
+    }
+
+    /// All that does not fit as a JSON array of AJV's error objects. Most errors have been written as this, and are made into
+    /// [`Error::violations`] only when somebody asks for those.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { #[field(min_length = 1)] pub name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<User>().in_memory().open().await?;
+    /// let error = app.model::<User>().insert_json(r#"{"name":""}"#).await.unwrap_err();
+    /// assert_eq!(
+    ///     error.violations_json(),
+    ///     r##"[{"instancePath":"/name","keyword":"minLength","message":"must NOT have fewer than 1 characters","params":{"limit":1},"schemaPath":"#/properties/name/minLength"}]"##
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn violations_json(&self) -> Cow<'_, str> {
+        match &self.0.violations.written {
+            Some(written) => written.as_str().into(),
+            None => serde_json::to_string(self.violations()).unwrap_or_default().into(),
+        }
     }
 
     /// A detail by its name, e.g. `field` of a `UNIQUE_VIOLATION`.
@@ -319,23 +355,85 @@ impl Error {
         self.0.status.unwrap_or_else(|| self.0.code.status())
     }
 
-    /// The problem body of RFC 9457: `type`, `title`, `status`, `detail`, `code`, and the details at the top level.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
+    /// [`Error::to_json`] as text.
+    pub(crate) fn to_json_text(&self) -> Vec<u8> {
+        const ERRORS: &str = "errors";
+        let Some(written) = &self.0.violations.written else {
+            return serde_json::to_vec(&self.to_json()).unwrap_or_default();
+        };
+        // The violations take no way through values; their member is put in behind the code.
+        let mut body = self.head();
+        let mut out = serde_json::to_vec(&body).unwrap_or_default();
+        out.pop();
+        for part in [",\"", ERRORS, "\":", written] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        body.insert(ERRORS.into(), Value::Null);
+        for (name, value) in self.0.details.iter().filter(|(name, _)| !body.contains_key(*name)) {
+            let member = format!(",{}:{value}", Value::from(name.as_str()));
+            out.extend_from_slice(member.as_bytes());
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// What every problem body begins with.
+    fn head(&self) -> Map<String, Value> {
         let mut body = Map::new();
         body.insert("type".into(), "about:blank".into());
         body.insert("title".into(), self.0.code.as_str().into());
         body.insert("status".into(), self.http_status().into());
         body.insert("detail".into(), self.text().into());
         body.insert("code".into(), self.0.code.as_str().into());
+        body
+    }
+
+    /// The problem body of RFC 9457: `type`, `title`, `status`, `detail`, `code`, and the details at the top level.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut body = self.head();
         if self.0.code == ErrorCode::ValidationError {
-            body.insert("errors".into(), serde_json::to_value(&self.0.violations).unwrap_or_default());
+            body.insert("errors".into(), serde_json::to_value(self.violations()).unwrap_or_default());
         }
         for (name, value) in &self.0.details {
             // A detail does not take the place of a member that clients rely on.
             body.entry(name.as_str()).or_insert_with(|| value.clone());
         }
         Value::Object(body)
+    }
+}
+
+/// Violations: in a list, or as the JSON array that the list is read from when somebody wants it.
+#[derive(Default)]
+struct Violations {
+    written: Option<String>,
+    listed: OnceLock<Vec<Violation>>,
+}
+
+impl Violations {
+    fn list(&self) -> &[Violation] {
+        self.listed.get_or_init(|| match &self.written {
+            Some(written) => serde_json::from_str(written).unwrap_or_default(),
+            None => Vec::new(),
+        })
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Vec<Violation>)) {
+        self.list();
+        self.written = None;
+        if let Some(listed) = self.listed.get_mut() {
+            change(listed);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.written.is_none() && self.list().is_empty()
+    }
+}
+
+impl From<Vec<Violation>> for Violations {
+    fn from(list: Vec<Violation>) -> Self {
+        Self { written: None, listed: list.into() }
     }
 }
 
@@ -353,7 +451,7 @@ impl fmt::Display for Error {
         if !self.0.message.is_empty() {
             write!(f, ": {}", self.0.message)?;
         }
-        for (at, violation) in self.0.violations.iter().enumerate() {
+        for (at, violation) in self.violations().iter().enumerate() {
             let place = if violation.instance_path.is_empty() { "/" } else { &violation.instance_path };
             write!(f, "{} {place} {}", if at == 0 { ":" } else { ";" }, violation.message)?;
         }
@@ -366,7 +464,7 @@ impl fmt::Debug for Error {
         let mut out = f.debug_struct("Error");
         out.field("code", &self.0.code.as_str()).field("message", &self.text());
         if !self.0.violations.is_empty() {
-            out.field("violations", &self.0.violations);
+            out.field("violations", &self.violations());
         }
         if !self.0.details.is_empty() {
             out.field("details", &self.0.details);
@@ -417,6 +515,31 @@ mod tests {
     fn a_detail_cannot_take_the_place_of_the_code() {
         let body = Error::new("X").detail("code", "Y").detail("status", 200).to_json();
         assert_eq!((&body["code"], &body["status"]), (&"X".into(), &400.into()));
+    }
+
+    #[test]
+    fn written_violations_are_the_listed_ones() {
+        let listed = Error::validation(vec![Violation {
+            instance_path: "/a\"b".into(),
+            keyword: "minLength".into(),
+            message: "must NOT have fewer than 1 characters".into(),
+            params: serde_json::json!({"limit": 1}),
+            schema_path: "#/properties/a%22b/minLength".into(),
+        }]);
+        let written = Error::violated(listed.violations_json().into_owned());
+        assert_eq!(written.violations_json(), listed.violations_json());
+        let changes: [fn(Error) -> Error; 3] =
+            [|error| error, |error| error.detail("x", 1).detail("errors", 2), |error| error.of_element(3)];
+        for change in changes {
+            let (listed, written) = (
+                change(Error::validation(listed.violations().to_vec())),
+                change(Error::violated(written.violations_json().into_owned())),
+            );
+            assert_eq!(written.to_json_text(), listed.to_json_text());
+            assert_eq!(serde_json::from_slice::<Value>(&written.to_json_text()).unwrap(), listed.to_json());
+            assert_eq!(written.violations(), listed.violations());
+            assert_eq!(format!("{written} {written:?}"), format!("{listed} {listed:?}"));
+        }
     }
 
     #[test]

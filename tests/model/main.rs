@@ -7,3 +7,4 @@ mod handles;
 mod hooks;
 mod many;
 mod operations;
+mod paths;

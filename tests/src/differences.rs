@@ -39,6 +39,12 @@ impl Differences {
         *self.taken.get_mut(id).expect("it is listed") += 1;
     }
 
+    /// How many cases the difference was the excuse for.
+    #[must_use]
+    pub fn taken(&self, id: &str) -> usize {
+        self.taken.get(id).copied().unwrap_or(0)
+    }
+
     /// What was taken how often, one to a line; with a word on those that never were.
     #[must_use]
     pub fn report(&self) -> String {

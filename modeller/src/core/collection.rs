@@ -39,14 +39,12 @@ pub(crate) struct Collection {
 
 impl Collection {
     pub(crate) fn new(schema: &ModelSchema) -> Self {
-        let member = |name: &Box<str>| Member {
-            name: name.clone(),
-            private: schema.field(name).is_some_and(|field| field.private),
-        };
+        let member =
+            |name: &str| Member { name: name.into(), private: schema.field(name).is_some_and(|field| field.private) };
         let indexes = schema
             .indexes
             .iter()
-            .map(|index| Index::new(index.fields.iter().map(member).collect(), index.unique))
+            .map(|index| Index::new(index.fields.iter().map(|name| member(name)).collect(), index.unique))
             .collect();
         Self::with(indexes)
     }
@@ -81,7 +79,7 @@ impl Collection {
 
     /// The unique value of the document that another one has.
     pub(crate) fn taken(&self, doc: &DynDoc) -> Option<Taken> {
-        self.indexes.iter().find(|index| index.is_taken(doc)).map(|index| Taken { fields: index.names() })
+        self.indexes.iter().find(|index| index.is_taken(doc)).map(|index| Taken { fields: index.names(), at: 0 })
     }
 
     /// The ids of the other documents that have a unique value of this one.
@@ -287,6 +285,8 @@ pub(crate) struct State {
 pub(crate) struct Taken {
     /// The field, or those whose values are unique together.
     pub(crate) fields: Vec<String>,
+    /// Which of the changes wants it; 0 where one document was asked about.
+    pub(crate) at: usize,
 }
 
 impl From<Taken> for Error {
@@ -333,13 +333,13 @@ impl State {
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
             if let Some(taken) = collection.taken(after) {
-                failed = Some((at, taken));
+                failed = Some(Taken { at, ..taken });
                 break;
             }
             collection.put(after.clone());
         }
-        let Some((at, taken)) = failed else { return Ok(()) };
-        for change in changes.iter().take(at).filter(|change| change.after.is_some()) {
+        let Some(taken) = failed else { return Ok(()) };
+        for change in changes.iter().take(taken.at).filter(|change| change.after.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
                 collection.remove(&change.id);
             }

@@ -169,6 +169,8 @@ pub(crate) trait AnyDoc: Any + Send + Sync {
     fn copy(&self) -> Box<dyn AnyValue>;
     /// The stored form: JSON text without `_id` and `_rev`, private fields included.
     fn encode(&self) -> Result<String>;
+    /// About how many bytes the stored form has.
+    fn weight(&self) -> usize;
     /// The stored form as JSON.
     fn to_stored(&self) -> Result<Value>;
     /// Appends what the outside sees: JSON text with `_id` and `_rev`, private fields left out.
@@ -191,6 +193,9 @@ impl<T: Stored> AnyDoc for Inner<T> {
     fn encode(&self) -> Result<String> {
         AnyValue::encode(&self.value)
     }
+    fn weight(&self) -> usize {
+        AnyValue::weight(&self.value)
+    }
     fn to_stored(&self) -> Result<Value> {
         AnyValue::to_stored(&self.value)
     }
@@ -204,6 +209,10 @@ impl<T: Stored> AnyDoc for Inner<T> {
 pub(crate) trait AnyValue: Any + Send + Sync {
     /// The stored form: JSON text, private fields included.
     fn encode(&self) -> Result<String>;
+    /// Its members as they are.
+    fn object(&self) -> &dyn ObjectRef;
+    /// About how many bytes the stored form has.
+    fn weight(&self) -> usize;
     /// The stored form as JSON.
     fn to_stored(&self) -> Result<Value>;
     /// A copy.
@@ -215,6 +224,14 @@ pub(crate) trait AnyValue: Any + Send + Sync {
 }
 
 impl<T: Stored> AnyValue for T {
+    fn object(&self) -> &dyn ObjectRef {
+        self
+    }
+    fn weight(&self) -> usize {
+        // What cannot be written has no stored form, and will be refused for that.
+        let written = || AnyValue::encode(self).map_or(0, |text| text.len());
+        ValueRef::Object(self).weight().unwrap_or_else(written)
+    }
     fn encode(&self) -> Result<String> {
         for_storage(|| serde_json::to_string(self)).map_err(Error::internal)
     }

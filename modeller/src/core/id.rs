@@ -20,7 +20,8 @@ pub const MAX_ID_BYTES: usize = 128;
 /// The id of a document, of whatever model.
 ///
 /// On the wire a string of 1 to 128 bytes without `/`, control characters or a leading `@`. A canonical UUID, which is what
-/// [`RawId::generate`] makes, takes 16 bytes in memory; the order is that of the text in either case.
+/// [`RawId::generate`] makes, takes 16 bytes in memory, and a text of up to 22 bytes lies in it as it is; the order is that of the
+/// text in any case.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawId(Repr);
 
@@ -28,8 +29,35 @@ pub struct RawId(Repr);
 enum Repr {
     /// As two halves: a `u128` would align the whole enum to 16 bytes.
     Uuid(u64, u64),
-    /// Never the canonical text of a UUID, so that each id has one form.
+    /// A text with so many bytes; the others are zero.
+    Short(u8, [u8; SHORT]),
+    /// A longer one, but never the canonical text of a UUID, so that each id has one form.
     Text(Arc<str>),
+}
+
+/// As long a text as fits beside the discriminant and the length without making the whole larger.
+const SHORT: usize = 22;
+
+impl Repr {
+    fn of_text(text: &str) -> Self {
+        let mut bytes = [0; SHORT];
+        match (u8::try_from(text.len()), bytes.get_mut(..text.len())) {
+            (Ok(length), Some(place)) => {
+                place.copy_from_slice(text.as_bytes());
+                Self::Short(length, bytes)
+            }
+            _ => Self::Text(text.into()),
+        }
+    }
+
+    /// The bytes of the text; `None` for a UUID.
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Uuid(..) => None,
+            Self::Short(length, bytes) => bytes.get(..usize::from(*length)),
+            Self::Text(text) => Some(text.as_bytes()),
+        }
+    }
 }
 
 impl RawId {
@@ -46,7 +74,7 @@ impl RawId {
 
     /// Any text in the same form, as a bound. It need not be a valid id.
     pub(crate) fn of_any_text(text: &str) -> Self {
-        canonical_uuid(text).map_or_else(|| Self(Repr::Text(text.into())), Self::of_uuid)
+        canonical_uuid(text).map_or_else(|| Self(Repr::of_text(text)), Self::of_uuid)
     }
 
     /// The halves of the UUID that the text is the canonical text of.
@@ -58,13 +86,13 @@ impl RawId {
     pub(crate) fn as_uuid(&self) -> Option<(u64, u64)> {
         match self.0 {
             Repr::Uuid(high, low) => Some((high, low)),
-            Repr::Text(_) => None,
+            _ => None,
         }
     }
 
     /// The one before all others.
     pub(crate) fn least() -> Self {
-        Self(Repr::Text("".into()))
+        Self(Repr::of_text(""))
     }
 
     /// Reads an id from its text.
@@ -85,7 +113,7 @@ impl RawId {
             None
         };
         match reason {
-            None => Ok(Self(Repr::Text(text.into()))),
+            None => Ok(Self(Repr::of_text(text))),
             Some(reason) => Err(Error::new(ErrorCode::ValidationError)
                 .message(format!("the id {reason}"))
                 .and_violation(Violation {
@@ -102,6 +130,8 @@ impl RawId {
     pub fn with_text<R>(&self, f: impl FnOnce(&str) -> R) -> R {
         match &self.0 {
             Repr::Text(text) => f(text),
+            // Made of a text, so that it is one.
+            Repr::Short(..) => f(self.0.bytes().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()),
             Repr::Uuid(high, low) => {
                 f(Uuid::from_u64_pair(*high, *low).hyphenated().encode_lower(&mut Uuid::encode_buffer()))
             }
@@ -128,8 +158,10 @@ impl Ord for RawId {
         match (&self.0, &other.0) {
             // The canonical text of UUIDs rises with their bytes.
             (Repr::Uuid(a, b), Repr::Uuid(c, d)) => (a, b).cmp(&(c, d)),
-            (Repr::Text(a), Repr::Text(b)) => a.cmp(b),
-            _ => self.with_text(|a| other.with_text(|b| a.cmp(b))),
+            (a, b) => match (a.bytes(), b.bytes()) {
+                (Some(a), Some(b)) => a.cmp(b),
+                _ => self.with_text(|a| other.with_text(|b| a.cmp(b))),
+            },
         }
     }
 }
@@ -138,7 +170,7 @@ impl Hash for RawId {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.0 {
             Repr::Uuid(high, low) => (high, low).hash(state),
-            Repr::Text(text) => text.hash(state),
+            text => text.bytes().hash(state),
         }
     }
 }
@@ -294,8 +326,17 @@ mod tests {
 
     #[test]
     fn the_order_is_that_of_the_text() {
-        let texts =
-            ["0", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-7000-8000-000000000001", "018g", "a", "é"];
+        let texts = [
+            "0",
+            "018f0000-0000-7000-8000-000000000000",
+            "018f0000-0000-7000-8000-000000000001",
+            "018g",
+            "a",
+            "a text of twenty-two b",
+            "a text of twenty-two by",
+            "a text of twenty-two bytes and more",
+            "é",
+        ];
         let ids: Vec<RawId> = texts.iter().map(|text| RawId::parse(text).unwrap()).collect();
         assert!(ids.is_sorted());
         for (id, text) in ids.iter().zip(texts) {

@@ -6,6 +6,8 @@
 //! one group fills while the one before is being synced, and nobody learns of a commit that a crash can undo: whoever is
 //! answered, also with a refusal or with what was only read, waits until the durable head has reached what he saw.
 //!
+//! Where the engine keeps nothing, an accepted commit cannot be undone, and the accepted head is the durable one.
+//!
 //! The engine may have taken another writer's groups in the meantime. Then what was accepted and is not durable is put back,
 //! the other groups are applied, and each batch is put in order again: an intent is evaluated anew, a transaction is
 //! validated against what came between, and run again where it lost.
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex, RwLock};
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot, watch};
@@ -99,7 +101,9 @@ pub(crate) struct Batch {
 /// A write that the committer evaluates itself, so that it cannot conflict.
 pub(crate) enum Intent {
     /// A checked value in the place of whatever has the id.
-    Put { model: ModelIndex, id: RawId, value: PutValue, encoded: Option<String>, expect: Expect },
+    Put { model: ModelIndex, id: RawId, value: PutValue, expect: Expect },
+    /// Checked values under ids that are free.
+    Insert { model: ModelIndex, values: Vec<(RawId, PutValue)> },
     /// The next version of a document.
     Update { model: ModelIndex, id: RawId, update: Arc<RawUpdate>, if_rev: Option<u64> },
     /// The end of a document.
@@ -109,12 +113,14 @@ pub(crate) enum Intent {
 /// A value on its way to be a document. It is moved there, and copied from there when the intent is evaluated again.
 pub(crate) struct PutValue {
     fresh: Option<Box<dyn AnyValue>>,
+    /// The stored form, where the engine keeps it.
+    encoded: Option<String>,
     placed: Option<DynDoc>,
 }
 
 impl PutValue {
-    pub(crate) fn new(value: Box<dyn AnyValue>) -> Self {
-        Self { fresh: Some(value), placed: None }
+    fn new(value: Box<dyn AnyValue>, encoded: Option<String>) -> Self {
+        Self { fresh: Some(value), encoded, placed: None }
     }
 
     fn place(&mut self, id: &RawId, rev: u64) -> Result<DynDoc> {
@@ -171,6 +177,19 @@ enum Work {
     Intent(Intent),
 }
 
+impl Work {
+    /// Whether it takes so long that nobody should wait for it who only reads.
+    fn is_large(&self) -> bool {
+        /// Changes, of a few microseconds each.
+        const LARGE: usize = 256;
+        match self {
+            Self::Batch(batch) => batch.changes.len() > LARGE,
+            Self::Intent(Intent::Insert { values, .. }) => values.len() > LARGE,
+            Self::Intent(_) => false,
+        }
+    }
+}
+
 struct Pending {
     commit: Arc<Commit>,
     encoded: Vec<Option<String>>,
@@ -205,7 +224,9 @@ struct Accept {
 struct Shared {
     schemas: Vec<Arc<ModelSchema>>,
     storage: Arc<dyn Storage>,
-    durable: ArcSwap<State>,
+    /// Nothing where the engine keeps nothing: what is accepted cannot be undone, so that it is shown as it is. Then no
+    /// second hold on the state makes each commit copy what it changes.
+    durable: ArcSwapOption<State>,
     accept: Mutex<Accept>,
     work: Condvar,
     turn_queue: tokio::sync::Mutex<()>,
@@ -266,6 +287,13 @@ struct Taken {
     work: Work,
 }
 
+/// Whether something could be handed over.
+enum Tried {
+    Done(Handed),
+    /// Somebody has the turn, until then at most.
+    NotNow(Instant, Work),
+}
+
 /// What became of what was handed over.
 enum Handed {
     In(oneshot::Receiver<Answer>),
@@ -303,11 +331,11 @@ impl CommitLog {
         }
         state.seq = head.seq;
         let state = Arc::new(state);
-        let instant = storage.is_instant();
+        let (instant, storage_keeps) = (storage.is_instant(), storage.keeps());
         let shared = Arc::new(Shared {
             schemas,
             storage,
-            durable: ArcSwap::new(state.clone()),
+            durable: ArcSwapOption::new(storage_keeps.then(|| state.clone())),
             accept: Mutex::new(Accept {
                 durable_seq: state.seq,
                 state,
@@ -339,13 +367,24 @@ impl CommitLog {
         Ok(Self { shared, thread })
     }
 
+    /// A value for an intent. Its stored form is made here and not by the committer, who holds up everybody else.
+    pub(crate) fn put_value(&self, value: Box<dyn AnyValue>) -> Result<PutValue> {
+        let encoded = if self.keeps() { Some(value.encode()?) } else { None };
+        Ok(PutValue::new(value, encoded))
+    }
+
+    /// Whether the engine wants the stored forms.
+    pub(crate) fn keeps(&self) -> bool {
+        self.shared.storage.keeps()
+    }
+
     pub(crate) fn schema(&self, model: ModelIndex) -> Option<&Arc<ModelSchema>> {
         self.shared.schemas.get(model)
     }
 
     /// The durable head.
     pub(crate) fn durable(&self) -> Arc<State> {
-        self.shared.durable.load_full()
+        self.shared.durable()
     }
 
     /// The accepted head.
@@ -469,40 +508,56 @@ impl CommitLog {
         }
     }
 
-    async fn hand_over(&self, work: Work, checked: u64, turn: Option<&Turn<'_>>) -> Result<Handed> {
+    async fn hand_over(&self, mut work: Work, checked: u64, turn: Option<&Turn<'_>>) -> Result<Handed> {
         loop {
             let free = self.shared.turn_free.notified();
-            let until = {
-                let mut accept = self.shared.accept.lock();
-                if accept.closed.is_some() || accept.stopping {
-                    drop(accept);
-                    return Err(self.closed_error());
+            let until = match self.try_hand_over(work, checked, turn)? {
+                Tried::Done(Handed::In(receiver)) => {
+                    self.shared.kick();
+                    return Ok(Handed::In(receiver));
                 }
-                let held = accept.turn.as_ref().filter(|held| Some(held.id) != turn.map(|turn| turn.id));
-                match held.map(|held| held.until) {
-                    Some(until) if until > Instant::now() => until,
-                    expired => {
-                        if expired.is_some() {
-                            accept.turn = None;
-                        }
-                        let verdict = accept.take(&self.shared.schemas, work, checked);
-                        let seen = Seen { generation: accept.generation, seq: accept.state.seq };
-                        return Ok(match verdict {
-                            Verdict::In(taken) => {
-                                let (sender, receiver) = oneshot::channel();
-                                accept.pend(taken, sender);
-                                self.shared.kick(accept);
-                                Handed::In(receiver)
-                            }
-                            Verdict::Lost => Handed::Lost,
-                            Verdict::Refused(error, work) => Handed::Refused(error, seen, work),
-                        });
-                    }
+                Tried::Done(handed) => return Ok(handed),
+                Tried::NotNow(until, back) => {
+                    work = back;
+                    until
                 }
             };
             // Whoever takes the turn away looks again at what is there.
             let _ = tokio::time::timeout_at(until.into(), free).await;
         }
+    }
+
+    fn try_hand_over(&self, work: Work, checked: u64, turn: Option<&Turn<'_>>) -> Result<Tried> {
+        let mut accept = self.shared.accept.lock();
+        if accept.closed.is_some() || accept.stopping {
+            drop(accept);
+            return Err(self.closed_error());
+        }
+        let held = accept.turn.as_ref().filter(|held| Some(held.id) != turn.map(|turn| turn.id));
+        match held.map(|held| held.until) {
+            Some(until) if until > Instant::now() => return Ok(Tried::NotNow(until, work)),
+            Some(_) => accept.turn = None,
+            None => {}
+        }
+        // Readers look at what was before, and not for as long as a large write takes.
+        let shown = !self.keeps() && work.is_large();
+        if shown {
+            self.shared.durable.store(Some(accept.state.clone()));
+        }
+        let verdict = accept.take(&self.shared.schemas, self.keeps(), work, checked);
+        if shown {
+            self.shared.durable.store(None);
+        }
+        let seen = Seen { generation: accept.generation, seq: accept.state.seq };
+        Ok(Tried::Done(match verdict {
+            Verdict::In(taken) => {
+                let (sender, receiver) = oneshot::channel();
+                accept.pend(taken, sender);
+                Handed::In(receiver)
+            }
+            Verdict::Lost => Handed::Lost,
+            Verdict::Refused(error, work) => Handed::Refused(error, seen, work),
+        }))
     }
 }
 
@@ -519,21 +574,29 @@ impl Drop for CommitLog {
     }
 }
 
+/// A change, and the stored form of its after where the engine keeps it.
+type Evaluated = (Change, Option<String>);
+
 impl Intent {
-    /// The change that the intent amounts to at this state, and the stored form of its after.
-    fn evaluate(&mut self, state: &State, schemas: &[Arc<ModelSchema>]) -> Result<(Change, Option<String>)> {
-        match self {
-            Self::Put { model, id, value, encoded, expect } => {
-                let before = state.get(*model, id).cloned();
-                expect.check(id, before.as_ref())?;
-                let rev = next_rev(before.as_ref(), state.seq);
-                let after = value.place(id, rev)?;
-                let text = match encoded.take() {
-                    Some(text) => text,
-                    None => after.encode()?,
-                };
-                check_size(&text)?;
-                Ok((Change { model: *model, id: id.clone(), before, after: Some(after) }, Some(text)))
+    /// The changes that the intent amounts to at this state.
+    fn evaluate(&mut self, state: &State, schemas: &[Arc<ModelSchema>], keeps: bool) -> Result<Vec<Evaluated>> {
+        let one = match self {
+            Self::Put { model, id, value, expect } => put(state, *model, id, value, *expect, keeps)?,
+            Self::Insert { model, values } => {
+                // Ids that we make rise.
+                if !values.is_sorted_by(|(a, _), (b, _)| a < b) {
+                    let mut known = HashSet::with_capacity(values.len());
+                    if let Some(at) = values.iter().position(|(id, _)| !known.insert(id)) {
+                        return Err(Error::unique("_id").of_element(at));
+                    }
+                }
+                return values
+                    .iter_mut()
+                    .enumerate()
+                    .map(|(at, (id, value))| {
+                        put(state, *model, id, value, Expect::Absent, keeps).map_err(|error| error.of_element(at))
+                    })
+                    .collect();
             }
             Self::Update { model, id, update, if_rev } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
@@ -543,25 +606,51 @@ impl Intent {
                 update.apply(&mut json)?;
                 let value = schema.value_from_json(json)?;
                 let after = value.into_doc(id.clone(), next_rev(Some(before), state.seq));
-                let text = after.encode()?;
-                check_size(&text)?;
-                Ok((
-                    Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) },
-                    Some(text),
-                ))
+                let text = stored_form(&after, None, keeps)?;
+                (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, text)
             }
             Self::Delete { model, id, if_rev } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
                 check_rev(*if_rev, before)?;
-                Ok((Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None }, None))
+                (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None }, None)
             }
-        }
+        };
+        Ok(vec![one])
     }
 }
 
+fn put(
+    state: &State,
+    model: ModelIndex,
+    id: &RawId,
+    value: &mut PutValue,
+    expect: Expect,
+    keeps: bool,
+) -> Result<Evaluated> {
+    let before = state.get(model, id).cloned();
+    expect.check(id, before.as_ref())?;
+    let after = value.place(id, next_rev(before.as_ref(), state.seq))?;
+    let text = stored_form(&after, value.encoded.take(), keeps)?;
+    Ok((Change { model, id: id.clone(), before, after: Some(after) }, text))
+}
+
+/// The stored form of a document, unless it is there already or nobody keeps it.
+fn stored_form(doc: &DynDoc, made: Option<String>, keeps: bool) -> Result<Option<String>> {
+    if !keeps {
+        check_size(doc.weight())?;
+        return Ok(None);
+    }
+    let text = match made {
+        Some(text) => text,
+        None => doc.encode()?,
+    };
+    check_size(text.len())?;
+    Ok(Some(text))
+}
+
 /// A document that grows with each update is stopped before nobody can carry it.
-fn check_size(text: &str) -> Result<()> {
-    if text.len() <= Limits::default().bytes {
+fn check_size(bytes: usize) -> Result<()> {
+    if bytes <= Limits::default().bytes {
         return Ok(());
     }
     Err(Error::new(ErrorCode::TransactionTooLarge)
@@ -612,10 +701,13 @@ impl Accept {
     }
 
     /// Puts work in order, if it still fits.
-    fn take(&mut self, schemas: &[Arc<ModelSchema>], mut work: Work, checked: u64) -> Verdict {
+    fn take(&mut self, schemas: &[Arc<ModelSchema>], keeps: bool, mut work: Work, checked: u64) -> Verdict {
         let (changes, encoded, published) = match &mut work {
-            Work::Intent(intent) => match intent.evaluate(&self.state, schemas) {
-                Ok((change, encoded)) => (vec![change], vec![encoded], Vec::new()),
+            Work::Intent(intent) => match intent.evaluate(&self.state, schemas, keeps) {
+                Ok(evaluated) => {
+                    let (changes, encoded) = evaluated.into_iter().unzip();
+                    (changes, encoded, Vec::new())
+                }
                 Err(error) => return Verdict::Refused(error, work),
             },
             Work::Batch(batch) => {
@@ -640,6 +732,10 @@ impl Accept {
             // A transaction that saw the value free, and sees it taken now, is to meet that in its handler.
             return match &work {
                 Work::Batch(batch) if batch.seen.seq < state.seq => Verdict::Lost,
+                Work::Intent(Intent::Insert { .. }) => {
+                    let at = taken.at;
+                    Verdict::Refused(Error::from(taken).of_element(at), work)
+                }
                 _ => Verdict::Refused(taken.into(), work),
             };
         }
@@ -667,18 +763,24 @@ impl Accept {
 }
 
 impl Shared {
+    /// The durable head.
+    fn durable(&self) -> Arc<State> {
+        self.durable.load_full().unwrap_or_else(|| self.accept.lock().state.clone())
+    }
+
     /// Sees to it that what is pending is written: here where the engine is instant, else by the committer's thread.
-    fn kick(&self, mut accept: parking_lot::MutexGuard<'_, Accept>) {
+    fn kick(&self) {
         if !self.storage.is_instant() {
-            drop(accept);
             self.work.notify_one();
             return;
         }
-        if accept.flushing {
-            return;
+        {
+            let mut accept = self.accept.lock();
+            if accept.flushing {
+                return;
+            }
+            accept.flushing = true;
         }
-        accept.flushing = true;
-        drop(accept);
         while self.flush() {}
     }
 
@@ -716,6 +818,13 @@ impl Shared {
                 accept.flushing = false;
                 return false;
             }
+            if !self.storage.keeps() {
+                let head = Head { seq: accept.state.seq, ..accept.head };
+                let pending = std::mem::take(&mut accept.pending);
+                drop(accept);
+                self.publish(pending, None, head);
+                return true;
+            }
             (std::mem::take(&mut accept.pending), accept.state.clone(), accept.head)
         };
         let group = match self.group(&mut pending) {
@@ -726,7 +835,7 @@ impl Shared {
             }
         };
         match self.append(&head, &group) {
-            Ok(Append::Appended(head)) => self.publish(pending, state, head),
+            Ok(Append::Appended(head)) => self.publish(pending, Some(state), head),
             Ok(Append::Behind(groups)) => match self.catch_up(&groups) {
                 Ok(ahead) => self.fall_back(pending, ahead),
                 Err(error) => self.close(pending, &error),
@@ -800,9 +909,9 @@ impl Shared {
     }
 
     /// The group is durable: show it, tell the followers, answer, in this order.
-    fn publish(&self, pending: Vec<Pending>, state: Arc<State>, head: Head) {
+    fn publish(&self, pending: Vec<Pending>, state: Option<Arc<State>>, head: Head) {
         let seq = head.seq;
-        let old = self.durable.swap(state);
+        let old = state.map(|state| self.durable.swap(Some(state)));
         let commits: Vec<Arc<Commit>> = pending.iter().map(|pending| pending.commit.clone()).collect();
         for follower in self.followers.read().iter() {
             follower.committed(&commits);
@@ -826,7 +935,7 @@ impl Shared {
 
     /// What the log amounts to after another writer's groups.
     fn catch_up(&self, groups: &[LoggedGroup]) -> Result<Ahead> {
-        let mut state = State::clone(&self.durable.load());
+        let mut state = State::clone(&self.durable());
         let mut commits = Vec::new();
         for entry in groups.iter().flat_map(|logged| &logged.group.entries) {
             let commit = self.decode(&state, entry)?;
@@ -847,7 +956,7 @@ impl Shared {
             return Err(other_epoch());
         }
         state.seq = head.seq;
-        let before = self.durable.load();
+        let before = self.durable();
         let mut changes = Vec::new();
         for model in 0..self.schemas.len() {
             let (Some(old), Some(new)) = (before.collection(model), state.collection(model)) else { continue };
@@ -897,7 +1006,7 @@ impl Shared {
         let vanished: Vec<_> = std::mem::take(&mut accept.waiters).into_values().flatten().collect();
         drop(accept);
 
-        self.durable.store(state);
+        self.durable.store(Some(state));
         for follower in self.followers.read().iter() {
             follower.committed(&foreign);
         }
@@ -912,7 +1021,7 @@ impl Shared {
                 Work::Batch(batch) => batch.seen.seq,
                 Work::Intent(_) => 0,
             };
-            match accept.take(&self.schemas, work, seq) {
+            match accept.take(&self.schemas, self.storage.keeps(), work, seq) {
                 Verdict::In(taken) => accept.pend(taken, answer),
                 Verdict::Lost => {
                     let _ = answer.send(Answer::Again);

@@ -1,5 +1,6 @@
 //! LAYER 1, data: documents, queries, collections, transactions and the commit log. It knows no hooks and no HTTP.
 
+pub(crate) mod check;
 pub(crate) mod collection;
 pub(crate) mod document;
 pub(crate) mod field;
@@ -12,6 +13,7 @@ pub(crate) mod private;
 pub(crate) mod query;
 pub(crate) mod schema;
 pub(crate) mod storage;
+pub(crate) mod text;
 pub(crate) mod transaction;
 pub(crate) mod validate;
 pub(crate) mod value;

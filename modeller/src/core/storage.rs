@@ -181,6 +181,12 @@ pub trait Storage: Send + Sync + 'static {
         false
     }
 
+    /// False when nothing of what is appended can ever be asked for again. Then stored forms are not made, and after the
+    /// epoch at the start nothing is appended: the committer goes on by itself.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// What is shown when the application starts, e.g. the path of the file.
     fn describe(&self) -> String;
 }

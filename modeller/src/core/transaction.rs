@@ -25,6 +25,16 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
+impl Limits {
+    /// What is answered to whoever wants more.
+    pub(crate) fn exceeded(&self) -> Error {
+        Error::new(ErrorCode::TransactionTooLarge).message(format!(
+            "a transaction changes at most {} documents and {} bytes; do it in several",
+            self.changes, self.bytes
+        ))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { changes: 10_000, bytes: 16 * 1024 * 1024 }
@@ -141,14 +151,14 @@ impl Transaction {
                 inner.read_holders(model, &doc);
                 return Err(taken.into());
             }
-            let encoded: Arc<str> = doc.encode()?.into();
-            let bytes = inner.written.bytes + encoded.len();
+            let encoded: Option<Arc<str>> = if self.log.keeps() { Some(doc.encode()?.into()) } else { None };
+            let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
             inner.bound(&self.limits, bytes)?;
             if let Some(collection) = inner.written.state.collection_mut(model) {
                 collection.put(doc.clone());
             }
             inner.written.bytes = bytes;
-            let next = Next { before: first, after: Some(doc.clone()), encoded: Some(encoded) };
+            let next = Next { before: first, after: Some(doc.clone()), encoded };
             inner.written.changes.insert((model, id.clone()), next);
             Ok(doc)
         })
@@ -251,10 +261,7 @@ impl Inner {
         if written < limits.changes && bytes <= limits.bytes {
             return Ok(());
         }
-        Err(Error::new(ErrorCode::TransactionTooLarge).message(format!(
-            "a transaction changes at most {} documents and {} bytes; do it in several",
-            limits.changes, limits.bytes
-        )))
+        Err(limits.exceeded())
     }
 }
 

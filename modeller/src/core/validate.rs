@@ -1,6 +1,6 @@
 //! Checks values against a JSON Schema (draft 2020-12), and words what is wrong as AJV 8 does with `allErrors`.
 //!
-//! Whether a value fits is decided by the crate `jsonschema` alone. Only for a value that does not fit, the schema is gone
+//! Whether a value fits is decided by the crate `jsonschema`; about plain schemas, by [`Checker`] first. Only for a value that does not fit, the schema is gone
 //! through once more, by the rules below: what AJV reports (each branch of an `anyOf`, both places of a duplicate item)
 //! cannot be had from the errors of another validator. The rules ask `jsonschema` about every single keyword, so that the
 //! two cannot differ about a number or a pattern; and where they find nothing to report, a plain violation is reported.
@@ -16,14 +16,16 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Registry, Uri, ValidationError, ValidationOptions};
 use serde_json::{Map, Number, Value, json};
 
+use super::check::{Checker, Outcome};
+use super::value::{AsValue, ValueRef};
 use crate::error::{Error, Result, Violation};
 
 /// The most violations that are reported of one value. A hostile body has room for millions.
-const MAX_VIOLATIONS: usize = 100;
+pub(super) const MAX_VIOLATIONS: usize = 100;
 
 /// What the violations of one value may take together, in bytes. Each of them repeats names from the value, which the
 /// sender may have made long. The first violation is always reported, however long it is.
-const MAX_VIOLATION_BYTES: usize = 64 * 1024;
+pub(super) const MAX_VIOLATION_BYTES: usize = 64 * 1024;
 
 /// The only dialect that is read.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -33,6 +35,8 @@ const BASE: &str = "json-schema:///";
 
 /// A schema, made ready to check values.
 pub(crate) struct Validator {
+    /// Decides about most values, where the schema is plain.
+    checker: Option<Checker>,
     fits: jsonschema::Validator,
     nodes: Vec<Node>,
     /// Some `unevaluated…` keyword stands in the schema, so what was evaluated has to be remembered.
@@ -68,7 +72,7 @@ impl Validator {
         let Compiler { nodes, tracks, .. } = compiler;
         refuse_loops(&nodes)?;
         let fits = options().build(schema).map_err(|error| told(&error))?;
-        Ok(Self { fits, nodes, tracks })
+        Ok(Self { checker: Checker::new(schema), fits, nodes, tracks })
     }
 
     /// Checks a value.
@@ -77,6 +81,19 @@ impl Validator {
     /// `VALIDATION_ERROR` with the violations, in the order of the schema's keywords; the first
     /// [`MAX_VIOLATIONS`] of them if there are more.
     pub(crate) fn check(&self, value: &Value) -> Result<()> {
+        self.check_view(&value.as_value()).unwrap_or_else(|| self.check_thoroughly(value))
+    }
+
+    /// Checks a value that is not JSON yet; `None` when it has to be for that.
+    pub(crate) fn check_view(&self, value: &ValueRef<'_>) -> Option<Result<()>> {
+        match self.checker.as_ref()?.check(value) {
+            Outcome::Fits => Some(Ok(())),
+            Outcome::Broken(violations) => Some(Err(Error::violated(violations))),
+            Outcome::Unsure => None,
+        }
+    }
+
+    pub(super) fn check_thoroughly(&self, value: &Value) -> Result<()> {
         if self.fits.is_valid(value) {
             return Ok(());
         }
@@ -177,13 +194,13 @@ struct Pattern {
 }
 
 /// One keyword by itself, as `jsonschema` understands it. It is made ready when a value first fails, as most never do.
-struct Leaf {
+pub(super) struct Leaf {
     schema: Value,
     ready: OnceLock<Option<jsonschema::Validator>>,
 }
 
 impl Leaf {
-    fn new(keyword: &str, value: &Value) -> Self {
+    pub(super) fn new(keyword: &str, value: &Value) -> Self {
         let mut schema = Map::new();
         schema.insert(keyword.to_owned(), value.clone());
         Self { schema: Value::Object(schema), ready: OnceLock::new() }
@@ -193,7 +210,7 @@ impl Leaf {
         Self::new("pattern", &Value::from(regex))
     }
 
-    fn fits(&self, value: &Value) -> bool {
+    pub(super) fn fits(&self, value: &Value) -> bool {
         // It always builds, since it was built before as a part of the whole schema.
         let ready = self.ready.get_or_init(|| options().build(&self.schema).ok());
         ready.as_ref().is_none_or(|ready| ready.is_valid(value))
@@ -472,8 +489,34 @@ impl Compiler<'_> {
     }
 }
 
+/// What is said of a value that a keyword does not take.
+pub(super) struct Told {
+    pub(super) message: Cow<'static, str>,
+    pub(super) params: Value,
+}
+
+impl Told {
+    pub(super) fn new(message: impl Into<Cow<'static, str>>, params: Value) -> Self {
+        Self { message: message.into(), params }
+    }
+
+    pub(super) fn required(name: &str) -> Self {
+        Self::new(format!("must have required property '{name}'"), json!({"missingProperty": name}))
+    }
+
+    pub(super) fn additional(name: &str) -> Self {
+        Self::new("must NOT have additional properties", json!({"additionalProperty": name}))
+    }
+}
+
 /// A keyword that looks at the value itself; `None` for what asserts nothing, e.g. a keyword or a format of our own.
 fn assertion(keyword: &str, value: &Value) -> Option<Rule> {
+    let (keyword, Told { message, params }) = told_of(keyword, value)?;
+    Some(Rule::Assert { keyword, check: Leaf::new(keyword, value), message, params })
+}
+
+/// What such a keyword says.
+pub(super) fn told_of(keyword: &str, value: &Value) -> Option<(&'static str, Told)> {
     let limit = || json!({"limit": plain(value)});
     let compare =
         |sign: &str| (format!("must be {sign} {}", number(value)), json!({"comparison": sign, "limit": plain(value)}));
@@ -511,7 +554,7 @@ fn assertion(keyword: &str, value: &Value) -> Option<Rule> {
         }
         _ => return None,
     };
-    Some(Rule::Assert { keyword, check: Leaf::new(keyword, value), message: message.into(), params })
+    Some((keyword, Told::new(message, params)))
 }
 
 fn resolve(base: &Uri<String>, id: &str) -> Result<Uri<String>, String> {
@@ -795,8 +838,10 @@ impl Walk<'_> {
             Rule::DependentSchemas(properties) => {
                 for Property { name, schema } in properties {
                     if value.get(name).is_some() {
-                        let (_, inner) = self.descend(&Step::Stay, schema, value);
-                        seen.merge(inner);
+                        let (valid, inner) = self.descend(&Step::Stay, schema, value);
+                        if valid {
+                            seen.merge(inner);
+                        }
                     }
                 }
             }
@@ -811,8 +856,9 @@ impl Walk<'_> {
                 let (clause, child) = if valid { ("then", then) } else { ("else", otherwise) };
                 let Some(child) = child else { return };
                 let (valid, inner) = self.descend(&Step::Stay, child, value);
-                seen.merge(inner);
-                if !valid {
+                if valid {
+                    seen.merge(inner);
+                } else {
                     let message = || format!("must match \"{clause}\" schema").into();
                     self.report("if", message, || json!({"failingKeyword": clause}));
                 }
@@ -850,8 +896,7 @@ impl Walk<'_> {
         match rule {
             Rule::Required(names) => {
                 for name in names.iter().filter(|name| !members.contains_key(*name)) {
-                    let message = || format!("must have required property '{name}'").into();
-                    self.report("required", message, || json!({"missingProperty": name}));
+                    self.report("required", || Told::required(name).message, || Told::required(name).params);
                 }
             }
             Rule::DependentRequired { keyword, dependencies } => {
@@ -897,8 +942,8 @@ impl Walk<'_> {
                         continue;
                     }
                     let Some(schema) = schema else {
-                        let message = || "must NOT have additional properties".into();
-                        self.report("additionalProperties", message, || json!({"additionalProperty": name}));
+                        let told = || Told::additional(name);
+                        self.report("additionalProperties", || told().message, || told().params);
                         continue;
                     };
                     self.descend(&Step::Into(name), schema, value);
@@ -1104,12 +1149,12 @@ fn number(value: &Value) -> String {
 }
 
 /// A name as a segment of a JSON Pointer (RFC 6901 §3).
-fn escape(name: &str) -> Cow<'_, str> {
+pub(super) fn escape(name: &str) -> Cow<'_, str> {
     if name.contains(['~', '/']) { name.replace('~', "~0").replace('/', "~1").into() } else { name.into() }
 }
 
 /// Appends a text with the characters percent-encoded that ECMAScript's `encodeURIComponent` encodes.
-fn encode(text: &str, out: &mut String) {
+pub(super) fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(byte.into()),
@@ -1121,6 +1166,14 @@ fn encode(text: &str, out: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod ajv;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod formats;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]

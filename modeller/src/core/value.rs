@@ -173,6 +173,27 @@ impl<'a> ValueRef<'a> {
         }
     }
 
+    /// About how many bytes the value has as JSON, private parts included; `None` for what is so large that reading it by
+    /// position can take longer than writing it.
+    pub(crate) fn weight(&self) -> Option<usize> {
+        const MANY: usize = 64;
+        Some(match self {
+            Self::Null | Self::Bool(_) => 4,
+            Self::Int(_) | Self::UInt(_) | Self::Float(_) => 20,
+            Self::Str(text) => text_weight(text),
+            Self::Id(id) => id.with_text(text_weight),
+            Self::Array(array) if array.len() <= MANY => {
+                (0..array.len()).try_fold(2, |sum, at| Some(sum + array.at(at).weight()? + 1))?
+            }
+            Self::Object(object) if object.slots() <= MANY => {
+                let mut members = (0..object.slots()).filter_map(|slot| object.entry(slot));
+                members.try_fold(2, |sum, (name, value)| Some(sum + text_weight(name) + value.weight()? + 2))?
+            }
+            Self::Private(value) => value.as_value().weight()?,
+            Self::Array(_) | Self::Object(_) | Self::Part { .. } | Self::Serialized(_) => return None,
+        })
+    }
+
     /// The order of mixed values: by kind first, then by value. `Equal` is the equality of filters.
     #[must_use]
     pub fn compare(&self, other: &ValueRef<'_>) -> Ordering {
@@ -215,6 +236,13 @@ impl<'a> ValueRef<'a> {
             _ => None,
         }
     }
+}
+
+/// How many bytes a text has as JSON: a control character takes six of them at most, a quote or a backslash two.
+fn text_weight(text: &str) -> usize {
+    let escapes: usize =
+        text.bytes().map(|byte| usize::from(byte < b' ') * 5 + usize::from(matches!(byte, b'"' | b'\\'))).sum();
+    text.len() + escapes + 2
 }
 
 /// A number in canonical form: whole numbers are exact, `1.0` is `1`.

@@ -181,6 +181,33 @@ impl<T: Stored> Model<T> {
         self.typed(&self.scope.insert(self.index, Some(id.raw().clone()), Box::new(value), false).await?)
     }
 
+    /// Stores a new document, given as JSON text, under a new id. What fits is never more than read, checked and kept, so
+    /// this costs less than reading the text first.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { #[field(min_length = 1)] pub name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<User>().in_memory().open().await?;
+    /// # let users = app.model::<User>();
+    /// let ada = users.insert_json(r#"{"name":"Ada"}"#).await?;
+    /// assert_eq!(ada.name, "Ada");
+    /// let refused = users.insert_json(r#"{"name":""}"#).await.unwrap_err();
+    /// assert_eq!(refused.violations()[0].keyword, "minLength");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::insert`]; `INVALID_REQUEST` for a text that is not JSON, `PAYLOAD_TOO_LARGE` for JSON that is nested deeper
+    /// than 127.
+    pub async fn insert_json(&self, text: &str) -> Result<Doc<T>> {
+        let value = self.runtime().model(self.index)?.schema.value_from_text(text)?;
+        self.typed(&self.scope.insert(self.index, None, value, true).await?)
+    }
+
     /// Stores new documents under new ids: all of them or none, in one transaction. The hooks run for each.
     ///
     /// # Errors

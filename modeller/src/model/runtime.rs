@@ -26,7 +26,7 @@ use super::worker::Workers;
 use crate::core::collection::{Change as CommittedChange, Collection, ModelIndex, State};
 use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
-use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, PutValue, Settled, check_rev};
+use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, Settled, check_rev};
 use crate::core::query::filter::RawFilter;
 use crate::core::query::update::RawUpdate;
 use crate::core::query::{MAX_LIMIT, RawQuery};
@@ -542,10 +542,8 @@ impl Scope {
         if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::Insert) {
             self.check_not_nested()?;
             let value = if checked { value } else { model.schema.admit(value)? };
-            // Here and not by the committer, who holds up everybody else.
-            let encoded = Some(value.encode()?);
-            let value = PutValue::new(value);
-            let intent = Intent::Put { model: index, id, value, encoded, expect: Expect::Absent };
+            let value = self.runtime.log().put_value(value)?;
+            let intent = Intent::Put { model: index, id, value, expect: Expect::Absent };
             return self.intent(intent, |change| &change.after).await;
         }
         let (id, value) = (&id, &value);
@@ -619,6 +617,18 @@ impl Scope {
         let model = self.model(index)?;
         let values: Vec<(RawId, Box<dyn AnyValue>)> =
             values.into_iter().map(|(id, value)| (id.unwrap_or_else(RawId::generate), value)).collect();
+        if !matches!(self.binding, Binding::Step(_))
+            && !model.has_hooks(Operation::Insert)
+            && self.is_batch(model, &values, checked)
+        {
+            // No hook has to see one document after the other: it is one write, that the committer evaluates.
+            self.check_not_nested()?;
+            let log = self.runtime.log();
+            let put = |(id, value)| Ok((id, log.put_value(value)?));
+            let values = values.into_iter().map(put).collect::<Result<_>>()?;
+            let commit = log.intent(Intent::Insert { model: index, values }).await?;
+            return Ok(commit.changes.iter().filter_map(|change| change.after.clone()).collect());
+        }
         let values = &values;
         self.operate(
             || format!("{}.insert_many", model.schema.id),
@@ -633,6 +643,16 @@ impl Scope {
             },
         )
         .await
+    }
+
+    /// Whether the values can be one write: there are some, all fit, and together they are not too much. Where they cannot,
+    /// going through them one after the other tells which is the first that is wrong.
+    fn is_batch(&self, model: &ModelRuntime, values: &[(RawId, Box<dyn AnyValue>)], checked: bool) -> bool {
+        let limits = self.runtime.0.limits;
+        let fits = |value: &dyn AnyValue| checked || model.schema.admits(value);
+        (1..=limits.changes).contains(&values.len())
+            && values.iter().all(|(_, value)| fits(&**value))
+            && values.iter().map(|(_, value)| value.weight()).sum::<usize>() <= limits.bytes
     }
 
     /// Updates all documents that match, or none.

@@ -56,7 +56,7 @@ pub(super) fn public(error: Error) -> Error {
 
 /// The problem body of an error that is already [`public`].
 fn problem(error: &Error) -> Response {
-    let body = serde_json::to_vec(&error.to_json()).unwrap_or_default();
+    let body = error.to_json_text();
     let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, body);
     response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM);

@@ -22,7 +22,7 @@ use crate::core::id::RawId;
 use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{QueryParts, Schema, parse_query};
 use crate::core::query::update::RawUpdate;
-use crate::core::schema::{ModelSchema, member_of_the_document};
+use crate::core::schema::{ModelSchema, member_of_the_document, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
 use crate::model::runtime::{Listed, OperationKind, Target};
 
@@ -55,13 +55,23 @@ pub(super) async fn query(context: Context, at: Segments, request: Request) -> R
 /// `POST /{model}`: a document, or a list of them, of which all are inserted or none.
 pub(super) async fn insert(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
-    let json = read_json(&context, request, false).await?;
+    check_type(request.headers(), false)?;
+    let body = read_body(&context, request).await?;
     let schema = &context.server.runtime.model(index)?.schema;
     let scope = context.scope();
-    let Value::Array(list) = json else {
-        let (id, value) = new_document(schema, json)?;
-        let doc = context.to_the_end(async move { scope.insert(index, id, value, true).await }).await?;
+    let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids);
+    if let Some(value) = at_once.and_then(|text| schema.value_at_once(text)) {
+        let value = value?;
+        let doc = context.to_the_end(async move { scope.insert(index, None, value, true).await }).await?;
         return created(&at.model, &doc);
+    }
+    let list = match parse_json(&body)? {
+        Value::Array(list) => list,
+        json => {
+            let (id, value) = new_document(schema, json)?;
+            let doc = context.to_the_end(async move { scope.insert(index, id, value, true).await }).await?;
+            return created(&at.model, &doc);
+        }
     };
     let most = context.server.runtime.inner().limits.changes;
     if list.len() > most {
@@ -414,17 +424,6 @@ async fn read_optional_json(context: &Context, request: Request) -> Result<Optio
     }
     typed?;
     parse_json(&body).map(Some)
-}
-
-fn parse_json(body: &[u8]) -> Result<Value> {
-    serde_json::from_slice(body).map_err(|cause| {
-        let text = cause.to_string();
-        // serde_json has no other sign of it.
-        if text.starts_with("recursion limit exceeded") {
-            return Error::new(ErrorCode::PayloadTooLarge).message("JSON is nested 127 deep at most");
-        }
-        Error::new(ErrorCode::InvalidRequest).message(format!("malformed JSON: {text}"))
-    })
 }
 
 async fn read_body(context: &Context, request: Request) -> Result<Bytes> {

@@ -24,6 +24,7 @@ pub mod conformance;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub(crate) mod volatile;
 
 pub use memory::{Faults, Memory};
 #[cfg(feature = "sqlite")]

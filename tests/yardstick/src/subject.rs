@@ -9,30 +9,7 @@
 // Linked for its model.
 use cities as _;
 use modeller::prelude::*;
-
-/// A user.
-#[model(id = "users", public, rename_all = "camelCase")]
-struct User {
-    #[field(unique, format = "email")]
-    email: String,
-    #[field(min_length = 1, max_length = 80)]
-    name: String,
-    #[field(index)]
-    role: Role,
-    #[field(minimum = 0, maximum = 150)]
-    age: u8,
-    #[field(max_items = 10)]
-    tags: Vec<String>,
-    #[field(format = "date-time")]
-    created_at: String,
-}
-
-#[value]
-#[derive(PartialEq)]
-enum Role {
-    User,
-    Admin,
-}
+use workload::model::User;
 
 /// What is sent to `echo`, and comes back.
 #[value]

@@ -337,7 +337,6 @@ fn every_plan_answers_what_a_scan_answers() {
             ways.pages += pages(&mut dice, &mut world, &query, &sort, &context);
         }
     }
-    println!("{ways:?}");
     let least = [ways.scans, ways.ids, ways.indexes, ways.sorted_by_index, ways.ors, ways.fewer_keys, ways.pages];
     assert!(least.iter().all(|taken| *taken > CASES / 100), "{ways:?}");
 }

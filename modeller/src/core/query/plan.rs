@@ -216,12 +216,11 @@ fn bytes(value: &Value) -> Vec<u8> {
     out
 }
 
-/// The bounds of a member of an index, and the clauses that they come from, with whether they say all of each.
-fn narrowed<'a>(
-    clauses: &Clauses<'a>,
-    member: &Member,
-    has_arrays: bool,
-) -> Option<(Bounds, Vec<(usize, &'a Test, bool)>)> {
+/// A clause by its place, its test, and whether the bounds say all of it.
+type Used<'a> = (usize, &'a Test, bool);
+
+/// The bounds of a member of an index, and the clauses that they come from.
+fn narrowed<'a>(clauses: &Clauses<'a>, member: &Member, has_arrays: bool) -> Option<(Bounds, Vec<Used<'a>>)> {
     let each = clauses
         .on(&member.name, member.private)
         .filter_map(|(at, test)| Bounds::of(test).map(|(bounds, exact)| (bounds, vec![(at, test, exact)])));

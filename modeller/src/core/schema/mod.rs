@@ -21,8 +21,10 @@ use self::shape::{ROOT, Shape};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::json::{Document, not_an_object};
 use super::query::{Query, RawQuery};
+use super::text::Json;
 use super::validate::Validator;
-use crate::error::{Error, Result, Violation};
+use super::value::{AsValue, ValueRef};
+use crate::error::{Error, ErrorCode, Result, Violation};
 
 /// Who may reach a model or an operation from outside.
 ///
@@ -445,6 +447,33 @@ impl ModelSchema {
         })
     }
 
+    /// Reads JSON text, checks it against the schema and makes it typed.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations, or why it is not JSON.
+    pub(crate) fn value_from_text(&self, text: &str) -> Result<Box<dyn AnyValue>> {
+        self.value_at_once(text).unwrap_or_else(|| self.value_from_json(parse_json(text.as_bytes())?))
+    }
+
+    /// The same without the way through `Value`, where that cannot make a difference: for an object without members of the
+    /// document, in a schema of plain keywords.
+    pub(crate) fn value_at_once(&self, text: &str) -> Option<Result<Box<dyn AnyValue>>> {
+        if self.form == Form::Json {
+            return None;
+        }
+        let json: Json<'_> = serde_json::from_str(text).ok()?;
+        let view = json.as_value();
+        let ValueRef::Object(object) = view else { return None };
+        if ["_id", "_rev"].into_iter().any(|name| object.get(name).is_some()) {
+            return None;
+        }
+        match self.validator.check_view(&view)? {
+            // Of what the type refuses the words are those of the other way.
+            Ok(()) => (self.kind.from_text)(text).ok().map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
     fn document_from_json(&self, mut json: Value) -> Result<Box<dyn AnyValue>> {
         if let Some(defaults) = &self.defaults {
             defaults.fill(&mut json)?;
@@ -465,7 +494,7 @@ impl ModelSchema {
         match value.as_any_mut().downcast_mut::<Document>() {
             Some(document) => self.value_from_json(Value::Object(document.take())),
             None => {
-                self.check(&value.to_stored()?)?;
+                self.check_value(&*value)?;
                 Ok(value)
             }
         }
@@ -505,6 +534,18 @@ impl ModelSchema {
         self.validator.check(json)?;
         let violations: Vec<Violation> = self.indexes.iter().filter_map(|index| index.second_array(json)).collect();
         if violations.is_empty() { Ok(()) } else { Err(Error::validation(violations)) }
+    }
+
+    /// Checks a typed value against the schema.
+    fn check_value(&self, value: &dyn AnyValue) -> Result<()> {
+        let checked = self.validator.check_view(&ValueRef::Object(value.object()));
+        checked.unwrap_or_else(|| self.check(&value.to_stored()?))
+    }
+
+    /// Whether [`ModelSchema::admit`] would answer the value as it is.
+    pub(crate) fn admits(&self, value: &dyn AnyValue) -> bool {
+        let of_kind = (value as &dyn Any).type_id() == (self.kind.id)();
+        self.form == Form::Typed && of_kind && self.check_value(value).is_ok()
     }
 
     /// Puts the private parts that a next value lacks back from the document that it takes the place of. In lists nothing is
@@ -561,6 +602,21 @@ impl ModelSchema {
     pub(crate) fn field(&self, name: &str) -> Option<&FieldSchema> {
         self.fields.iter().find(|field| field.name == name)
     }
+}
+
+/// JSON from outside.
+///
+/// # Errors
+/// `INVALID_REQUEST`, or `PAYLOAD_TOO_LARGE` when it is nested too deep.
+pub(crate) fn parse_json(text: &[u8]) -> Result<Value> {
+    serde_json::from_slice(text).map_err(|cause| {
+        let text = cause.to_string();
+        // serde_json has no other sign of it.
+        if text.starts_with("recursion limit exceeded") {
+            return Error::new(ErrorCode::PayloadTooLarge).message("JSON is nested 127 deep at most");
+        }
+        Error::new(ErrorCode::InvalidRequest).message(format!("malformed JSON: {text}"))
+    })
 }
 
 impl std::fmt::Debug for ModelSchema {

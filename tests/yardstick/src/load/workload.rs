@@ -11,6 +11,7 @@ use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use modeller::{Error, Result};
 use tokio::task::JoinSet;
+use workload::document;
 
 /// A kind of request.
 #[derive(Clone, Copy, PartialEq)]
@@ -145,10 +146,10 @@ fn request(workload: Workload, at: usize, users: &[String]) -> (Method, String, 
     const LIST: &str = "/users?filter=%7B%22role%22%3A%22admin%22%2C%22age%22%3A%7B%22%24gte%22%3A30%7D%7D\
                         &sort=%7B%22age%22%3A1%7D&limit=20";
     const ECHO: &[u8] = br#"{"text":"hello modeller","n":42}"#;
-    const INVALID: &[u8] =
-        br#"{"email":"not-an-email","name":"","role":"root","age":200,"tags":["a",5],"createdAt":"yesterday"}"#;
     match workload {
-        Workload::Insert => (Method::POST, "/users".into(), user(u32::try_from(at).unwrap_or(u32::MAX))),
+        Workload::Insert => {
+            (Method::POST, "/users".into(), document::text(u32::try_from(at).unwrap_or(u32::MAX)).into_bytes())
+        }
         // A fixed walk that visits all of them without an order that caches would like.
         Workload::Get => {
             let pick = at.wrapping_mul(2_654_435_761) % users.len().max(1);
@@ -156,7 +157,7 @@ fn request(workload: Workload, at: usize, users: &[String]) -> (Method, String, 
         }
         Workload::List => (Method::GET, LIST.into(), Vec::new()),
         Workload::Call => (Method::POST, "/users/echo".into(), ECHO.into()),
-        Workload::Reject | Workload::Cities => (Method::POST, "/users".into(), INVALID.into()),
+        Workload::Reject | Workload::Cities => (Method::POST, "/users".into(), document::INVALID.into()),
     }
 }
 
@@ -177,20 +178,4 @@ fn id(document: &Bytes) -> Option<&str> {
     let text = std::str::from_utf8(document).ok()?;
     let (_, rest) = text.split_once(NAME)?;
     rest.split_once('"').map(|(id, _)| id)
-}
-
-/// User number `i`.
-fn user(i: u32) -> Vec<u8> {
-    let role = if i.is_multiple_of(10) { "admin" } else { "user" };
-    let age = (i.wrapping_mul(2_654_435_761) >> 16) % 100;
-    let (a, b, c) = (i % 50, i.wrapping_mul(3).wrapping_add(1) % 50, i.wrapping_mul(7).wrapping_add(2) % 50);
-    let x = if i.is_multiple_of(100) { r#","x""# } else { "" };
-    let (day, second) = (i / 86_400, i % 86_400);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    // 100,000 seconds are less than two days, so that the month does not end.
-    let day = 1 + day % 31;
-    format!(
-        r#"{{"email":"user{i}@example.com","name":"User Number {i}","role":"{role}","age":{age},"tags":["t{a}","t{b}","t{c}"{x}],"createdAt":"2024-01-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z"}}"#
-    )
-    .into_bytes()
 }
