@@ -24,6 +24,11 @@ pub(crate) struct IndexSchema {
 }
 
 impl IndexSchema {
+    /// Whether a document could have arrays in two fields of the index.
+    pub(crate) fn asks_for_one_array(&self) -> bool {
+        !self.arrays.is_empty()
+    }
+
     /// What is wrong with a document that has arrays in two fields of the index: it would have a key for each pair of their
     /// elements. MongoDB refuses such a document too (manual, "Multikey Indexes", "Compound Multikey Indexes").
     pub(crate) fn second_array(&self, document: &Value) -> Option<Violation> {

@@ -458,7 +458,7 @@ impl ModelSchema {
     /// The same without the way through `Value`, where that cannot make a difference: for an object without members of the
     /// document, in a schema of plain keywords.
     pub(crate) fn value_at_once(&self, text: &str) -> Option<Result<Box<dyn AnyValue>>> {
-        if self.form == Form::Json {
+        if self.form == Form::Json || self.indexes.iter().any(IndexSchema::asks_for_one_array) {
             return None;
         }
         let json: Json<'_> = serde_json::from_str(text).ok()?;
