@@ -10,4 +10,5 @@ mod faults;
 mod indexes;
 mod lists;
 mod model;
+mod references;
 mod schema_models;

@@ -153,6 +153,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
+    impl ::modeller::__private::Holds<Thing> for Thing {
+        type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for Thing {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "things",

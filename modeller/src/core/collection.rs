@@ -7,11 +7,13 @@ use imbl::OrdMap;
 
 use super::document::{DocView, DynDoc};
 use super::id::RawId;
-use super::index::{Index, Member, is_empty};
+use super::index::{Course, Index, Member, Span, is_empty};
+use super::key::Key;
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::query::plan::{Choice, Plan, Source, tighter};
 use super::query::sort::Position;
+use super::reference::{Links, broken};
 use super::schema::ModelSchema;
 use crate::error::Error;
 use crate::wire::explanation::Explanation;
@@ -79,12 +81,23 @@ impl Collection {
 
     /// The unique value of the document that another one has.
     pub(crate) fn taken(&self, doc: &DynDoc) -> Option<Taken> {
-        self.indexes.iter().find(|index| index.is_taken(doc)).map(|index| Taken { fields: index.names(), at: 0 })
+        self.indexes.iter().find(|index| index.is_taken(doc)).map(|index| Taken { fields: index.names() })
     }
 
     /// The ids of the other documents that have a unique value of this one.
     pub(crate) fn holders(&self, doc: &DynDoc) -> Vec<RawId> {
         self.indexes.iter().flat_map(|index| index.holders(doc)).collect()
+    }
+
+    /// The documents that have this key on `_id` or on an indexed field.
+    pub(crate) fn with_key<'a>(&'a self, field: &str, key: &Key) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
+        match field {
+            "_id" => Box::new(key.to_id().and_then(|id| self.docs.get(&id)).into_iter()),
+            _ => match self.indexes.iter().find(|index| index.is_on(field)) {
+                Some(index) => index.walk(&Span::Point(key.clone()), Course::default(), None),
+                None => Box::new(std::iter::empty()),
+            },
+        }
     }
 
     /// Puts a document in the place of the one with its id. Whether its unique values are free is asked before.
@@ -285,8 +298,6 @@ pub(crate) struct State {
 pub(crate) struct Taken {
     /// The field, or those whose values are unique together.
     pub(crate) fields: Vec<String>,
-    /// Which of the changes wants it; 0 where one document was asked about.
-    pub(crate) at: usize,
 }
 
 impl From<Taken> for Error {
@@ -296,6 +307,15 @@ impl From<Taken> for Error {
             fields => Self::unique_together(fields),
         }
     }
+}
+
+/// Changes that cannot be made.
+#[derive(Debug)]
+pub(crate) struct Unfit {
+    /// Why not.
+    pub(crate) error: Error,
+    /// Which of the changes it is about.
+    pub(crate) at: usize,
 }
 
 impl State {
@@ -316,13 +336,27 @@ impl State {
         self.collection(model)?.get(id)
     }
 
+    /// The documents of a model that have this key on `_id` or on an indexed field.
+    pub(crate) fn with_key<'a>(
+        &'a self,
+        model: ModelIndex,
+        field: &str,
+        key: &Key,
+    ) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
+        match self.collection(model) {
+            Some(collection) => collection.with_key(field, key),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
     /// The collection, to be changed: in place where nobody else holds it, else a copy that shares what stays.
     pub(crate) fn collection_mut(&mut self, model: ModelIndex) -> Option<&mut Collection> {
         self.collections.get_mut(model).map(Arc::make_mut)
     }
 
-    /// Makes all changes or none. Their befores have to be what is there.
-    pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<(), Taken> {
+    /// Makes all changes or none. Their befores have to be what is there. With references, a change that would leave one of them
+    /// leading nowhere is none.
+    pub(crate) fn apply(&mut self, changes: &[Change], links: Option<&Links>) -> Result<(), Unfit> {
         // All befores go first, so that two documents can swap a unique value in one commit.
         for change in changes.iter().filter(|change| change.before.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
@@ -333,13 +367,17 @@ impl State {
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
             if let Some(taken) = collection.taken(after) {
-                failed = Some(Taken { at, ..taken });
+                failed = Some((at, Unfit { error: taken.into(), at }));
                 break;
             }
             collection.put(after.clone());
         }
-        let Some(taken) = failed else { return Ok(()) };
-        for change in changes.iter().take(taken.at).filter(|change| change.after.is_some()) {
+        if failed.is_none() {
+            let unfit = links.and_then(|links| broken(self, links, changes));
+            failed = unfit.map(|(at, error)| (changes.len(), Unfit { error, at }));
+        }
+        let Some((made, unfit)) = failed else { return Ok(()) };
+        for change in changes.iter().take(made).filter(|change| change.after.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
                 collection.remove(&change.id);
             }
@@ -349,6 +387,6 @@ impl State {
                 collection.put(before.clone());
             }
         }
-        Err(taken)
+        Err(unfit)
     }
 }

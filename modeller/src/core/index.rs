@@ -13,6 +13,7 @@ use imbl::OrdMap;
 use super::document::{AnyDoc, DynDoc};
 use super::id::RawId;
 use super::key::{ABOVE, Key, push_empty, push_value};
+use super::query::filter::is_scalar;
 use super::value::{ArrayRef, Kind, ValueRef};
 
 /// A field that an index is over.
@@ -114,6 +115,27 @@ fn elements(array: &dyn ArrayRef) -> Vec<(Vec<u8>, bool)> {
     forms
 }
 
+/// The keys of a document on this field, each once; `null` and objects refer to nothing and have none. The id of the document
+/// has a key as well.
+pub(crate) fn keys_of(doc: &dyn AnyDoc, field: &str) -> Vec<Key> {
+    if field == "_id" {
+        return vec![Key::of_value(&ValueRef::Id(doc.id()))];
+    }
+    let mut keys = Vec::new();
+    let mut add = |value: &ValueRef<'_>| {
+        if is_scalar(value.kind()) {
+            keys.push(Key::of_value(value));
+        }
+    };
+    with_member(doc, field, &mut |value| match value {
+        ValueRef::Array(array) => (0..array.len()).for_each(|at| add(&array.at(at))),
+        value => add(value),
+    });
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
 impl Index {
     pub(crate) fn new(members: Vec<Member>, unique: bool) -> Self {
         Self { members: members.into(), unique, held: OrdMap::new(), shared: OrdMap::new(), arrays: Vec::new() }
@@ -122,6 +144,11 @@ impl Index {
     /// The fields that it is over.
     pub(crate) fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Whether it is over this field alone.
+    pub(crate) fn is_on(&self, field: &str) -> bool {
+        matches!(&*self.members, [only] if &*only.name == field)
     }
 
     /// The names of the fields that it is over.

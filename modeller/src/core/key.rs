@@ -91,6 +91,15 @@ impl Key {
         }
     }
 
+    /// The id whose key it is.
+    pub(crate) fn to_id(&self) -> Option<RawId> {
+        self.with_bytes(|bytes| match bytes {
+            // An id holds none of the characters that are escaped.
+            [TEXT, text @ .., END] => RawId::parse(std::str::from_utf8(text).ok()?).ok(),
+            _ => None,
+        })
+    }
+
     /// What is above all that begins with this, and below all else that is above it.
     pub(crate) fn above(&self) -> Self {
         self.with_bytes(|bytes| Self::of(&[bytes, &[ABOVE]].concat()))

@@ -21,6 +21,7 @@ use self::shape::{ROOT, Shape};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::json::{Document, not_an_object};
 use super::query::{Query, RawQuery};
+use super::reference::Reference;
 use super::text::Json;
 use super::validate::Validator;
 use super::value::{AsValue, ValueRef};
@@ -213,6 +214,8 @@ pub(crate) struct ModelSchema {
     pub fields: Vec<FieldSchema>,
     /// Its indexes: those of one field, in the order of the fields, and those of several.
     pub indexes: Vec<IndexSchema>,
+    /// What its fields refer to.
+    pub references: Vec<Reference>,
     /// Whether a document may have members that are not among the fields.
     pub open: bool,
     /// Whether there is something private in it, at whatever depth.
@@ -389,13 +392,15 @@ impl ModelSchema {
                 )));
             }
         }
+        let references = Reference::read_all(&json, properties.iter()).map_err(&wrong)?;
         let fields = declaration
             .fields
             .iter()
             .map(|field| FieldSchema {
                 name: field.name.into(),
                 unique: field.unique,
-                index: field.index,
+                // Who refers to a document is asked whenever one goes.
+                index: field.index || references.iter().any(|reference| *reference.field == *field.name),
                 private: field.private,
             })
             .collect::<Vec<_>>();
@@ -420,6 +425,7 @@ impl ModelSchema {
             json,
             fields,
             indexes,
+            references,
             form: Form::Typed,
             kind: declaration.kind,
             validator,
