@@ -7,6 +7,7 @@ pub(crate) mod field;
 pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod json;
+pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod private;
 pub(crate) mod query;
