@@ -9,5 +9,6 @@ mod engine;
 mod faults;
 mod lists;
 mod model;
+mod references;
 mod schema;
 mod schema_models;
