@@ -81,6 +81,17 @@ fn an_enum() {
 }
 
 #[test]
+fn a_value_that_is_part_of_a_model() {
+    let item = quote! {
+        pub struct Card {
+            pub email: String,
+            pub role: Role,
+        }
+    };
+    golden("value_part", &value::expand(quote!(of = models::User), item));
+}
+
+#[test]
 fn an_enum_with_data() {
     let item = quote! {
         enum Shape {

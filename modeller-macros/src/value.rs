@@ -25,6 +25,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let m = paths::runtime(keys.path(ValueKey::Crate));
     let tokens = match syn::parse2::<Item>(item.clone()) {
         Ok(Item::Enum(parsed)) => {
+            refuse_of(&keys, &errors);
             if check_generics("#[value]", &parsed.generics, &errors) {
                 enumeration(&m, &keys, parsed, &errors)
             } else {
@@ -32,6 +33,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
             }
         }
         Ok(Item::Struct(parsed)) if is_newtype(&parsed.fields) => {
+            refuse_of(&keys, &errors);
             if let Some(entry) = keys.get(ValueKey::ErrorMessage) {
                 errors
                     .at(&entry.name, "`error_message` of a type around one other is that of its field; write it there");
@@ -53,6 +55,15 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     };
     let errors = errors.finish();
     quote!(#errors #tokens)
+}
+
+fn refuse_of(keys: &Keys<ValueKey>, errors: &Diagnostics) {
+    if let Some(entry) = keys.get(ValueKey::Of) {
+        errors.at(
+            &entry.name,
+            "`of` is for a struct of named fields, each of which is a field of the model; remove `of`",
+        );
+    }
 }
 
 fn is_newtype(fields: &Fields) -> bool {

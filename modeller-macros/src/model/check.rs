@@ -7,7 +7,7 @@ use proc_macro2::{Ident, TokenStream};
 use syn::Type;
 
 use super::args::{
-    FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, is_private, nested_private, take_derives,
+    FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, nested_withheld, take_derives, withheld,
 };
 use super::ir::{Access, Default, Field, ModelPart, Record};
 use super::message::Messages;
@@ -16,7 +16,7 @@ use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Key, Keys};
 use crate::register::is_id;
 use crate::rename::RenameRule;
-use crate::signature::{docs, plain};
+use crate::signature::{docs, last_segment, plain};
 
 /// Proves a model.
 pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, errors: &Diagnostics) -> Record {
@@ -51,7 +51,8 @@ pub(crate) fn value(m: TokenStream, keys: &Keys<ValueKey>, written: Written, err
             }
         }
     }
-    record(m, "#[value]", keys, keys.text(ValueKey::RenameAll), None, written, errors)
+    let record = record(m, "#[value]", keys, keys.text(ValueKey::RenameAll), None, written, errors);
+    Record { of: keys.path(ValueKey::Of).cloned(), ..record }
 }
 
 fn model_id(keys: &Keys<ModelKey>, name: &str, ident: &Ident, errors: &Diagnostics) -> String {
@@ -118,23 +119,28 @@ fn record<K: Messages>(
     let missing: Vec<_> =
         fields.iter().filter_map(|field| Some((field.wire.clone(), field.missing.clone()?))).collect();
     let message = message::of_container(keys, &missing, errors);
-    Record { m, item, model, rename_all, message, fields }
+    Record { m, item, model, of: None, rename_all, message, fields }
 }
 
 fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) -> Field {
     let WrittenField { field, keys, serde } = written;
     // `Fields::Named` is what the caller matched.
     let name = field.ident.clone().unwrap_or_else(|| quote::format_ident!("_0"));
-    let private = match &field.ty {
-        Type::Path(path) => is_private(&path.path),
-        _ => false,
+    let withheld_by = match &field.ty {
+        Type::Path(path) => withheld(&path.path),
+        _ => None,
     };
-    if let Some(inner) = nested_private(&field.ty) {
+    let (private, protected) = (withheld_by == Some("Private"), withheld_by == Some("Protected"));
+    if let Some(inner) = nested_withheld(&field.ty) {
+        let name = withheld(inner).unwrap_or_default();
         errors.at(
             inner,
-            "`Private` must be the outermost type of a field, so that it can be left out; write `Private<Option<…>>`",
+            format!(
+                "`{name}` must be the outermost type of a field, so that it can be left out; write `{name}<Option<…>>`"
+            ),
         );
     }
+    let flattened = serde.flatten && check_flattened(&keys, &field.ty, serde.default, errors);
     if let (true, Some(entry)) = (private, keys.get(FieldKey::Example)) {
         errors
             .at(&entry.name, "`example` cannot be on a `Private<…>` field: the schema is shown to clients; remove it");
@@ -181,8 +187,8 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         Some(_) => Default::OfType,
         None => Default::None,
     };
-    let (message, missing) = message::of_field(&keys, errors);
     let references = keys.path(FieldKey::References).filter(|_| !private).cloned();
+    let (message, missing) = message::of_field(&keys, errors);
     let mut keywords = schema::keywords(&keys, message, errors);
     keywords.extend(schema::reference(of, &name, &keys, references.is_some(), errors));
     Field {
@@ -192,7 +198,9 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         unique: keys.has(FieldKey::Unique) && !private,
         index: keys.has(FieldKey::Index) && !private,
         private,
-        viewed: !serde.skipped,
+        protected,
+        flatten: serde.flatten,
+        viewed: !serde.skipped && flattened == serde.flatten,
         default,
         references,
         keywords,
@@ -202,6 +210,33 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         ty: field.ty,
         name,
     }
+}
+
+/// Types that are never a struct with named fields.
+const NO_RECORD: &[&str] = &["Option", "Vec", "Box", "Private", "Protected", "BTreeMap", "HashMap", "Map", "Value"];
+
+/// A flattened field has no member of its own, so that nothing can be said of it. Whether its type can be looked into.
+fn check_flattened(keys: &Keys<FieldKey>, ty: &Type, default: bool, errors: &Diagnostics) -> bool {
+    for entry in keys.entries.iter().filter(|entry| entry.name != "constant") {
+        errors.at(
+            &entry.name,
+            format!(
+                "`{0}` cannot be on a flattened field, which has no name on the wire; write it on the fields of its type",
+                entry.name
+            ),
+        );
+    }
+    let record = !last_segment(ty).is_some_and(|last| NO_RECORD.iter().any(|name| last.ident == name));
+    if !record {
+        errors.at(
+            ty,
+            "only a struct with named fields can be flattened, so that unknown members can be refused; give the field a name \
+             of its own",
+        );
+    } else if default {
+        errors.at(ty, "a flattened field is always there; write `default` on the fields of its type");
+    }
+    record
 }
 
 /// The name of the field constant, with the span of the field.
@@ -230,7 +265,9 @@ fn check_names(fields: &mut [Field], model: bool, errors: &Diagnostics) {
     let mut constants = BTreeMap::new();
     for field in fields {
         let name = &field.name;
-        if let Some(first) = wires.insert(field.wire.clone(), name.clone()) {
+        if !field.flatten
+            && let Some(first) = wires.insert(field.wire.clone(), name.clone())
+        {
             errors.at(
                 name,
                 format!(

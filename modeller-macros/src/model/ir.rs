@@ -11,6 +11,8 @@ pub(crate) struct Record {
     pub(crate) item: ItemStruct,
     /// What makes it a model.
     pub(crate) model: Option<ModelPart>,
+    /// The struct that it is a part of.
+    pub(crate) of: Option<Path>,
     /// `rename_all` for serde, when it was given by our key.
     pub(crate) rename_all: Option<String>,
     /// `errorMessage` in its schema, a JSON literal in Rust tokens.
@@ -49,6 +51,9 @@ pub(crate) struct Field {
     pub(crate) unique: bool,
     pub(crate) index: bool,
     pub(crate) private: bool,
+    pub(crate) protected: bool,
+    /// Its members stand beside the other fields.
+    pub(crate) flatten: bool,
     /// Not when serde skips it (after a mistake): its type may not be serializable.
     pub(crate) viewed: bool,
     pub(crate) default: Default,

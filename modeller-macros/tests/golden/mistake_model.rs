@@ -84,6 +84,13 @@ const _: () = {
         type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
     }
     #[automatically_derived]
+    impl ::modeller::__private::Record for User {
+        const NAMES: &'static ::modeller::__private::Names = &::modeller::__private::Names {
+            own: &["email"],
+            flattened: &[],
+        };
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for User {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",
@@ -95,6 +102,7 @@ const _: () = {
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
             ],
             kind: ::modeller::__private::Kind::of::<User>(),

@@ -150,6 +150,13 @@ const _: () = {
         type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
     }
     #[automatically_derived]
+    impl ::modeller::__private::Record for User {
+        const NAMES: &'static ::modeller::__private::Names = &::modeller::__private::Names {
+            own: &["email", "password", "role", "type"],
+            flattened: &[],
+        };
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for User {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",
@@ -161,24 +168,28 @@ const _: () = {
                     unique: true,
                     index: false,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "password",
                     unique: false,
                     index: false,
                     private: true,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "role",
                     unique: false,
                     index: true,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "type",
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
             ],
             kind: ::modeller::__private::Kind::of::<User>(),

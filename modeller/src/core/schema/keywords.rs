@@ -7,6 +7,7 @@ use super::ModelType;
 use crate::core::field::{Field, Unique};
 use crate::core::id::Id;
 use crate::core::private::Private;
+use crate::core::private::Protected;
 
 /// A text: `min_length`, `max_length`, `pattern` and `format` fit.
 #[diagnostic::on_unimplemented(
@@ -18,6 +19,7 @@ impl Text for String {}
 impl<T> Text for Id<T> {}
 impl<T: Text> Text for Option<T> {}
 impl<T: Text> Text for Private<T> {}
+impl<T: Text> Text for Protected<T> {}
 
 /// A number: `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum` and `multiple_of` fit.
 #[diagnostic::on_unimplemented(
@@ -31,6 +33,7 @@ macro_rules! numbers {
 numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 impl<T: Number> Number for Option<T> {}
 impl<T: Number> Number for Private<T> {}
+impl<T: Number> Number for Protected<T> {}
 
 /// A list: `min_items`, `max_items`, `unique_items` and `contains` fit.
 #[diagnostic::on_unimplemented(
@@ -42,6 +45,7 @@ impl<T> List for Vec<T> {}
 impl<T> List for BTreeSet<T> {}
 impl<T: List> List for Option<T> {}
 impl<T: List> List for Private<T> {}
+impl<T: List> List for Protected<T> {}
 
 /// A map: `min_properties` and `max_properties` fit.
 #[diagnostic::on_unimplemented(
@@ -68,6 +72,7 @@ indexables!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, String);
 impl<T> Indexable for Id<T> {}
 impl<T: Indexable> Indexable for Option<T> {}
 impl<T: Indexable> Indexable for Vec<T> {}
+impl<T: Indexable> Indexable for Protected<T> {}
 
 /// A value that can be without a reference: `on_delete = set_null` fits. A list is left without the element that refers.
 #[diagnostic::on_unimplemented(

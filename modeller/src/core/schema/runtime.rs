@@ -59,6 +59,7 @@ impl ModelSchema {
             open: is_open(&json),
             has_private: says_private(&json),
             defaults: Defaults::of(&json),
+            open_form: None,
             shape: Ok(shape),
             json,
             fields,
@@ -174,6 +175,7 @@ fn fields(root: &Value) -> Result<Vec<FieldSchema>, String> {
                     unique: says("unique"),
                     index: says("index"),
                     private,
+                    protected: false,
                 }),
             }
         }
