@@ -280,8 +280,8 @@ impl Error {
     /// protected, and anyone learns of it that a token is needed.
     #[must_use]
     pub(crate) fn known_to_anyone(mut self, violations: Vec<Violation>) -> Self {
-        let all = self.violations().len();
-        if all == 0 || violations.len() < all {
+        let all = self.violations();
+        if all.is_empty() || violations != all {
             self.0.known = Some(violations);
         }
         self

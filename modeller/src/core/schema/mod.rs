@@ -285,7 +285,7 @@ fn keep_withheld(
 }
 
 /// Whether a schema says `"private": true` anywhere. A member of that name in an example is harmless.
-pub(crate) fn says_private(schema: &Value) -> bool {
+fn says_private(schema: &Value) -> bool {
     match schema {
         Value::Object(object) => object.get("private") == Some(&Value::Bool(true)) || object.values().any(says_private),
         Value::Array(values) => values.iter().any(says_private),
