@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 
 use super::operator::{Bits, Modulo, Pattern, Types};
 use super::parse::{Schema, parse_filter};
+use crate::core::private::Audience;
+use crate::core::private::Level;
 use crate::core::value::{ArrayRef, AsValue, Kind, ObjectRef, ValueRef};
 use crate::error::Result;
 
@@ -63,29 +65,29 @@ impl Compare {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Path {
     names: Box<[Box<str>]>,
-    /// Whether it leads into private values: it was written in the program. To one from outside they are not there.
-    trusted: bool,
+    /// Who wrote it. It leads into the withheld values that this one sees; the others are not there for it.
+    by: Audience,
 }
 
 impl Path {
     /// Splits a dotted text that was written in the program.
     pub(crate) fn new(dotted: &str) -> Self {
-        Self { names: dotted.split('.').map(Into::into).collect(), trusted: true }
+        Self { names: dotted.split('.').map(Into::into).collect(), by: Audience::Store }
     }
 
-    /// The same path as somebody outside may follow it.
-    pub(crate) fn untrusted(self) -> Self {
-        Self { trusted: false, ..self }
+    /// The same path as somebody else may follow it.
+    pub(crate) fn by(self, by: Audience) -> Self {
+        Self { by, ..self }
     }
 
     /// Calls `f` with every value that the path reaches in the document, and with the elements of arrays; see [`Reach`].
     pub(crate) fn reach(&self, document: &dyn ObjectRef, f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
-        Reach { trusted: self.trusted, elements: true }.object(document, &self.names, f)
+        Reach { by: self.by, elements: true }.object(document, &self.names, f)
     }
 
     /// The same without the elements of an array at the end of the path.
     fn reach_whole(&self, document: &dyn ObjectRef, f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
-        Reach { trusted: self.trusted, elements: false }.object(document, &self.names, f)
+        Reach { by: self.by, elements: false }.object(document, &self.names, f)
     }
 
     /// The first name.
@@ -413,8 +415,8 @@ fn compares(compare: Compare, value: Option<ValueRef<'_>>, operand: &Value) -> b
 /// the name is a number, and through each element that is an object; arrays directly in arrays are not entered.
 #[derive(Clone, Copy)]
 struct Reach {
-    /// Whether it leads into private values.
-    trusted: bool,
+    /// Whose withheld values it leads into.
+    by: Audience,
     /// Whether an array at the end is reached by its elements too.
     elements: bool,
 }
@@ -438,8 +440,11 @@ impl Reach {
             ValueRef::Serialized(_) | ValueRef::Part { .. } => {
                 return value.resolved(|value| self.value(value, rest, f));
             }
-            ValueRef::Private(inner) if self.trusted => return self.value(inner.as_value(), rest, f),
-            ValueRef::Private(_) => return f(None),
+            ValueRef::Private(inner) if self.by.sees(Level::Private) => return self.value(inner.as_value(), rest, f),
+            ValueRef::Protected(inner) if self.by.sees(Level::Protected) => {
+                return self.value(inner.as_value(), rest, f);
+            }
+            ValueRef::Private(_) | ValueRef::Protected(_) => return f(None),
             _ => {}
         }
         let Some((name, _)) = rest.split_first() else {
@@ -800,6 +805,7 @@ mod tests {
     #[cfg(feature = "macros")]
     mod typed {
         use super::*;
+        use crate::core::private::Audience;
         use crate::core::private::Private;
         use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
         use modeller_macros::value;
@@ -826,7 +832,7 @@ mod tests {
 
         fn schema() -> Arc<ModelSchema> {
             const fn field(name: &'static str) -> FieldDeclaration {
-                FieldDeclaration { name, unique: false, index: false, private: false }
+                FieldDeclaration { name, unique: false, index: false, private: false, protected: false }
             }
             let declaration = ModelDeclaration {
                 id: "wallets",
@@ -872,7 +878,7 @@ mod tests {
             for (filter, inside, outside) in cases {
                 let trusted = parse_filter(&filter, &Schema::Any).unwrap();
                 assert_eq!(trusted.matches(&wallet()), inside, "inside: {filter}");
-                let untrusted = parse_filter(&filter, &Schema::Visible(&schema)).unwrap();
+                let untrusted = parse_filter(&filter, &Schema::Visible(&schema, Audience::Anyone)).unwrap();
                 assert_eq!(untrusted.matches(&wallet()), outside, "outside: {filter}");
             }
         }
@@ -880,7 +886,7 @@ mod tests {
         #[test]
         fn names_inside_elements_are_not_those_of_the_model() {
             let schema = schema();
-            let parse = |filter: Value| parse_filter(&filter, &Schema::Visible(&schema));
+            let parse = |filter: Value| parse_filter(&filter, &Schema::Visible(&schema, Audience::Anyone));
             assert!(parse(json!({"cards": {"$elemMatch": {"nope": 1}}})).is_ok());
             assert!(parse(json!({"cards": {"$elemMatch": {"holder": 1}}, "nope": 1})).is_err());
             assert!(parse(json!({"nope": {"$elemMatch": {"holder": 1}}})).is_err());
