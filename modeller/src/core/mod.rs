@@ -4,6 +4,9 @@ pub(crate) mod check;
 pub(crate) mod collection;
 pub(crate) mod document;
 pub(crate) mod field;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod fuzz;
 pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod json;
