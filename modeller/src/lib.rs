@@ -46,7 +46,9 @@ pub use modeller_macros::worker;
 
 pub use crate::app::{App, AppBuilder, Transaction};
 pub use crate::core::document::{Doc, Stored};
-pub use crate::core::field::{Field, List, Numeric, Operand, Ordered, Plain, Text, Unique};
+pub use crate::core::field::{
+    Field, FieldKind, Holds, List, Numeric, Operand, Ordered, Place, Plain, Spread, Text, Unique,
+};
 pub use crate::core::id::{Id, MAX_ID_BYTES, RawId};
 pub use crate::core::json::Document;
 pub use crate::core::private::Private;

@@ -9,4 +9,5 @@ mod engine;
 mod faults;
 mod lists;
 mod model;
+mod references;
 mod schema_models;

@@ -7,3 +7,5 @@ mod handles;
 mod hooks;
 mod many;
 mod operations;
+mod paths;
+mod references;

@@ -137,6 +137,11 @@ fn view(record: &Record) -> TokenStream {
                 #m::ValueRef::Object(self)
             }
         }
+
+        #[automatically_derived]
+        impl #m::Holds<#name> for #name {
+            type Kind<K: #m::FieldKind> = K::Nested;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What was proved: everything that is emitted, and no more decisions.
 
 use proc_macro2::{Span, TokenStream};
-use syn::{Attribute, Ident, ItemStruct, Type, Visibility};
+use syn::{Attribute, Ident, ItemStruct, Path, Type, Visibility};
 
 /// A struct of named fields, as a model or a value.
 pub(crate) struct Record {
@@ -50,6 +50,8 @@ pub(crate) struct Field {
     /// Not when serde skips it (after a mistake): its type may not be serializable.
     pub(crate) viewed: bool,
     pub(crate) default: Default,
+    /// The constant of the field that it refers to.
+    pub(crate) references: Option<Path>,
     pub(crate) keywords: Vec<Keyword>,
 }
 

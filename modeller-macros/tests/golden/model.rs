@@ -134,6 +134,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
+    impl ::modeller::__private::Holds<User> for User {
+        type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for User {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",

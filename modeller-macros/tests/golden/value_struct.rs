@@ -63,6 +63,10 @@ const _: () = {
             ::modeller::__private::ValueRef::Object(self)
         }
     }
+    #[automatically_derived]
+    impl ::modeller::__private::Holds<Promote> for Promote {
+        type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
+    }
     const _: fn() = || {
         fn text<T: ?::core::marker::Sized + ::modeller::__private::keywords::Text>() {}
         text::<String>();

@@ -20,6 +20,9 @@ use super::query::update::{RawUpdate, Update, UpdateOperator};
 use super::value::AsValue;
 use crate::error::Result;
 
+/// How deep a path of constants leads.
+const MAX_NAMES: usize = 16;
+
 /// A field of the model or value `M` with the type `F`. `K` is [`Unique`] where no two documents have the same value.
 ///
 /// ```
@@ -35,7 +38,9 @@ use crate::error::Result;
 /// # use modeller::__private::serde_json;
 /// ```
 pub struct Field<M: ?Sized, F: ?Sized, K = Plain> {
-    name: &'static str,
+    names: [&'static str; MAX_NAMES],
+    /// How many of the names count; what follows is empty.
+    count: usize,
     /// Belongs to `M`, holds an `F`; owns neither, and is `Send` and `Sync` whatever they are.
     of: PhantomData<Of<M, F, K>>,
 }
@@ -60,7 +65,7 @@ impl<M: ?Sized, F: ?Sized, K> Copy for Field<M, F, K> {}
 
 impl<M: ?Sized, F: ?Sized, K> std::fmt::Debug for Field<M, F, K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Field").field(&self.name).finish()
+        f.debug_tuple("Field").field(&self.path()).finish()
     }
 }
 
@@ -69,14 +74,136 @@ impl<M: ?Sized, F: ?Sized, K> Field<M, F, K> {
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
-        Self { name, of: PhantomData }
+        let mut names = [""; MAX_NAMES];
+        names[0] = name;
+        Self { names, count: 1, of: PhantomData }
     }
 
-    /// Its name on the wire.
+    /// Its name on the wire, the last of its path.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        self.name
+        self.names[self.count - 1]
     }
+
+    /// Its path on the wire, as filters write it: the name, or several of them with dots.
+    #[must_use]
+    pub fn path(&self) -> Cow<'static, str> {
+        match self.names.split_at(self.count).0 {
+            [name] => Cow::Borrowed(name),
+            names => Cow::Owned(names.join(".")),
+        }
+    }
+
+    /// A field within this one: of a value, of what an `Option`, a `Box` or a `Private` holds, of the elements of a list.
+    ///
+    /// A filter by a field within a list holds where it holds for any element; all conditions for one and the same element are
+    /// [`Field::elem`]. Such a field cannot be written, as it is not one place.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// #[value]
+    /// pub struct Address { pub city: String, pub zip: String }
+    /// #[value]
+    /// pub struct Order { pub total: u32 }
+    /// #[model(id = "users")]
+    /// pub struct User { pub address: Option<Address>, pub orders: Vec<Order> }
+    ///
+    /// const CITY: Field<User, String> = User::ADDRESS.at(Address::CITY);
+    /// assert_eq!(CITY.eq("Lyon").canonical(), r#"{"address.city":"Lyon"}"#);
+    /// assert_eq!(User::ORDERS.at(Order::TOTAL).gt(100).canonical(), r#"{"orders.total":{"$gt":100}}"#);
+    /// let moved = CITY.set("Paris") & User::ADDRESS.at(Address::ZIP).set("75001");
+    /// # use modeller::Field;
+    /// ```
+    ///
+    /// A field of something else is refused by the compiler, and so is a write to all elements of a list:
+    /// ```compile_fail
+    /// # use modeller::prelude::*;
+    /// # #[value] pub struct Address { pub city: String }
+    /// # #[value] pub struct Order { pub total: u32 }
+    /// # #[model(id = "users")] pub struct User { pub address: Address, pub orders: Vec<Order> }
+    /// let wrong = User::ADDRESS.at(Order::TOTAL);
+    /// ```
+    /// ```compile_fail
+    /// # use modeller::prelude::*;
+    /// # #[value] pub struct Order { pub total: u32 }
+    /// # #[model(id = "users")] pub struct User { pub orders: Vec<Order> }
+    /// let wrong = User::ORDERS.at(Order::TOTAL).set(1_u32);
+    /// ```
+    ///
+    /// # Panics
+    /// For a path of more than 16 names. In a `const` that is a compile error.
+    #[must_use]
+    pub const fn at<V, G, L>(self, inner: Field<V, G, L>) -> Field<M, G, <F as Holds<V>>::Kind<L>>
+    where
+        F: Holds<V>,
+        L: FieldKind,
+    {
+        assert!(self.count + inner.count <= MAX_NAMES, "a path has at most 16 names");
+        let mut names = self.names;
+        let mut next = 0;
+        // `for` cannot be in a function that a `const` calls.
+        while next < inner.count {
+            names[self.count + next] = inner.names[next];
+            next += 1;
+        }
+        Field { names, count: self.count + inner.count, of: PhantomData }
+    }
+}
+
+/// What a [`Field`] can be: [`Plain`], [`Unique`], or one within a list.
+pub trait FieldKind {
+    /// What it is as a field within another one.
+    type Nested: FieldKind;
+}
+
+/// A [`Field`] that is one place in a document, so that it can be written.
+#[diagnostic::on_unimplemented(
+    message = "a field within a list is in each of its elements, and cannot be written",
+    label = "not one place in a document",
+    note = "change the list by its own field, or the document by `modify`"
+)]
+pub trait Place: FieldKind {}
+
+/// Marks a [`Field`] that is within the elements of a list.
+#[derive(Debug)]
+pub enum Spread {}
+
+impl FieldKind for Plain {
+    type Nested = Self;
+}
+impl FieldKind for Unique {
+    type Nested = Plain;
+}
+impl FieldKind for Spread {
+    type Nested = Self;
+}
+impl Place for Plain {}
+impl Place for Unique {}
+
+/// A type that holds values of the type `V`, so that [`Field::at`] leads to their fields. What `#[model]` and `#[value]` make of
+/// a struct holds itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` holds no `{V}`",
+    label = "this is a field of `{V}`",
+    note = "`.at(…)` takes a field of the value that is there, of what an `Option` or a `Private` holds, or of the elements of a list"
+)]
+pub trait Holds<V: ?Sized> {
+    /// What a field of `V` is within it.
+    type Kind<K: FieldKind>: FieldKind;
+}
+
+macro_rules! holds {
+    ($($holder:ident),*) => {$(
+        impl<V: ?Sized, F: Holds<V>> Holds<V> for $holder<F> {
+            type Kind<K: FieldKind> = F::Kind<K>;
+        }
+    )*};
+}
+
+holds!(Option, Box, Private);
+
+impl<V: ?Sized, F: Holds<V>> Holds<V> for Vec<F> {
+    type Kind<K: FieldKind> = Spread;
 }
 
 /// A value that a field of type `F` can be compared with or set to.
@@ -209,7 +336,7 @@ fn is_plain(operand: &Value) -> bool {
 
 impl<M: 'static, F, K> Field<M, F, K> {
     fn compare(self, compare: Compare, operand: Value) -> Filter<M> {
-        Filter::from_raw(RawFilter::compare(self.name, compare, operand))
+        Filter::from_raw(RawFilter::compare(&self.path(), compare, operand))
     }
 
     /// Documents whose field is equal to this.
@@ -227,13 +354,13 @@ impl<M: 'static, F, K> Field<M, F, K> {
     /// Documents whose field is equal to one of these.
     #[must_use]
     pub fn is_in<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter<M> {
-        Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect(), false))
+        Filter::from_raw(RawFilter::is_in(&self.path(), values.into_iter().map(Operand::into_operand).collect(), false))
     }
 
     /// Documents whose field is equal to none of these.
     #[must_use]
     pub fn not_in<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter<M> {
-        Filter::from_raw(RawFilter::is_in(self.name, values.into_iter().map(Operand::into_operand).collect(), true))
+        Filter::from_raw(RawFilter::is_in(&self.path(), values.into_iter().map(Operand::into_operand).collect(), true))
     }
 
     /// Documents that have the field, be it `null`; with `false`, those that lack it. A struct has all its fields; whether there
@@ -247,7 +374,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
     /// ```
     #[must_use]
     pub fn exists(self, wanted: bool) -> Filter<M> {
-        Filter::from_raw(RawFilter::test(self.name, Test::Exists(wanted)))
+        Filter::from_raw(RawFilter::test(&self.path(), Test::Exists(wanted)))
     }
 
     /// Documents whose text the pattern is found in. Patterns are matched in linear time, so there is no look-around and no
@@ -269,7 +396,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
     where
         F: Text,
     {
-        Ok(Filter::from_raw(RawFilter::test(self.name, Test::Regex(Pattern::plain(pattern, self.name)?))))
+        Ok(Filter::from_raw(RawFilter::test(&self.path(), Test::Regex(Pattern::plain(pattern, &self.path())?))))
     }
 
     /// Documents whose list has an element that is equal to this.
@@ -287,7 +414,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
     {
         let operand = element.into_operand();
         let test = if is_plain(&operand) { Test::Compare(Compare::Eq, operand) } else { element_is(operand) };
-        Filter::from_raw(RawFilter::test(self.name, test))
+        Filter::from_raw(RawFilter::test(&self.path(), test))
     }
 
     /// Documents whose list has all of these among its elements. With none of them, no documents, as in MongoDB.
@@ -310,7 +437,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
         } else {
             operands.into_iter().map(element_is).collect()
         };
-        Filter::from_raw(RawFilter::test(self.name, Test::All(tests)))
+        Filter::from_raw(RawFilter::test(&self.path(), Test::All(tests)))
     }
 
     /// Documents whose list has just so many elements.
@@ -326,7 +453,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
     where
         F: List,
     {
-        Filter::from_raw(RawFilter::test(self.name, Test::Size(size as u64)))
+        Filter::from_raw(RawFilter::test(&self.path(), Test::Size(size as u64)))
     }
 
     /// Documents whose list has an element that matches all of the filter.
@@ -346,7 +473,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
         F: List,
     {
         let filter = Box::new(filter.into_raw());
-        Filter::from_raw(RawFilter::test(self.name, Test::ElemMatch(ElemMatch::Object(filter))))
+        Filter::from_raw(RawFilter::test(&self.path(), Test::ElemMatch(ElemMatch::Object(filter))))
     }
 
     /// Documents whose field is greater.
@@ -391,7 +518,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
     where
         F: Ordered,
     {
-        Sort::by(self.name, Direction::Ascending)
+        Sort::by(&self.path(), Direction::Ascending)
     }
 
     /// Falling order by this field.
@@ -400,13 +527,16 @@ impl<M: 'static, F, K> Field<M, F, K> {
     where
         F: Ordered,
     {
-        Sort::by(self.name, Direction::Descending)
+        Sort::by(&self.path(), Direction::Descending)
     }
 
     /// Gives the field this value.
     #[must_use]
-    pub fn set(self, value: impl Operand<F>) -> Update<M> {
-        Update::from_raw(RawUpdate::operator(self.name, UpdateOperator::Set(value.into_operand())))
+    pub fn set(self, value: impl Operand<F>) -> Update<M>
+    where
+        K: Place,
+    {
+        Update::from_raw(RawUpdate::operator(&self.path(), UpdateOperator::Set(value.into_operand())))
     }
 
     /// Counts the field up by this much; down, when it is negative.
@@ -414,15 +544,16 @@ impl<M: 'static, F, K> Field<M, F, K> {
     pub fn inc(self, by: impl Operand<F>) -> Update<M>
     where
         F: Numeric,
+        K: Place,
     {
-        Update::from_raw(RawUpdate::operator(self.name, UpdateOperator::Inc(by.into_operand())))
+        Update::from_raw(RawUpdate::operator(&self.path(), UpdateOperator::Inc(by.into_operand())))
     }
 }
 
 /// Updates by what is there.
-impl<M: 'static, F, K> Field<M, F, K> {
+impl<M: 'static, F, K: Place> Field<M, F, K> {
     fn change(self, operator: UpdateOperator) -> Update<M> {
-        Update::from_raw(RawUpdate::operator(self.name, operator))
+        Update::from_raw(RawUpdate::operator(&self.path(), operator))
     }
 
     /// Multiplies the field by this.
@@ -469,7 +600,7 @@ impl<M: 'static, F, K> Field<M, F, K> {
 }
 
 /// Updates of what may be missing.
-impl<M: 'static, F, K> Field<M, Option<F>, K> {
+impl<M: 'static, F, K: Place> Field<M, Option<F>, K> {
     /// Takes the value away.
     ///
     /// ```
@@ -512,7 +643,7 @@ impl<M: 'static, F, K> Field<M, Option<F>, K> {
 /// # Ok(())
 /// # }
 /// ```
-impl<M: 'static, E, K> Field<M, Vec<E>, K> {
+impl<M: 'static, E, K: Place> Field<M, Vec<E>, K> {
     /// Appends an element.
     #[must_use]
     pub fn push(self, element: impl Operand<E>) -> Update<M> {
