@@ -8,20 +8,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use self::random::Random;
 use super::document::{AnyValue, DocView, DynDoc};
 use super::id::RawId;
 use super::json::Document;
 use super::query::canonical::canonical;
 use super::query::parse::{Schema, parse_filter, parse_sort};
 use super::query::update::RawUpdate;
+use super::random::Random;
 use super::schema::parse_json;
 use super::validate::Validator;
 use super::value::{AsValue, ValueRef};
-
-#[path = "../../../tests/src/random.rs"]
-#[allow(unreachable_pub, reason = "public where the other tests share it")]
-mod random;
 
 /// What one input may take, without optimization and beside other work.
 const MOST: Duration = Duration::from_secs(8);

@@ -6,6 +6,7 @@ pub(crate) mod document;
 pub(crate) mod field;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
+#[expect(clippy::print_stdout, reason = "counts and times that show what the tests have done")]
 mod fuzz;
 pub(crate) mod id;
 pub(crate) mod index;
@@ -20,3 +21,8 @@ pub(crate) mod text;
 pub(crate) mod transaction;
 pub(crate) mod validate;
 pub(crate) mod value;
+
+#[cfg(test)]
+#[path = "../../../tests/src/random.rs"]
+#[allow(unreachable_pub, reason = "public where the other tests share it")]
+pub(crate) mod random;
