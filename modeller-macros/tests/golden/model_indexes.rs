@@ -157,6 +157,13 @@ const _: () = {
         type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
     }
     #[automatically_derived]
+    impl ::modeller::__private::Record for Thing {
+        const NAMES: &'static ::modeller::__private::Names = &::modeller::__private::Names {
+            own: &["owner", "wireName", "kind", "age", "secret"],
+            flattened: &[],
+        };
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for Thing {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "things",
@@ -168,30 +175,35 @@ const _: () = {
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "wireName",
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "kind",
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "age",
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "secret",
                     unique: false,
                     index: false,
                     private: true,
+                    protected: false,
                 },
             ],
             indexes: &[

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 
 /// How long a pattern may be, in bytes.
 const MAX_LENGTH: usize = 4_096;
-/// How much memory a compiled pattern may take.
-const MAX_COMPILED: usize = 1 << 20;
+/// How much memory a compiled pattern may take. The time of a search is at most its product with the length of the text.
+const MAX_COMPILED: usize = 1 << 18;
 /// How deep groups may be nested.
 const MAX_NESTING: u32 = 64;
 
