@@ -20,7 +20,7 @@ use serde_json::{Map, Number, Value, json};
 
 use self::messages::Messages;
 use super::check::{Checker, Outcome};
-use super::schema::says_private;
+use super::schema::says_withheld;
 use super::value::{AsValue, ValueRef};
 use crate::error::{Error, Result, Violation};
 
@@ -45,7 +45,7 @@ pub(crate) struct Validator {
     nodes: Vec<Node>,
     /// Some `unevaluated…` keyword stands in the schema, so what was evaluated has to be remembered.
     tracks: bool,
-    /// The schema, where messages show values and there are private ones.
+    /// The schema, where messages show values and there are private or protected ones.
     schema: Option<Value>,
 }
 
@@ -80,7 +80,7 @@ impl Validator {
         refuse_loops(&nodes)?;
         let fits = options().build(schema).map_err(|error| told(&error))?;
         let checker = Checker::new(schema);
-        let schema = (shows_values && says_private(schema)).then(|| schema.clone());
+        let schema = (shows_values && says_withheld(schema)).then(|| schema.clone());
         Ok(Self { checker, fits, nodes, tracks, schema })
     }
 
@@ -714,7 +714,7 @@ enum Step<'a> {
 struct Walk<'a> {
     nodes: &'a [Node],
     tracks: bool,
-    /// The whole value, and the whole schema where some of it is private; for messages that show values.
+    /// The whole value, and the whole schema where some of it is private or protected; for messages that show values.
     root: &'a Value,
     schema: Option<&'a Value>,
     /// JSON Pointer to the value at hand.

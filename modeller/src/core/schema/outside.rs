@@ -29,10 +29,7 @@ impl OpenForm {
 
     /// The error with what anyone may know of it: no violation that speaks of something protected.
     pub(super) fn without_protected(&self, whole: &Value, error: Error) -> Error {
-        let known = error.violations().iter().filter(|violation| {
-            let place: &str = &violation.schema_path;
-            !is_protected(whole, place.strip_prefix('#').unwrap_or(place), &violation.params)
-        });
+        let known = error.violations().iter().filter(|it| !is_protected(whole, &it.schema_path, &it.params));
         let known = known.cloned().collect();
         error.known_to_anyone(known)
     }
@@ -45,6 +42,15 @@ fn needs_token() -> Error {
 
 /// Whether the keyword at a place of the schema speaks of something protected.
 fn is_protected(root: &Value, place: &str, params: &Value) -> bool {
+    // Those that a message of the author's own stands for.
+    let mut inner = params.get("errors").and_then(Value::as_array).into_iter().flatten();
+    if inner.any(|it| {
+        let place = it.get("schemaPath").and_then(Value::as_str).unwrap_or_default();
+        is_protected(root, place, it.get("params").unwrap_or(&Value::Null))
+    }) {
+        return true;
+    }
+    let place = place.strip_prefix('#').unwrap_or(place);
     let mut ends: Vec<usize> = place.match_indices('/').map(|(at, _)| at).skip(1).collect();
     ends.push(place.len());
     let mut on_the_way = ends.iter().filter_map(|end| root.pointer(place.get(..*end)?));
@@ -80,6 +86,9 @@ fn take_protected(schema: &mut Value) -> bool {
                     kept
                 });
             }
+            if let Some(Value::Object(messages)) = object.get_mut("errorMessage") {
+                take_messages(messages, &taken);
+            }
             if let Some(Value::Array(required)) = object.get_mut("required") {
                 required.retain(|name| !taken.iter().any(|taken| name == taken));
                 // As it is written of a type that has nothing to require.
@@ -92,6 +101,17 @@ fn take_protected(schema: &mut Value) -> bool {
         }
         Value::Array(values) => values.iter_mut().fold(false, |found, value| take_protected(value) | found),
         _ => false,
+    }
+}
+
+/// Takes the author's own messages about these members out of those of an object.
+fn take_messages(messages: &mut Map<String, Value>, taken: &[String]) {
+    for keyword in ["required", "properties"] {
+        let Some(Value::Object(named)) = messages.get_mut(keyword) else { continue };
+        named.retain(|name, _| !taken.contains(name));
+        if named.is_empty() {
+            messages.remove(keyword);
+        }
     }
 }
 
@@ -353,11 +373,13 @@ mod tests {
             "properties": {"a": {"$ref": "#/$defs/A"}, "s": {"$ref": "#/$defs/S", "protected": true},
                            "protected": {"type": "boolean"}},
             "required": ["s"],
+            "errorMessage": {"required": {"s": "say s"}, "properties": {"s": "s", "a": "a"}},
             "$defs": {"A": {"properties": {"p": {"protected": true}, "q": true}, "required": ["p", "q"]},
                       "S": {"items": {"$ref": "#/$defs/T"}}, "T": {"items": {"$ref": "#/$defs/T"}}},
         });
         let expected = json!({
             "properties": {"a": {"$ref": "#/$defs/A"}, "protected": {"type": "boolean"}},
+            "errorMessage": {"properties": {"a": "a"}},
             "$defs": {"A": {"properties": {"q": true}, "required": ["q"]}},
         });
         assert_eq!(open(&whole), Some(expected.clone()));
