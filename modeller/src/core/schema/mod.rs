@@ -284,6 +284,11 @@ fn keep_withheld(
     }
 }
 
+/// Whether a schema says anywhere that something is private or protected.
+pub(crate) fn says_withheld(schema: &Value) -> bool {
+    Level::of(schema).is_some() || members(schema).into_iter().any(says_withheld)
+}
+
 /// Whether a schema says `"private": true` anywhere. A member of that name in an example is harmless.
 fn says_private(schema: &Value) -> bool {
     match schema {
@@ -300,25 +305,39 @@ enum Secrecy {
     Is,
     /// Also whether they have private parts.
     Holds,
+    /// The same of what is private or protected.
+    HoldsAny,
 }
 
-/// Whether what the names lead to is private, or has private parts.
-pub(crate) fn holds_private(root: &Value, names: &[Box<str>]) -> bool {
-    secret(root, root, names, Secrecy::Holds, 0)
+impl Secrecy {
+    /// Whether a schema says it of its value.
+    fn is_said(self, schema: &Value) -> bool {
+        match self {
+            Self::Is | Self::Holds => schema.get("private") == Some(&Value::Bool(true)),
+            Self::HoldsAny => Level::of(schema).is_some(),
+        }
+    }
+}
+
+/// How far what the names lead to is withheld, or the most secret of its parts.
+pub(crate) fn held_level(root: &Value, names: &[Box<str>]) -> Option<Level> {
+    [(Level::Private, Secrecy::Holds), (Level::Protected, Secrecy::HoldsAny)]
+        .into_iter()
+        .find_map(|(level, asked)| secret(root, root, names, asked, 0).then_some(level))
 }
 
 /// Whether what the names lead to is private. Where the schema leaves a choice, one private alternative is enough; a schema that
 /// is nested too deep to be looked at counts as private.
 fn secret(root: &Value, schema: &Value, names: &[Box<str>], asked: Secrecy, depth: usize) -> bool {
-    if depth > 2 * KEPT_DEPTH || schema.get("private") == Some(&Value::Bool(true)) {
+    if depth > 2 * KEPT_DEPTH || asked.is_said(schema) {
         return true;
     }
     let inner = |schema: &Value, names: &[Box<str>]| secret(root, schema, names, asked, depth + 1);
     if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
         let target_is = match (referred(root, path), names) {
             // A type that holds itself would be followed without end; its parts are all in the definitions.
-            (Some(target), []) if asked == Secrecy::Is => target.get("private") == Some(&Value::Bool(true)),
-            (Some(target), []) => says_private_with(root, target),
+            (Some(target), []) if asked == Secrecy::Is => asked.is_said(target),
+            (Some(target), []) => says_with(root, target, asked),
             (Some(target), names) => inner(target, names),
             (None, _) => true,
         };
@@ -331,7 +350,7 @@ fn secret(root: &Value, schema: &Value, names: &[Box<str>], asked: Secrecy, dept
     let Some((name, rest)) = names.split_first() else {
         return match asked {
             Secrecy::Is => alternatives.into_iter().any(|schema| inner(schema, names)),
-            Secrecy::Holds => says_private_with(root, schema),
+            Secrecy::Holds | Secrecy::HoldsAny => says_with(root, schema, asked),
         };
     };
     let property = schema.get("properties").and_then(|properties| properties.get(name.as_ref()));
@@ -349,12 +368,12 @@ fn members(schema: &Value) -> Vec<&Value> {
     }
 }
 
-/// Whether a schema says `"private": true` anywhere, the definitions that it leads to included.
-fn says_private_with(root: &Value, schema: &Value) -> bool {
+/// Whether a schema says it anywhere, the definitions that it leads to included.
+fn says_with(root: &Value, schema: &Value, asked: Secrecy) -> bool {
     let mut seen: Vec<&str> = Vec::new();
     let mut open = vec![schema];
     while let Some(schema) = open.pop() {
-        if schema.get("private") == Some(&Value::Bool(true)) {
+        if asked.is_said(schema) {
             return true;
         }
         if let Some(path) = schema.get("$ref").and_then(Value::as_str)
