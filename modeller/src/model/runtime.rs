@@ -655,7 +655,8 @@ impl Scope {
             let log = self.runtime.log();
             let put = |(id, value)| Ok((id, log.put_value(value)?));
             let values = values.into_iter().map(put).collect::<Result<_>>()?;
-            let commit = log.intent(Intent::Insert { model: index, values }).await?;
+            let intent = Intent::Insert { model: index, values };
+            let commit = log.intent(intent).await.map_err(|error| self.shown(error))?;
             return Ok(commit.changes.iter().filter_map(|change| change.after.clone()).collect());
         }
         let values = &values;
