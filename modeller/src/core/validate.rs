@@ -21,6 +21,7 @@ use serde_json::{Map, Number, Value, json};
 use self::messages::Messages;
 use super::check::{Checker, Outcome};
 use super::private::Level;
+use super::schema::walk::place_of;
 use super::value::{AsValue, ValueRef};
 use crate::error::{Error, Result, Violation};
 
@@ -32,10 +33,10 @@ pub(super) const MAX_VIOLATIONS: usize = 100;
 pub(super) const MAX_VIOLATION_BYTES: usize = 64 * 1024;
 
 /// The only dialect that is read.
-const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+pub(super) const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The base of references in a schema without `$id`; it is never shown.
-const BASE: &str = "json-schema:///";
+pub(super) const BASE: &str = "json-schema:///";
 
 /// A schema, made ready to check values.
 pub(crate) struct Validator {
@@ -68,6 +69,7 @@ impl Validator {
             .and_then(jsonschema::RegistryBuilder::prepare)
             .map_err(|error| format!("a reference of the schema does not resolve: {error}"))?;
         let mut compiler = Compiler {
+            schema,
             registry: &registry,
             known: HashMap::new(),
             nodes: Vec::new(),
@@ -317,6 +319,7 @@ impl Rule {
 
 /// Turns a schema that fits its meta-schema into rules.
 struct Compiler<'s> {
+    schema: &'s Value,
     registry: &'s Registry<'s>,
     /// Schemas that were seen, by their address: references lead to them more than once, and may lead back.
     known: HashMap<*const Value, usize>,
@@ -460,7 +463,10 @@ impl Compiler<'_> {
             .registry
             .resolver(base.clone())
             .lookup(reference)
-            .map_err(|error| format!("`{keyword}` to `{reference}` does not resolve: {error}"))?;
+            .map_err(|error| {
+                let place = place_of(self.schema, reference).map(|place| format!(" at `{place}`")).unwrap_or_default();
+                format!("`{keyword}` to `{reference}` does not resolve{place}: {error}")
+            })?;
         if keyword == "$dynamicRef"
             && let Some(anchor) = found.contents().get("$dynamicAnchor").and_then(Value::as_str)
             && reference.ends_with(&format!("#{anchor}"))
@@ -579,6 +585,15 @@ pub(super) fn told_of(keyword: &str, value: &Value) -> Option<(&'static str, Tol
         _ => return None,
     };
     Some((keyword, Told::new(message, params)))
+}
+
+/// The URI of a reference from a base.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn resolved(base: &str, reference: &str) -> Result<String, String> {
+    let base = jsonschema::uri::from_str(base).map_err(|error| error.to_string())?;
+    resolve(&base, reference).map(|uri| uri.as_str().to_owned())
 }
 
 fn resolve(base: &Uri<String>, id: &str) -> Result<Uri<String>, String> {

@@ -6,7 +6,8 @@ pub mod keywords;
 pub(crate) mod outside;
 mod runtime;
 pub(crate) mod shape;
-mod walk;
+pub(crate) mod registered;
+pub(crate) mod walk;
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use self::defaults::Defaults;
 pub(crate) use self::indexes::IndexSchema;
 use self::outside::OpenForm;
+use self::registered::Schemas;
 use self::shape::{ROOT, Shape};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::json::{Document, not_an_object};
@@ -419,7 +421,7 @@ impl ModelSchema {
     ///
     /// # Errors
     /// `INTERNAL` with what is wrong with the declaration, and where it stands.
-    pub(crate) fn prove(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
+    pub(crate) fn prove(declaration: &ModelDeclaration, schemas: &Schemas) -> Result<Arc<Self>> {
         let wrong = |what: String| {
             let Site { file, line, .. } = declaration.site;
             Error::new("INVALID_DECLARATION")
@@ -429,7 +431,7 @@ impl ModelSchema {
         if !is_operation_id(declaration.id) {
             return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*".into()));
         }
-        let json = (declaration.kind.schema)().to_value();
+        let json = schemas.contained_in_type((declaration.kind.schema)().to_value()).map_err(&wrong)?;
         let validator = Validator::new(&json).map_err(&wrong)?;
         let open_form = OpenForm::of(&json).map_err(&wrong)?;
         let empty = Map::new();

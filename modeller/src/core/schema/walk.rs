@@ -91,6 +91,33 @@ pub(super) fn inside(schema: &Value) -> Vec<Inner<'_>> {
     all
 }
 
+/// The same to be changed, with what leads to each of them; also those of draft-07's `dependencies`.
+pub(super) fn inside_mut(schema: &mut Value) -> Vec<(String, &mut Value)> {
+    let Value::Object(members) = schema else { return Vec::new() };
+    let is = |known: &[(&str, Role)], keyword: &str| known.iter().any(|(known, _)| *known == keyword);
+    let mut all = Vec::new();
+    for (keyword, value) in members {
+        match value {
+            Value::Array(list) if is(LISTS, keyword) => {
+                all.extend(list.iter_mut().enumerate().map(|(at, schema)| (format!("/{keyword}/{at}"), schema)));
+            }
+            Value::Object(named) if is(NAMED, keyword) || keyword == "dependencies" => {
+                let named = named.iter_mut().filter(|(_, schema)| !schema.is_array());
+                all.extend(named.map(|(name, schema)| (format!("/{keyword}/{}", escaped(name)), schema)));
+            }
+            _ if is(SINGLE, keyword) => all.push((format!("/{keyword}"), value)),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// Where a `$ref` stands in a schema.
+pub(crate) fn place_of(root: &Value, reference: &str) -> Option<String> {
+    let says = |schema: &Value| schema.get("$ref").and_then(Value::as_str) == Some(reference);
+    all(root).into_iter().find(|(_, schema)| says(schema)).map(|(place, _)| place)
+}
+
 /// What the `$ref` of a schema leads to: `None` without one, and an error where it does not lead into `root` by a pointer.
 pub(super) fn referred<'a>(root: &'a Value, schema: &Value) -> Result<Option<&'a Value>, String> {
     let Some(Value::String(path)) = schema.get("$ref") else { return Ok(None) };
