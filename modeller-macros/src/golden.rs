@@ -44,6 +44,19 @@ fn a_model() {
 }
 
 #[test]
+fn a_reference() {
+    let item = quote! {
+        struct Member {
+            #[field(references = Team::_ID, on_delete = cascade)]
+            team: Id<Team>,
+            #[field(references = crate::User::EMAIL)]
+            user: String,
+        }
+    };
+    golden("model_reference", &model::expand(quote!(id = "members"), item));
+}
+
+#[test]
 fn a_value() {
     let item = quote! {
         pub struct Promote {

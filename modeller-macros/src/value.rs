@@ -149,7 +149,15 @@ fn newtype(m: &TokenStream, mut item: ItemStruct, errors: &Diagnostics) -> Token
     let written = Written::new(item, errors);
     let Written { mut item, fields } = written;
     let Some(field) = fields.first() else { return TokenStream::new() };
-    for key in [FieldKey::Unique, FieldKey::Index, FieldKey::Default, FieldKey::Constant, FieldKey::Rename] {
+    for key in [
+        FieldKey::Unique,
+        FieldKey::Index,
+        FieldKey::References,
+        FieldKey::OnDelete,
+        FieldKey::Default,
+        FieldKey::Constant,
+        FieldKey::Rename,
+    ] {
         if let Some(entry) = field.keys.get(key) {
             errors.at(
                 &entry.name,
@@ -174,7 +182,15 @@ fn newtype(m: &TokenStream, mut item: ItemStruct, errors: &Diagnostics) -> Token
         .map_or(&[][..], |(_, traits)| traits)
         .iter()
         .map(|name| format_ident!("{name}"));
-    let brings = brings.map(|fits| quote!(impl #m::keywords::#fits for #name {}));
+    let brings = brings.map(|fits| {
+        let refers = (fits == "Indexable").then(|| {
+            quote! {
+                impl #m::keywords::RefersTo<#name> for #name {}
+                impl #m::keywords::RefersTo<::core::option::Option<#name>> for #name {}
+            }
+        });
+        quote!(impl #m::keywords::#fits for #name {} #refers)
+    });
     let fits = errors.is_clean().then(|| {
         let checks = keywords.iter().filter_map(|keyword| {
             let fits = format_ident!("{}", keyword.fits?);

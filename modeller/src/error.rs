@@ -68,6 +68,9 @@ codes! {
     ValidationError => "VALIDATION_ERROR", 422;
     /// Another document holds the value of a unique field; its name is in `field`.
     UniqueViolation => "UNIQUE_VIOLATION", 409;
+    /// A reference that leads to no document, or the end of a document that others refer to; the field that refers is in
+    /// `field`, the model at the other end in `model`.
+    ReferenceViolation => "REFERENCE_VIOLATION", 409;
     /// No method of that id; it is in `id`.
     MethodNotFound => "METHOD_NOT_FOUND", 404;
     /// No event of that id; it is in `id`.
@@ -233,6 +236,30 @@ impl Error {
         Self::new(ErrorCode::UniqueViolation)
             .message(format!("another document has this value of `{field}`"))
             .detail("field", field)
+    }
+
+    /// A field that refers to a document of this model which is not there.
+    #[must_use]
+    pub fn no_reference(field: &str, model: &str) -> Self {
+        Self::new(ErrorCode::ReferenceViolation)
+            .message(format!("`{field}` refers to a document of `{model}` that does not exist"))
+            .detail("field", field)
+            .detail("model", model)
+    }
+
+    /// A document that others refer to, by this field of this model.
+    #[must_use]
+    pub fn referenced(model: &str, field: &str) -> Self {
+        Self::new(ErrorCode::ReferenceViolation)
+            .message(format!("documents of `{model}` refer to this one by `{field}`"))
+            .detail("field", field)
+            .detail("model", model)
+    }
+
+    /// The same for somebody who must not know which model it is.
+    #[must_use]
+    pub(crate) fn referenced_by_another() -> Self {
+        Self::new(ErrorCode::ReferenceViolation).message("other documents refer to this one")
     }
 
     /// Something that is not there.

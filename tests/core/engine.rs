@@ -188,6 +188,29 @@ async fn one_folder_is_one_application() {
     assert_eq!(open().await.unwrap().model::<first::Thing>().count(Filter::all()).await.unwrap(), 1);
 }
 
+/// A struct that gained an optional and a defaulted field opens what was stored before, and stores the new form from there on.
+#[tokio::test]
+async fn fields_that_may_be_missing_open_a_file_of_before() {
+    let folder = modeller_tests::Folder::new();
+    let app = App::new().model::<first::Thing>().data(folder.path()).open().await.unwrap();
+    let old = app.model::<first::Thing>().insert(thing("a", 1)).await.unwrap();
+    drop(app);
+    let open = || App::new().model::<grown::Thing>().data(folder.path()).open();
+    let app = open().await.unwrap();
+    let things = app.model::<grown::Thing>();
+    let id: Id<grown::Thing> = old.id().to_string().parse().unwrap();
+    let read = things.get(&id).await.unwrap().unwrap();
+    assert_eq!((read.weight, read.colour.as_deref(), read.size, read.rev()), (7, None, 1, old.rev()));
+    things.update(&id, grown::Thing::WEIGHT.set(8)).await.unwrap();
+    drop((things, app));
+    let app = open().await.unwrap();
+    assert_eq!(app.model::<grown::Thing>().get(&id).await.unwrap().unwrap().weight, 8);
+    drop(app);
+    // And the way back is refused: the field would be lost.
+    let error = App::new().model::<first::Thing>().data(folder.path()).open().await.unwrap_err();
+    assert!(error.code().as_str() == "SCHEMA_CHANGED" && error.text().contains("`weight`"), "{error}");
+}
+
 #[tokio::test]
 async fn contradictions_are_told_all_at_once() {
     let error = App::new().model::<first::Thing>().model::<grown::Thing>().in_memory().open().await.unwrap_err();

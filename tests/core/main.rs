@@ -10,4 +10,5 @@ mod faults;
 mod lists;
 mod model;
 mod projections;
+mod references;
 mod schema_models;

@@ -8,3 +8,4 @@ mod hooks;
 mod many;
 mod operations;
 mod paths;
+mod references;

@@ -36,6 +36,8 @@ keys! {
     enum FieldKey for "#[field]" {
         Unique = "unique", Flag, "unique";
         Index = "index", Flag, "index";
+        References = "references", Path, "references = Team::_ID";
+        OnDelete = "on_delete", Path, "on_delete = cascade";
         Default = "default", FlagOrExpr, "default = 1";
         MinLength = "min_length", Count, "min_length = 12";
         MaxLength = "max_length", Count, "max_length = 200";
@@ -55,6 +57,7 @@ keys! {
     }
     conflicts {
         Unique, Index: "a unique field is indexed anyway; remove `index`";
+        References, Index: "a reference is indexed anyway; remove `index`";
         Minimum, ExclusiveMinimum: "they are two lower bounds; remove one";
         Maximum, ExclusiveMaximum: "they are two upper bounds; remove one";
     }

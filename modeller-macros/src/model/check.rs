@@ -38,7 +38,7 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
 /// Proves a value that is a struct of named fields.
 pub(crate) fn value(m: TokenStream, keys: &Keys<ValueKey>, written: Written, errors: &Diagnostics) -> Record {
     for field in &written.fields {
-        for key in [FieldKey::Unique, FieldKey::Index] {
+        for key in [FieldKey::Unique, FieldKey::Index, FieldKey::References, FieldKey::OnDelete] {
             if let Some(entry) = field.keys.get(key) {
                 errors.at(
                     &entry.name,
@@ -111,13 +111,13 @@ fn record(
     take_derives(attribute, &mut item.attrs, errors);
     let serde = SerdeItem::read(attribute, &mut item.attrs, errors);
     let rule = rename_rule(rename_all, serde.rename_all.as_ref(), errors);
-    let mut fields: Vec<Field> = fields.into_iter().map(|written| field(written, rule, errors)).collect();
+    let mut fields: Vec<Field> = fields.into_iter().map(|written| field(&item.ident, written, rule, errors)).collect();
     check_names(&mut fields, model.is_some(), errors);
     let rename_all = rename_all.filter(|_| rule.is_some() && serde.rename_all.is_none()).map(syn::LitStr::value);
     Record { m, item, model, of: None, rename_all, fields }
 }
 
-fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) -> Field {
+fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) -> Field {
     let WrittenField { field, keys, serde } = written;
     // `Fields::Named` is what the caller matched.
     let name = field.ident.clone().unwrap_or_else(|| quote::format_ident!("_0"));
@@ -132,7 +132,7 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
         );
     }
     if private {
-        for key in [FieldKey::Unique, FieldKey::Index] {
+        for key in [FieldKey::Unique, FieldKey::Index, FieldKey::References] {
             if let Some(entry) = keys.get(key) {
                 errors.at(
                     &entry.name,
@@ -173,6 +173,9 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
         Some(_) => Default::OfType,
         None => Default::None,
     };
+    let references = keys.path(FieldKey::References).filter(|_| !private).cloned();
+    let mut keywords = schema::keywords(&keys, errors);
+    keywords.extend(schema::reference(of, &name, &keys, references.is_some(), errors));
     Field {
         wire,
         rename: rename.filter(|_| serde.rename.is_none()).map(syn::LitStr::value),
@@ -182,7 +185,8 @@ fn field(written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) 
         private,
         viewed: !serde.skipped,
         default,
-        keywords: schema::keywords(&keys, errors),
+        references,
+        keywords,
         docs: docs(&field.attrs).cloned().collect(),
         vis: field.vis,
         ty: field.ty,

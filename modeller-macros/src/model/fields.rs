@@ -1,7 +1,8 @@
 //! The field constants: `User::EMAIL`.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned as _;
 
 use super::ir::{Default, Field, Record};
 use crate::signature::plain;
@@ -38,14 +39,29 @@ pub(crate) fn constants(record: &Record) -> TokenStream {
             fn #function() -> #ty { #value }
         })
     });
+    let references = fields.iter().filter_map(|field| {
+        let (path, ty) = (field.references.as_ref()?, &field.ty);
+        let function = reference_name(&field.name);
+        let text = quote_spanned!(path.span()=> #m::reference::<#ty, _, _, _>(#path));
+        Some(quote! {
+            #[doc(hidden)]
+            fn #function() -> ::std::string::String { #text }
+        })
+    });
     quote! {
         #[allow(dead_code, non_upper_case_globals, private_interfaces)]
         impl #name {
             #id
             #(#constants)*
             #(#defaults)*
+            #(#references)*
         }
     }
+}
+
+/// The function that says what a field refers to.
+pub(crate) fn reference_name(field: &syn::Ident) -> syn::Ident {
+    format_ident!("__reference_{}", plain(field))
 }
 
 /// The function that makes the default of a field.

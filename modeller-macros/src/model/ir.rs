@@ -52,6 +52,8 @@ pub(crate) struct Field {
     /// Not when serde skips it (after a mistake): its type may not be serializable.
     pub(crate) viewed: bool,
     pub(crate) default: Default,
+    /// The constant of the field that it refers to.
+    pub(crate) references: Option<Path>,
     pub(crate) keywords: Vec<Keyword>,
 }
 

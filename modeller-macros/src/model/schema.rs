@@ -1,10 +1,12 @@
 //! The JSON keywords that `#[field]` writes, and what can be wrong with them without knowing the type.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens as _, quote};
 use syn::Expr;
+use syn::spanned::Spanned as _;
 
 use super::args::FieldKey;
+use super::fields;
 use super::ir::Keyword;
 use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Keys, Number, nearest, number, text};
@@ -73,6 +75,38 @@ pub(crate) fn keywords(keys: &Keys<FieldKey>, errors: &Diagnostics) -> Vec<Keywo
             Some(Keyword { json, value, fits: *fits, span: entry.name.span() })
         })
         .collect()
+}
+
+/// The keywords of a field that refers to another one.
+pub(crate) fn reference(
+    of: &Ident,
+    name: &Ident,
+    keys: &Keys<FieldKey>,
+    refers: bool,
+    errors: &Diagnostics,
+) -> Vec<Keyword> {
+    let mut keywords = Vec::new();
+    if let Some(entry) = keys.get(FieldKey::References).filter(|_| refers) {
+        // A function, because the constant may be of a model whose constant leads back here.
+        let text = fields::reference_name(name);
+        keywords.push(Keyword { json: "model", value: quote!(#of::#text()), fits: None, span: entry.name.span() });
+    }
+    let Some(entry) = keys.get(FieldKey::OnDelete) else { return keywords };
+    if keys.lacks(FieldKey::References) {
+        errors.at(&entry.name, "`on_delete` needs a reference; write `references = Team::_ID, on_delete = cascade`");
+    }
+    let Given::Path(policy) = &entry.given else { return keywords };
+    let (json, fits) = match policy.get_ident().map(ToString::to_string).as_deref() {
+        Some("restrict") => ("restrict", None),
+        Some("cascade") => ("cascade", None),
+        Some("set_null") => ("setNull", Some("Nullable")),
+        _ => {
+            errors.at(policy, "`on_delete` is `restrict`, `cascade` or `set_null`; write one of them");
+            return keywords;
+        }
+    };
+    keywords.push(Keyword { json: "onDelete", value: quote!(#json), fits, span: policy.span() });
+    keywords
 }
 
 fn check(keys: &Keys<FieldKey>, errors: &Diagnostics) {

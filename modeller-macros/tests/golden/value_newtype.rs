@@ -20,6 +20,9 @@ const _: () = {
     }
     impl ::modeller::__private::keywords::Text for Email {}
     impl ::modeller::__private::keywords::Indexable for Email {}
+    impl ::modeller::__private::keywords::RefersTo<Email> for Email {}
+    impl ::modeller::__private::keywords::RefersTo<::core::option::Option<Email>>
+    for Email {}
     const _: fn() = || {
         {
             fn fits<T: ::modeller::__private::keywords::Text>() {}

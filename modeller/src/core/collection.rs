@@ -6,11 +6,13 @@ use imbl::OrdMap;
 
 use super::document::{DocView, DynDoc};
 use super::id::RawId;
-use super::index::Index;
+use super::index::{Index, Key};
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::query::plan::Plan;
+use super::reference::{Links, broken};
 use super::schema::ModelSchema;
+use crate::error::Error;
 
 /// Place of a model in the list of all models of an application.
 pub(crate) type ModelIndex = usize;
@@ -69,6 +71,18 @@ impl Collection {
     /// The ids of the other documents that have a unique value of this one.
     pub(crate) fn holders(&self, doc: &DynDoc) -> Vec<RawId> {
         self.indexes.iter().flat_map(|index| index.holders(doc)).collect()
+    }
+
+    /// The documents that have this key on `_id` or on an indexed field.
+    pub(crate) fn with_key<'a>(&'a self, field: &str, key: &Key) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
+        match (field, key) {
+            ("_id", Key::Text(id)) => Box::new(self.docs.get(id).into_iter()),
+            ("_id", _) => Box::new(std::iter::empty()),
+            _ => match self.index(field) {
+                Some(index) => index.docs(key),
+                None => Box::new(std::iter::empty()),
+            },
+        }
     }
 
     /// Puts a document in the place of the one with its id. Whether its unique values are free is asked before.
@@ -178,11 +192,12 @@ pub(crate) struct State {
     collections: Vec<Arc<Collection>>,
 }
 
-/// A unique value that another document has.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Taken {
-    pub(crate) field: String,
-    /// Which of the changes wants it.
+/// Changes that cannot be made.
+#[derive(Debug)]
+pub(crate) struct Unfit {
+    /// Why not.
+    pub(crate) error: Error,
+    /// Which of the changes it is about.
     pub(crate) at: usize,
 }
 
@@ -204,13 +219,27 @@ impl State {
         self.collection(model)?.get(id)
     }
 
+    /// The documents of a model that have this key on `_id` or on an indexed field.
+    pub(crate) fn with_key<'a>(
+        &'a self,
+        model: ModelIndex,
+        field: &str,
+        key: &Key,
+    ) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
+        match self.collection(model) {
+            Some(collection) => collection.with_key(field, key),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
     /// The collection, to be changed: in place where nobody else holds it, else a copy that shares what stays.
     pub(crate) fn collection_mut(&mut self, model: ModelIndex) -> Option<&mut Collection> {
         self.collections.get_mut(model).map(Arc::make_mut)
     }
 
-    /// Makes all changes or none. Their befores have to be what is there.
-    pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<(), Taken> {
+    /// Makes all changes or none. Their befores have to be what is there. With references, a change that would leave one of them
+    /// leading nowhere is none.
+    pub(crate) fn apply(&mut self, changes: &[Change], links: Option<&Links>) -> Result<(), Unfit> {
         // All befores go first, so that two documents can swap a unique value in one commit.
         for change in changes.iter().filter(|change| change.before.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
@@ -221,13 +250,17 @@ impl State {
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
             if let Some(field) = collection.taken(after) {
-                failed = Some(Taken { field: field.to_owned(), at });
+                failed = Some((at, Unfit { error: Error::unique(field), at }));
                 break;
             }
             collection.put(after.clone());
         }
-        let Some(taken) = failed else { return Ok(()) };
-        for change in changes.iter().take(taken.at).filter(|change| change.after.is_some()) {
+        if failed.is_none() {
+            let unfit = links.and_then(|links| broken(self, links, changes));
+            failed = unfit.map(|(at, error)| (changes.len(), Unfit { error, at }));
+        }
+        let Some((made, unfit)) = failed else { return Ok(()) };
+        for change in changes.iter().take(made).filter(|change| change.after.is_some()) {
             if let Some(collection) = self.collection_mut(change.model) {
                 collection.remove(&change.id);
             }
@@ -237,6 +270,6 @@ impl State {
                 collection.put(before.clone());
             }
         }
-        Err(taken)
+        Err(unfit)
     }
 }

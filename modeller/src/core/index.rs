@@ -114,6 +114,16 @@ fn each_key_of(value: ValueRef<'_>, f: &mut dyn FnMut(Key)) {
     }
 }
 
+/// The keys of a document on this field, each once. The id of the document has a key as well.
+pub(crate) fn keys_of(doc: &dyn AnyDoc, field: &str) -> Vec<Key> {
+    if field == "_id" {
+        return vec![Key::Text(doc.id().clone())];
+    }
+    let mut keys = Vec::new();
+    each_key(doc, field, &mut |key| keys.push(key));
+    keys
+}
+
 /// The index on one field.
 #[derive(Clone)]
 pub(crate) struct Index {

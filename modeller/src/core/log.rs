@@ -12,7 +12,7 @@
 //! the other groups are applied, and each batch is put in order again: an intent is evaluated anew, a transaction is
 //! validated against what came between, and run again where it lost.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,8 +26,10 @@ use uuid::Uuid;
 use super::collection::{Change, ModelIndex, State};
 use super::document::{AnyValue, DocView, DynDoc};
 use super::id::RawId;
+use super::index::{Key, keys_of};
 use super::query::filter::RawFilter;
 use super::query::update::RawUpdate;
+use super::reference::{Links, dangling};
 use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
 use super::transaction::{Limits, missing};
@@ -66,6 +68,8 @@ pub(crate) struct Commit {
 pub(crate) struct Reads {
     pub(crate) ids: HashSet<(ModelIndex, RawId)>,
     pub(crate) filters: Vec<(ModelIndex, Arc<RawFilter>)>,
+    /// By model and field: the keys of which it was asked who has them.
+    pub(crate) keys: BTreeMap<(ModelIndex, Box<str>), BTreeSet<Key>>,
 }
 
 impl Reads {
@@ -77,7 +81,22 @@ impl Reads {
                         |doc: &Option<DynDoc>| doc.as_ref().is_some_and(|doc| filter.matches(&DocView(doc.as_ref())));
                     *model == change.model && (matches(&change.before) || matches(&change.after))
                 })
+                || self.keys.iter().any(|((model, field), keys)| {
+                    let has =
+                        |doc: &Option<DynDoc>| doc.as_ref().map(|doc| keys_of(doc.as_ref(), field)).unwrap_or_default();
+                    *model == change.model && {
+                        let (before, after) = (has(&change.before), has(&change.after));
+                        let other =
+                            |one: &[Key], two: &[Key]| one.iter().any(|key| keys.contains(key) && !two.contains(key));
+                        other(&before, &after) || other(&after, &before)
+                    }
+                })
         })
+    }
+
+    /// Notes that it was asked who has this key.
+    pub(crate) fn key(&mut self, model: ModelIndex, field: &str, key: &Key) {
+        self.keys.entry((model, field.into())).or_default().insert(key.clone());
     }
 }
 
@@ -223,6 +242,7 @@ struct Accept {
 
 struct Shared {
     schemas: Vec<Arc<ModelSchema>>,
+    links: Links,
     storage: Arc<dyn Storage>,
     /// Nothing where the engine keeps nothing: what is accepted cannot be undone, so that it is shown as it is. Then no
     /// second hold on the state makes each commit copy what it changes.
@@ -308,12 +328,16 @@ fn now_ms() -> u64 {
 impl CommitLog {
     /// Opens the engine, reads all documents and, where the schemas are not those of the store, begins an epoch.
     pub(crate) fn open(storage: Arc<dyn Storage>, schemas: Vec<Arc<ModelSchema>>) -> Result<Self> {
+        let links = Links::of(&schemas).map_err(|wrong| {
+            let wrong: Vec<String> = wrong.into_iter().map(|(_, what)| what).collect();
+            Error::new("INVALID_DECLARATION").status(500).message(wrong.join("; "))
+        })?;
         let text = epoch_text(&schemas);
         let (state, mut head, stored) = load(storage.as_ref(), &schemas)?;
         let mut state = state;
         if stored.as_deref() != Some(text.as_str()) {
             if stored.is_some() {
-                prove_all(&state, &schemas)?;
+                prove_all(&state, &schemas, &links)?;
             }
             let kind = EntryKind::Epoch { number: head.epoch + 1, schemas: text };
             let group = Group { id: Uuid::new_v4(), entries: vec![Entry { seq: head.seq + 1, at: now_ms(), kind }] };
@@ -334,6 +358,7 @@ impl CommitLog {
         let (instant, storage_keeps) = (storage.is_instant(), storage.keeps());
         let shared = Arc::new(Shared {
             schemas,
+            links,
             storage,
             durable: ArcSwapOption::new(storage_keeps.then(|| state.clone())),
             accept: Mutex::new(Accept {
@@ -380,6 +405,11 @@ impl CommitLog {
 
     pub(crate) fn schema(&self, model: ModelIndex) -> Option<&Arc<ModelSchema>> {
         self.shared.schemas.get(model)
+    }
+
+    /// The references between the models.
+    pub(crate) fn links(&self) -> &Links {
+        &self.shared.links
     }
 
     /// The durable head.
@@ -544,7 +574,7 @@ impl CommitLog {
         if shown {
             self.shared.durable.store(Some(accept.state.clone()));
         }
-        let verdict = accept.take(&self.shared.schemas, self.keeps(), work, checked);
+        let verdict = accept.take(&self.shared.schemas, &self.shared.links, self.keeps(), work, checked);
         if shown {
             self.shared.durable.store(None);
         }
@@ -701,7 +731,14 @@ impl Accept {
     }
 
     /// Puts work in order, if it still fits.
-    fn take(&mut self, schemas: &[Arc<ModelSchema>], keeps: bool, mut work: Work, checked: u64) -> Verdict {
+    fn take(
+        &mut self,
+        schemas: &[Arc<ModelSchema>],
+        links: &Links,
+        keeps: bool,
+        mut work: Work,
+        checked: u64,
+    ) -> Verdict {
         let (changes, encoded, published) = match &mut work {
             Work::Intent(intent) => match intent.evaluate(&self.state, schemas, keeps) {
                 Ok(evaluated) => {
@@ -728,14 +765,12 @@ impl Accept {
             }
         };
         let state = Arc::make_mut(&mut self.state);
-        if let Err(taken) = state.apply(&changes) {
-            // A transaction that saw the value free, and sees it taken now, is to meet that in its handler.
+        if let Err(unfit) = state.apply(&changes, Some(links)) {
+            // A transaction that saw the value free, or the document that it refers to, is to meet that in its handler.
             return match &work {
                 Work::Batch(batch) if batch.seen.seq < state.seq => Verdict::Lost,
-                Work::Intent(Intent::Insert { .. }) => {
-                    Verdict::Refused(Error::unique(&taken.field).of_element(taken.at), work)
-                }
-                _ => Verdict::Refused(Error::unique(&taken.field), work),
+                Work::Intent(Intent::Insert { .. }) => Verdict::Refused(unfit.error.of_element(unfit.at), work),
+                _ => Verdict::Refused(unfit.error, work),
             };
         }
         state.seq += 1;
@@ -938,7 +973,8 @@ impl Shared {
         let mut commits = Vec::new();
         for entry in groups.iter().flat_map(|logged| &logged.group.entries) {
             let commit = self.decode(&state, entry)?;
-            state.apply(&commit.changes).map_err(|taken| Error::unique(&taken.field))?;
+            // What it refers to was checked by whoever wrote it, and is no longer a question.
+            state.apply(&commit.changes, None).map_err(|unfit| unfit.error)?;
             state.seq = entry.seq;
             commits.push(Arc::new(commit));
         }
@@ -1020,7 +1056,7 @@ impl Shared {
                 Work::Batch(batch) => batch.seen.seq,
                 Work::Intent(_) => 0,
             };
-            match accept.take(&self.schemas, self.storage.keeps(), work, seq) {
+            match accept.take(&self.schemas, &self.links, self.storage.keeps(), work, seq) {
                 Verdict::In(taken) => accept.pend(taken, answer),
                 Verdict::Lost => {
                     let _ = answer.send(Answer::Again);
@@ -1165,7 +1201,7 @@ fn field_of(cause: &serde_json::Error) -> String {
     }
 }
 
-fn prove_all(state: &State, schemas: &[Arc<ModelSchema>]) -> Result<()> {
+fn prove_all(state: &State, schemas: &[Arc<ModelSchema>], links: &Links) -> Result<()> {
     let mut wrong = Vec::new();
     for (model, schema) in schemas.iter().enumerate() {
         let Some(collection) = state.collection(model) else { continue };
@@ -1175,6 +1211,8 @@ fn prove_all(state: &State, schemas: &[Arc<ModelSchema>]) -> Result<()> {
             }
             if let Err(error) = schema.check(&doc.to_stored()?) {
                 wrong.push(format!("{}/{}: {error}", schema.id, doc.id()));
+            } else if let Some(link) = dangling(state, links, model, doc) {
+                wrong.push(format!("{}/{}: {}", schema.id, doc.id(), link.leads_nowhere()));
             }
         }
     }

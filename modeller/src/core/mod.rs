@@ -10,6 +10,7 @@ pub(crate) mod json;
 pub(crate) mod log;
 pub(crate) mod private;
 pub(crate) mod query;
+pub(crate) mod reference;
 pub(crate) mod schema;
 pub(crate) mod storage;
 pub(crate) mod text;

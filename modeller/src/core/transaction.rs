@@ -11,9 +11,11 @@ use parking_lot::Mutex;
 use super::collection::{Change, ModelIndex, State};
 use super::document::{AnyValue, DynDoc};
 use super::id::RawId;
+use super::index::{Key, keys_of};
 use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, check_rev, next_rev};
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
+use super::reference::{Link, Links, OnDelete, Places, lost};
 use crate::error::{Error, ErrorCode, Result};
 
 /// How much one transaction may change.
@@ -69,6 +71,14 @@ struct Next {
     before: Option<DynDoc>,
     after: Option<DynDoc>,
     encoded: Option<Arc<str>>,
+}
+
+/// A document that refers to another one.
+pub(crate) struct Referring {
+    pub(crate) link: Arc<Link>,
+    /// What both have.
+    pub(crate) key: Key,
+    pub(crate) doc: DynDoc,
 }
 
 /// Where a transaction can be taken back to.
@@ -148,6 +158,7 @@ impl Transaction {
                 inner.read_holders(model, &doc);
                 return Err(error);
             }
+            inner.check_references(self.log.links(), model, &doc)?;
             let encoded: Option<Arc<str>> = if self.log.keeps() { Some(doc.encode()?.into()) } else { None };
             let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
             inner.bound(&self.limits, bytes)?;
@@ -158,6 +169,41 @@ impl Transaction {
             let next = Next { before: first, after: Some(doc.clone()), encoded };
             inner.written.changes.insert((model, id.clone()), next);
             Ok(doc)
+        })
+    }
+
+    /// The documents that refer to one, by which reference, and by which of its values.
+    pub(crate) fn referring(&self, model: ModelIndex, doc: &DynDoc) -> Result<Vec<Referring>> {
+        self.open(|inner| Ok(inner.referring(self.log.links().to(model), doc)))
+    }
+
+    /// What goes with a document when it is deleted, itself included. Nothing is deleted by this.
+    ///
+    /// # Errors
+    /// `REFERENCE_VIOLATION` when another document that stays is against it, `TRANSACTION_TOO_LARGE`.
+    pub(crate) fn doomed(&self, model: ModelIndex, doc: &DynDoc) -> Result<Places> {
+        self.open(|inner| {
+            let mut doomed = Places::from([(model, doc.id().clone())]);
+            let mut open = vec![(model, doc.clone())];
+            let mut against: Vec<Referring> = Vec::new();
+            while let Some((model, doc)) = open.pop() {
+                for referring in inner.referring(self.log.links().to(model), &doc) {
+                    match referring.link.on_delete {
+                        OnDelete::Restrict => against.push(referring),
+                        OnDelete::Cascade if doomed.insert((referring.link.child, referring.doc.id().clone())) => {
+                            if doomed.len() > self.limits.changes {
+                                return Err(self.limits.exceeded());
+                            }
+                            open.push((referring.link.child, referring.doc));
+                        }
+                        OnDelete::Cascade | OnDelete::SetNull => {}
+                    }
+                }
+            }
+            match against.iter().find(|one| !doomed.contains(&(one.link.child, one.doc.id().clone()))) {
+                Some(one) => Err(one.link.is_in_use()),
+                None => Ok(doomed),
+            }
         })
     }
 
@@ -251,6 +297,49 @@ impl Inner {
         for id in collection.holders(doc) {
             self.reads.ids.insert((model, id));
         }
+    }
+
+    /// Whether what the next version of a document refers to is there, and whether what refers to its last one can stay.
+    fn check_references(&mut self, links: &Links, model: ModelIndex, doc: &DynDoc) -> Result<()> {
+        let is_this = |one: &DynDoc| one.id() == doc.id();
+        for link in links.from(model) {
+            for key in keys_of(doc.as_ref(), &link.field) {
+                self.reads.key(link.parent, &link.target, &key);
+                let mut holders = self.written.state.with_key(link.parent, &link.target, &key);
+                // Of this one the next version counts, which is not yet in the state.
+                let to_itself = link.parent == model && keys_of(doc.as_ref(), &link.target).contains(&key);
+                if !to_itself && !holders.any(|holder| link.parent != model || !is_this(holder)) {
+                    return Err(link.leads_nowhere());
+                }
+            }
+        }
+        let Some(before) = self.written.state.get(model, doc.id()).cloned() else { return Ok(()) };
+        for link in links.to(model) {
+            for key in lost(before.as_ref(), Some(doc.as_ref()), &link.target) {
+                self.reads.key(link.child, &link.field, &key);
+                let mut children = self.written.state.with_key(link.child, &link.field, &key);
+                if children.any(|child| link.child != model || !is_this(child)) {
+                    return Err(link.is_in_use());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn referring(&mut self, links: &[Arc<Link>], doc: &DynDoc) -> Vec<Referring> {
+        let mut found = Vec::new();
+        for link in links {
+            for key in keys_of(doc.as_ref(), &link.target) {
+                self.reads.key(link.child, &link.field, &key);
+                let children = self.written.state.with_key(link.child, &link.field, &key);
+                found.extend(children.map(|child| Referring {
+                    link: link.clone(),
+                    key: key.clone(),
+                    doc: child.clone(),
+                }));
+            }
+        }
+        found
     }
 
     fn bound(&self, limits: &Limits, bytes: usize) -> Result<()> {

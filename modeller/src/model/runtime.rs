@@ -30,8 +30,9 @@ use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, Set
 use crate::core::query::filter::RawFilter;
 use crate::core::query::update::RawUpdate;
 use crate::core::query::{MAX_LIMIT, RawQuery};
+use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::{Access, ModelSchema};
-use crate::core::transaction::{Limits, Transaction, closed, missing};
+use crate::core::transaction::{Limits, Referring, Transaction, closed, missing};
 use crate::core::validate::Validator;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -491,9 +492,22 @@ impl Scope {
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
                 let (name, body) = (&name, &body);
-                self.runtime.transact(|root| async move { run_step(&root, name(), body).await }).await
+                let outcome = self.runtime.transact(|root| async move { run_step(&root, name(), body).await }).await;
+                outcome.map_err(|error| self.shown(error))
             }
         }
+    }
+
+    /// An error as the one who acts may see it: which model refers to a document is nothing that he learns, unless he may know
+    /// of that model.
+    fn shown(&self, error: Error) -> Error {
+        if self.caller.is_application() || *error.code() != ErrorCode::ReferenceViolation {
+            return error;
+        }
+        let named = error.to_json().get("model").and_then(Value::as_str).map(str::to_owned);
+        let known =
+            named.as_deref().and_then(|id| self.runtime.find_model(id)).and_then(|at| self.runtime.model(at).ok());
+        if known.is_some_and(|model| !model.is_known_outside()) { Error::referenced_by_another() } else { error }
     }
 
     /// The scope of a hook: it acts as the application.
@@ -568,7 +582,7 @@ impl Scope {
 
     /// Has the committer evaluate a write, and answers the version of the document that is asked for.
     async fn intent(&self, intent: Intent, version: fn(&CommittedChange) -> &Option<DynDoc>) -> Result<DynDoc> {
-        let commit = self.runtime.log().intent(intent).await?;
+        let commit = self.runtime.log().intent(intent).await.map_err(|error| self.shown(error))?;
         commit
             .changes
             .first()
@@ -817,7 +831,8 @@ impl Scope {
 
     pub(crate) async fn delete(&self, index: ModelIndex, target: Target, if_rev: Option<u64>) -> Result<DynDoc> {
         let model = self.model(index)?;
-        if let (Target::Id(id), false) = (&target, model.has_hooks(Operation::Delete))
+        let spreads = model.has_hooks(Operation::Delete) || self.runtime.log().links().spreads(index);
+        if let (Target::Id(id), false) = (&target, spreads)
             && !matches!(self.binding, Binding::Step(_))
         {
             self.check_not_nested()?;
@@ -830,15 +845,89 @@ impl Scope {
             |step| async move {
                 let current = step.resolve(index, target)?;
                 check_rev(if_rev, &current)?;
-                let event = |timing| HookEvent { timing, operation: Operation::Delete };
-                let mut payload = HookPayload::Id(current.id());
-                self.run_hooks(index, event(Timing::Before), &step, &mut payload, Some(&current)).await?;
-                let doc = step.transaction.delete(index, current.id(), Some(current.rev()))?;
-                self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Doc(&doc), None).await?;
-                Ok(doc)
+                self.remove(index, &step, current).await
             },
         )
         .await
+    }
+
+    /// Deletes a document with all that goes with it, what refers to another one before that one, each with its hooks. It acts
+    /// as the application: whether the one who asks may do the same to those documents does not matter.
+    async fn remove(&self, index: ModelIndex, step: &Arc<Step>, current: DynDoc) -> Result<DynDoc> {
+        let transaction = &step.transaction;
+        let event = |timing| HookEvent { timing, operation: Operation::Delete };
+        let doomed = transaction.doomed(index, &current)?;
+        let mut entered = Places::new();
+        // A path down the references is as long as it likes, so it is not the stack of the program that is walked on.
+        let mut open = vec![Going::In(index, current.clone())];
+        let root = current.id().clone();
+        let mut removed = current;
+        while let Some(going) = open.pop() {
+            let (model, doc) = match going {
+                Going::In(model, doc) => {
+                    if !entered.insert((model, doc.id().clone())) {
+                        continue;
+                    }
+                    // Hooks of others may have changed it, or deleted it.
+                    let Some(doc) = transaction.get(model, doc.id())? else { continue };
+                    let mut payload = HookPayload::Id(doc.id());
+                    self.run_hooks(model, event(Timing::Before), step, &mut payload, Some(&doc)).await?;
+                    (model, doc)
+                }
+                Going::Out(model, doc) => {
+                    if transaction.get(model, doc.id())?.is_none() && *doc.id() != root {
+                        continue;
+                    }
+                    (model, doc)
+                }
+            };
+            let stays = |one: &Referring| {
+                let place = (one.link.child, one.doc.id().clone());
+                !entered.contains(&place) && !doomed.contains(&place)
+            };
+            let referring = transaction.referring(model, &doc)?;
+            // Hooks may have added some that were not there when it began.
+            let cascade: Vec<Going> = referring
+                .iter()
+                .filter(|one| one.link.on_delete == OnDelete::Cascade)
+                .filter(|one| !entered.contains(&(one.link.child, one.doc.id().clone())))
+                .map(|one| Going::In(one.link.child, one.doc.clone()))
+                .collect();
+            if !cascade.is_empty() {
+                open.push(Going::Out(model, doc));
+                open.extend(cascade.into_iter().rev());
+                continue;
+            }
+            let mut left: BTreeMap<(ModelIndex, RawId), Vec<Referring>> = BTreeMap::new();
+            for one in referring.into_iter().filter(stays) {
+                match one.link.on_delete {
+                    OnDelete::Restrict => return Err(one.link.is_in_use()),
+                    OnDelete::SetNull => {
+                        left.entry((one.link.child, one.doc.id().clone())).or_default().push(one);
+                    }
+                    OnDelete::Cascade => {}
+                }
+            }
+            for ((child, _), references) in left {
+                self.let_go(child, step, &references).await?;
+            }
+            let gone = transaction.delete(model, doc.id(), Some(doc.rev()))?;
+            self.run_hooks(model, event(Timing::After), step, &mut HookPayload::Doc(&gone), None).await?;
+            removed = gone;
+        }
+        Ok(removed)
+    }
+
+    /// Takes references, all of one document, out of it.
+    async fn let_go(&self, index: ModelIndex, step: &Arc<Step>, references: &[Referring]) -> Result<()> {
+        let model = self.runtime.model(index)?;
+        let Some(first) = references.first() else { return Ok(()) };
+        // The hook of another one may have changed it.
+        let Some(current) = step.transaction.get(index, first.doc.id())? else { return Ok(()) };
+        let mut json = current.to_stored()?;
+        references.iter().for_each(|one| one.link.cut(&mut json, &one.key));
+        let value = model.schema.value_from_json(json)?;
+        self.next_version(index, step, &current, value).await.map(drop)
     }
 
     pub(crate) async fn get(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
@@ -1044,6 +1133,12 @@ impl Step {
                 .ok_or_else(|| Error::new(ErrorCode::NotFound).message("no document matches")),
         }
     }
+}
+
+/// A step of a walk over what goes with a document: on the way to what refers to it, and on the way back.
+enum Going {
+    In(ModelIndex, DynDoc),
+    Out(ModelIndex, DynDoc),
 }
 
 /// The payload of a hook's event, lent to one hook after the other.

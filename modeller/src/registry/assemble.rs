@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{DECLARATIONS, Declaration};
 use crate::core::collection::ModelIndex;
+use crate::core::reference::Links;
 use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operation_id};
 use crate::core::validate::Validator;
 use crate::error::{Error, Result};
@@ -137,6 +138,14 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>, given: &[Sch
                 workers.push((at, worker));
             }
         }
+    }
+    if let Err(mistakes) = Links::of(&schemas(&models)) {
+        wrong.extend(mistakes.into_iter().filter_map(|(at, what)| {
+            let model = &models.get(at)?.schema;
+            let at = chosen.iter().find(|declared| declared.id == model.id);
+            let at = at.map_or_else(|| "given as JSON".to_owned(), |declared| place(&declared.site));
+            Some(format!("model `{}` ({at}): {what}", model.id))
+        }));
     }
     for (at, hook) in hooks {
         if let Some(model) = models.get(at) {

@@ -2,17 +2,24 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Value;
 
 use super::call::Context;
 use super::respond;
+use crate::core::collection::ModelIndex;
 use crate::core::schema::Access;
 use crate::error::Result;
-use crate::model::runtime::{ModelRuntime, OperationRuntime, Scope};
+use crate::model::runtime::{ModelRuntime, OperationRuntime, Runtime, Scope};
 use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, VERSION};
 
 pub(super) async fn describe(context: Context) -> Result<Response> {
     let scope = context.scope();
-    let models = context.server.runtime.models().iter().filter_map(|model| describe_model(&scope, model)).collect();
+    let runtime = &context.server.runtime;
+    let models = runtime.models().iter().enumerate().filter_map(|(at, model)| {
+        let schema = schema_without_unknown(runtime, at, model);
+        describe_model(&scope, model, schema)
+    });
+    let models = models.collect();
     let metadata = Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models };
     Ok(respond::json(StatusCode::OK, serde_json::to_vec(&metadata)?))
 }
@@ -21,7 +28,20 @@ fn reaches(scope: &Scope, access: Access) -> bool {
     scope.allow(access, "").is_ok()
 }
 
-fn describe_model(scope: &Scope, model: &ModelRuntime) -> Option<ModelMetadata> {
+/// The schema of a model, without the references to models that nobody outside may know of.
+fn schema_without_unknown(runtime: &Runtime, index: ModelIndex, model: &ModelRuntime) -> Value {
+    let mut json = model.schema.json.clone();
+    for link in runtime.log().links().from(index) {
+        let unknown = runtime.models().get(link.parent).is_none_or(|parent| !parent.is_known_outside());
+        let property = json.get_mut("properties").and_then(|properties| properties.get_mut(&*link.field));
+        if let (true, Some(property)) = (unknown, property) {
+            link.unsay(property);
+        }
+    }
+    json
+}
+
+fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value) -> Option<ModelMetadata> {
     let schema = &model.schema;
     let described = |operations: &std::collections::BTreeMap<&'static str, OperationRuntime>| {
         operations
@@ -40,19 +60,19 @@ fn describe_model(scope: &Scope, model: &ModelRuntime) -> Option<ModelMetadata> 
         unique: field.unique,
         index: field.index,
         private: field.private,
-        schema: schema
-            .json
+        schema: json
             .get("properties")
             .and_then(|properties| properties.get(field.name.as_ref()))
             .cloned()
             .unwrap_or_default(),
     });
+    let fields = fields.collect();
     Some(ModelMetadata {
         id: schema.id.to_string(),
         access: schema.access.as_str().to_owned(),
         client_ids: open && schema.client_ids,
-        schema: open.then(|| schema.json.clone()),
-        fields: fields.collect(),
+        schema: open.then_some(json),
+        fields,
         operations,
         events,
     })

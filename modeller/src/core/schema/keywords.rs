@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use super::ModelType;
+use crate::core::field::{Field, Unique};
 use crate::core::id::Id;
 use crate::core::private::Private;
 
@@ -55,3 +57,54 @@ indexables!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, String);
 impl<T> Indexable for Id<T> {}
 impl<T: Indexable> Indexable for Option<T> {}
 impl<T: Indexable> Indexable for Vec<T> {}
+
+/// A value that can be without a reference: `on_delete = set_null` fits. A list is left without the element that refers.
+#[diagnostic::on_unimplemented(
+    message = "`set_null` needs a field that can be without a value, and `{Self}` always has one",
+    label = "this field cannot be without a value",
+    note = "make it an `Option<…>`, or choose `restrict` or `cascade`"
+)]
+pub trait Nullable {}
+impl<T> Nullable for Option<T> {}
+impl<T> Nullable for Vec<T> {}
+impl<T> Nullable for BTreeSet<T> {}
+
+/// A field that can refer to a field of the type `F`: it holds the same, perhaps, or a list of the same.
+#[diagnostic::on_unimplemented(
+    message = "a field of the type `{Self}` cannot refer to one of the type `{F}`",
+    label = "this field refers to one of another type",
+    note = "it needs the type of the field that it refers to, an `Option` or a list of that"
+)]
+pub trait RefersTo<F: ?Sized> {}
+macro_rules! references {
+    ($($type:ty),*) => {$(
+        impl RefersTo<$type> for $type {}
+        impl RefersTo<Option<$type>> for $type {}
+    )*};
+}
+references!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, String);
+impl<T> RefersTo<Id<T>> for Id<T> {}
+impl<T> RefersTo<Option<Id<T>>> for Id<T> {}
+impl<C: RefersTo<F>, F> RefersTo<F> for Option<C> {}
+impl<C: RefersTo<F>, F> RefersTo<F> for Vec<C> {}
+impl<C: RefersTo<F>, F> RefersTo<F> for BTreeSet<C> {}
+
+/// The mark of a field whose value belongs to one document, so that others can refer to it.
+#[diagnostic::on_unimplemented(
+    message = "a reference leads to `_ID` or to a unique field",
+    label = "several documents can have one value of this field",
+    note = "refer to `_ID`, or write `#[field(unique)]` above that field"
+)]
+pub trait BelongsToOne {}
+impl BelongsToOne for Unique {}
+
+/// The keyword `model` of a field of the type `C` that refers to this field. For expansions.
+#[must_use]
+pub fn reference<C, M, F, K>(to: Field<M, F, K>) -> String
+where
+    C: RefersTo<F>,
+    M: ModelType,
+    K: BelongsToOne,
+{
+    format!("{}.{}", M::DECLARATION.id, to.name())
+}

@@ -19,6 +19,7 @@ use self::shape::{ROOT, Shape};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::json::{Document, not_an_object};
 use super::query::{Query, RawQuery};
+use super::reference::Reference;
 use super::text::Json;
 use super::validate::Validator;
 use super::value::{AsValue, ValueRef};
@@ -198,6 +199,8 @@ pub(crate) struct ModelSchema {
     pub json: Value,
     /// Its fields.
     pub fields: Vec<FieldSchema>,
+    /// What its fields refer to.
+    pub references: Vec<Reference>,
     /// Whether a document may have members that are not among the fields.
     pub open: bool,
     /// Whether there is something private in it, at whatever depth.
@@ -374,13 +377,15 @@ impl ModelSchema {
                 )));
             }
         }
+        let references = Reference::read_all(&json, properties.iter()).map_err(&wrong)?;
         let fields = declaration
             .fields
             .iter()
             .map(|field| FieldSchema {
                 name: field.name.into(),
                 unique: field.unique,
-                index: field.index,
+                // Who refers to a document is asked whenever one goes.
+                index: field.index || references.iter().any(|reference| *reference.field == *field.name),
                 private: field.private,
             })
             .collect();
@@ -394,6 +399,7 @@ impl ModelSchema {
             defaults: None,
             json,
             fields,
+            references,
             form: Form::Typed,
             kind: declaration.kind,
             validator,

@@ -11,6 +11,7 @@ use super::walk::{self, Role};
 use super::{Access, FieldSchema, Form, Kind, ModelSchema, is_operation_id, says_private};
 use crate::core::json::Document;
 use crate::core::query::update::nests_deeper;
+use crate::core::reference::{KEYWORDS, Reference};
 use crate::core::validate::Validator;
 use crate::error::{Error, Result};
 
@@ -22,7 +23,7 @@ const FLAGS: [&str; 4] = ["unique", "index", "private", "hidden"];
 
 /// Keywords of ours that mean something in the schema of a model with a Rust type, and nothing here yet. Left unsaid, what they
 /// promise would not be kept.
-const NOT_YET: [&str; 3] = ["protected", "model", "errorMessage"];
+const NOT_YET: [&str; 2] = ["protected", "errorMessage"];
 
 impl ModelSchema {
     /// Proves a schema that was given as JSON.
@@ -45,7 +46,12 @@ impl ModelSchema {
         let validator = Validator::new(&json).map_err(&wrong)?;
         check_keywords(&json).map_err(&wrong)?;
         let shape = Shape::of(&json).map_err(&wrong)?.map(Arc::new);
-        let fields = fields(&json).map_err(&wrong)?;
+        let references = references(&json).map_err(&wrong)?;
+        let mut fields = fields(&json).map_err(&wrong)?;
+        for field in &mut fields {
+            // Who refers to a document is asked whenever one goes.
+            field.index |= references.iter().any(|reference| *reference.field == *field.name);
+        }
         Ok(Arc::new(Self {
             id: Cow::Owned(id.to_owned()),
             access,
@@ -56,6 +62,7 @@ impl ModelSchema {
             shape: Ok(shape),
             json,
             fields,
+            references,
             kind: Kind::of::<Document>(),
             form: Form::Json,
             validator,
@@ -98,6 +105,14 @@ fn check_keywords(root: &Value) -> Result<(), String> {
                 return Err(format!("`{place}/{keyword}`: there is no `{keyword}` in a schema that is given as JSON"));
             }
         }
+        let is_property = properties.iter().any(|property| {
+            std::ptr::eq(*property, schema) || property.get("items").is_some_and(|items| std::ptr::eq(items, schema))
+        });
+        if let Some(keyword) = KEYWORDS.into_iter().find(|keyword| schema.get(keyword).is_some() && !is_property) {
+            return Err(format!(
+                "`{place}/{keyword}`: only a member of the document itself, or an element of it, refers"
+            ));
+        }
         let kept = |keyword: &str| schema.get(keyword) == Some(&Value::Bool(true));
         if let Some(keyword) = ["unique", "index"].into_iter().find(|keyword| kept(keyword)) {
             if !properties.iter().any(|property| std::ptr::eq(*property, schema)) {
@@ -132,6 +147,13 @@ fn is_open(root: &Value) -> bool {
     };
     let patterns = top.iter().any(|(_, schema)| schema.get("patternProperties").is_some());
     patterns || !top.iter().any(|(_, schema)| closes(schema))
+}
+
+/// What the members refer to.
+fn references(root: &Value) -> Result<Vec<Reference>, String> {
+    let top = of_the_document(root);
+    let named = top.iter().filter_map(|(_, schema)| schema.get("properties").and_then(Value::as_object));
+    Reference::read_all(root, named.flatten())
 }
 
 /// The members that the schema names.
