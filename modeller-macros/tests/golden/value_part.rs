@@ -81,6 +81,10 @@ const _: () = {
         }
     }
     #[automatically_derived]
+    impl ::modeller::__private::Holds<Card> for Card {
+        type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
+    }
+    #[automatically_derived]
     impl ::modeller::__private::PartOf<models::User> for Card {
         fn part_of(value: &models::User) -> Self {
             Self {
