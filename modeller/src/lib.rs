@@ -49,11 +49,12 @@ pub use modeller_macros::worker;
 pub use crate::app::{App, AppBuilder, Transaction};
 pub use crate::core::document::{Doc, Stored};
 pub use crate::core::field::{
-    Field, FieldKind, Holds, List, Numeric, Operand, Ordered, Place, Plain, Spread, Text, Unique,
+    Field, FieldKind, Flattened, Holds, List, Numeric, Operand, Ordered, Place, Plain, Spread, Text, Unique,
 };
 pub use crate::core::id::{Id, MAX_ID_BYTES, RawId};
 pub use crate::core::json::Document;
 pub use crate::core::private::Private;
+pub use crate::core::private::Protected;
 pub use crate::core::query::filter::Filter;
 pub use crate::core::query::project::{PartOf, Projection};
 pub use crate::core::query::sort::Sort;

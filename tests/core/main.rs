@@ -11,4 +11,5 @@ mod lists;
 mod model;
 mod projections;
 mod references;
+mod schema;
 mod schema_models;

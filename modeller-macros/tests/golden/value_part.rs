@@ -85,6 +85,13 @@ const _: () = {
         type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
     }
     #[automatically_derived]
+    impl ::modeller::__private::Record for Card {
+        const NAMES: &'static ::modeller::__private::Names = &::modeller::__private::Names {
+            own: &["email", "role"],
+            flattened: &[],
+        };
+    }
+    #[automatically_derived]
     impl ::modeller::__private::PartOf<models::User> for Card {
         fn part_of(value: &models::User) -> Self {
             Self {

@@ -15,6 +15,7 @@ use super::{Outcome, USAGE, print, schema, text, unless_closed, wrong};
 use crate::core::document::{AnyDoc, AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::json::Document;
+use crate::core::private::Audience;
 use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{Schema, parse_filter, parse_sort};
 use crate::core::query::project::RawProjection;
@@ -85,7 +86,7 @@ impl Asked {
         };
         let Arguments { filter, sort, skip, limit, fields, schema } = arguments;
         let Some(filter) = filter else { return Err(wrong("`modeller query` takes a filter; `{}` is all documents")) };
-        let names = schema.as_deref().map_or(Schema::Any, Schema::Visible);
+        let names = schema.as_deref().map_or(Schema::Any, |schema| Schema::Visible(schema, Audience::Verified));
         Ok(Self {
             filter: parse_filter(&json("filter", &filter)?, &names)?,
             sort: sort.map(|sort| parse_sort(&json("sort", &sort)?, &names)).transpose()?,
@@ -117,7 +118,7 @@ impl Asked {
     /// The document as it is printed: without what the schema says is private, and `_rev` where it came with one.
     fn print(&self, doc: &dyn AnyDoc, out: &mut impl Write) -> Result<bool> {
         let mut whole = Vec::new();
-        doc.write_public(&mut whole)?;
+        doc.write_for(Audience::Verified, &mut whole)?;
         let mut members: Map<String, Value> = serde_json::from_slice(&whole)?;
         let (id, rev) = self.fields.as_ref().map_or((true, true), RawProjection::shows_own);
         let mut shown = Map::new();

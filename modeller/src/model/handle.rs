@@ -15,6 +15,7 @@ use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
 use crate::core::id::Id;
 use crate::core::json::Document;
+use crate::core::private::Audience;
 use crate::core::query::filter::Filter;
 use crate::core::query::project::{PartOf, Projection};
 use crate::core::query::sort::Sort;
@@ -356,7 +357,7 @@ impl<T: Stored> Model<T> {
     /// `METHOD_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers.
     pub async fn call(&self, id: &str, args: Value) -> Result<Value> {
         let operation = self.scope.operation(self.index, OperationKind::Method, id)?;
-        let args = self.scope.args(operation, Some(args))?;
+        let args = self.scope.args(operation, Some(args), Audience::Store)?;
         let output = self.scope.call(self.index, OperationKind::Method, id, args, None).await?;
         super::output_json(output.as_ref())
     }
@@ -707,11 +708,11 @@ impl<'a, T: Stored> IntoFuture for Changing<'a, T> {
                     scope.modify(*index, target, form, &*change, self.if_rev).await?
                 }
                 (What::Replace(value), Target::Id(id)) => {
-                    scope.replace(*index, id, AnyValue::to_stored(&*value)?, self.if_rev).await?
+                    scope.replace(*index, id, AnyValue::to_stored(&*value)?, self.if_rev, Audience::Store).await?
                 }
                 (What::Replace(_), Target::First(_)) => return Err(Error::internal("a replacement is by id")),
                 (What::Upsert(value), target) => {
-                    scope.upsert(*index, target, AnyValue::to_stored(&*value)?, self.if_rev).await?.0
+                    scope.upsert(*index, target, AnyValue::to_stored(&*value)?, self.if_rev, Audience::Store).await?.0
                 }
                 (What::Delete, target) => scope.delete(*index, target, self.if_rev).await?,
             };

@@ -14,6 +14,7 @@ use super::filter::Path;
 use super::parse::{Schema, joined, parse_path};
 use crate::core::document::{AnyDoc, DocView};
 use crate::core::field::Field;
+use crate::core::private::{Audience, Level, is_written, written_for};
 use crate::core::value::{ArrayRef, ObjectRef, ValueRef};
 use crate::error::{Error, Result};
 
@@ -86,10 +87,10 @@ impl RawProjection {
         Ok(projection)
     }
 
-    /// Appends a document as somebody outside sees it, as JSON text.
-    pub(crate) fn write(&self, doc: &dyn AnyDoc, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends what this audience sees of a document, as JSON text.
+    pub(crate) fn write_for(&self, audience: Audience, doc: &dyn AnyDoc, out: &mut Vec<u8>) -> Result<()> {
         let view = Shown { value: ValueRef::Object(&DocView(doc)), below: Some(self), node: &self.root };
-        serde_json::to_writer(out, &view).map_err(Error::internal)
+        written_for(audience, || serde_json::to_writer(out, &view)).map_err(Error::internal)
     }
 
     /// Whether `_id` is shown, and whether `_rev` is.
@@ -232,9 +233,12 @@ impl<'a> Shown<'a> {
     fn object<S: Serializer>(&self, object: &dyn ObjectRef, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in (0..object.slots()).filter_map(|slot| object.entry(slot)) {
-            if matches!(value, ValueRef::Private(_)) {
-                continue;
-            }
+            let value = match value {
+                ValueRef::Private(_) => continue,
+                ValueRef::Protected(inner) if is_written(Level::Protected) => inner.as_value(),
+                ValueRef::Protected(_) => continue,
+                value => value,
+            };
             if let Some(shown) = self.member(name, value) {
                 map.serialize_entry(name, &shown)?;
             }
@@ -257,7 +261,7 @@ impl<'a> Shown<'a> {
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.value {
-            ValueRef::Null | ValueRef::Private(_) => serializer.serialize_unit(),
+            ValueRef::Null | ValueRef::Private(_) | ValueRef::Protected(_) => serializer.serialize_unit(),
             ValueRef::Bool(value) => serializer.serialize_bool(value),
             ValueRef::Int(value) => serializer.serialize_i64(value),
             ValueRef::UInt(value) => serializer.serialize_u64(value),
@@ -294,19 +298,19 @@ impl<T: ?Sized> Projection<T> {
     /// Of the fields this one, with `_id` and `_rev`.
     #[must_use]
     pub fn include<F: ?Sized, K>(field: Field<T, F, K>) -> Self {
-        Self::of(Mode::Include, field.name())
+        Self::of(Mode::Include, &field.path())
     }
 
     /// All but this field.
     #[must_use]
     pub fn exclude<F: ?Sized, K>(field: Field<T, F, K>) -> Self {
-        Self::of(Mode::Exclude, field.name())
+        Self::of(Mode::Exclude, &field.path())
     }
 
     /// The same of one more field. The same one twice is once.
     #[must_use]
     pub fn and<F: ?Sized, K>(self, field: Field<T, F, K>) -> Self {
-        self.named(field.name())
+        self.named(&field.path())
     }
 
     /// Reads a projection of the MongoDB manual: an object of paths with 1 or `true`, or with 0 or `false`. The names of fields
@@ -381,7 +385,7 @@ mod tests {
     fn shown(fields: &Value, document: &Value) -> Value {
         let projection = RawProjection::parse(fields, &Schema::Any).unwrap();
         let mut text = Vec::new();
-        projection.write(doc(document).as_ref(), &mut text).unwrap();
+        projection.write_for(Audience::Anyone, doc(document).as_ref(), &mut text).unwrap();
         let shown: Value = serde_json::from_slice(&text).unwrap();
         let mut members = document.as_object().unwrap().clone();
         projection.members(&mut members);
