@@ -14,13 +14,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("registry", &["model", "core", "wire", "error"]),
     ("app", &["registry", "model", "storage", "core", "wire", "error"]),
     ("server", &["app", "registry", "model", "storage", "core", "wire", "error"]),
-    ("cli", &["app", "registry", "model", "storage", "core", "wire", "error"]),
+    ("cli", &["server", "app", "registry", "model", "storage", "core", "wire", "error"]),
     ("client", &["wire", "core", "error"]),
     ("codegen", &["wire", "error"]),
 ];
 
 /// What gathers names for others, and belongs to no layer.
-const GATHERS: &[&str] = &["lib", "prelude", "private"];
+const GATHERS: &[&str] = &["lib", "prelude", "private", "bin"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -25,12 +25,12 @@ fn golden(name: &str, expansion: &TokenStream) {
 
 #[test]
 fn a_model() {
-    let args = quote!(id = "users", public);
+    let args = quote!(id = "users", public, error_message(additional_properties = "an unknown member"));
     let item = quote! {
         /// A person who can sign in.
         pub struct User {
             /// Where mail goes.
-            #[field(unique, format = "email")]
+            #[field(unique, format = "email", error_message(required = "no address", format = "no good address"))]
             pub email: String,
             #[field(min_length = 12)]
             pub password: Private<String>,
@@ -78,6 +78,17 @@ fn an_enum() {
         }
     };
     golden("value_enum", &value::expand(TokenStream::new(), item));
+}
+
+#[test]
+fn a_value_that_is_part_of_a_model() {
+    let item = quote! {
+        pub struct Card {
+            pub email: String,
+            pub role: Role,
+        }
+    };
+    golden("value_part", &value::expand(quote!(of = models::User), item));
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(crate) enum Form {
     Flag,
     /// `key` or `key = expression`
     FlagOrExpr,
+    /// `key = expression`
+    Expr,
     /// `key = "text"`
     Text,
     /// `key = 12`
@@ -50,13 +52,15 @@ pub(crate) enum Form {
     Path,
     /// `key(…)`
     List,
+    /// `key = "text"` or `key(…)`
+    TextOrList,
 }
 
 impl Form {
     fn in_words(self) -> &'static str {
         match self {
             Self::Flag => "no value",
-            Self::FlagOrExpr => "an expression",
+            Self::FlagOrExpr | Self::Expr => "an expression",
             Self::Text => "a text",
             Self::Count => "a whole number, not negative",
             Self::Number => "a number",
@@ -64,6 +68,7 @@ impl Form {
             Self::Bool => "`true` or `false`",
             Self::Path => "a path",
             Self::List => "a list in parentheses",
+            Self::TextOrList => "a text, or a list in parentheses",
         }
     }
 }
@@ -291,7 +296,11 @@ fn given<K: Key>(spec: &Spec<K>, name: &Ident, input: ParseStream<'_>) -> syn::R
         let content;
         parenthesized!(content in input);
         let tokens: TokenStream = content.parse()?;
-        return if spec.form == Form::List { Ok(Given::List(tokens)) } else { refuse(name.span()) };
+        return if matches!(spec.form, Form::List | Form::TextOrList) {
+            Ok(Given::List(tokens))
+        } else {
+            refuse(name.span())
+        };
     }
     if !input.peek(Token![=]) {
         let bare = matches!(spec.form, Form::Flag | Form::FlagOrExpr);
@@ -316,8 +325,8 @@ fn given<K: Key>(spec: &Spec<K>, name: &Ident, input: ParseStream<'_>) -> syn::R
 /// The value in the form that the key has, if it is that.
 fn shape(form: Form, expr: Expr) -> Option<Given> {
     match form {
-        Form::FlagOrExpr => Some(Given::Expr(expr)),
-        Form::Text => match bare(&expr) {
+        Form::FlagOrExpr | Form::Expr => Some(Given::Expr(expr)),
+        Form::Text | Form::TextOrList => match bare(&expr) {
             Expr::Lit(lit) => match &lit.lit {
                 Lit::Str(text) => Some(Given::Text(text.clone())),
                 _ => None,

@@ -13,7 +13,7 @@ use crate::model::args::{
     self, FieldKey, SerdeItem, ValueKey, Written, check_generics, name_value, refuse_field_keys, serde_metas,
     take_derives,
 };
-use crate::model::{check, emit, schema};
+use crate::model::{check, emit, message, schema};
 use crate::rename::RenameRule;
 use crate::signature::{conditions, last_segment, plain};
 use crate::{paths, stub};
@@ -25,6 +25,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let m = paths::runtime(keys.path(ValueKey::Crate));
     let tokens = match syn::parse2::<Item>(item.clone()) {
         Ok(Item::Enum(parsed)) => {
+            refuse_of(&keys, &errors);
             if check_generics("#[value]", &parsed.generics, &errors) {
                 enumeration(&m, &keys, parsed, &errors)
             } else {
@@ -32,6 +33,11 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
             }
         }
         Ok(Item::Struct(parsed)) if is_newtype(&parsed.fields) => {
+            refuse_of(&keys, &errors);
+            if let Some(entry) = keys.get(ValueKey::ErrorMessage) {
+                errors
+                    .at(&entry.name, "`error_message` of a type around one other is that of its field; write it there");
+            }
             if check_generics("#[value]", &parsed.generics, &errors) {
                 newtype(&m, parsed, &errors)
             } else {
@@ -51,6 +57,15 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#errors #tokens)
 }
 
+fn refuse_of(keys: &Keys<ValueKey>, errors: &Diagnostics) {
+    if let Some(entry) = keys.get(ValueKey::Of) {
+        errors.at(
+            &entry.name,
+            "`of` is for a struct of named fields, each of which is a field of the model; remove `of`",
+        );
+    }
+}
+
 fn is_newtype(fields: &Fields) -> bool {
     matches!(fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1)
 }
@@ -65,6 +80,7 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
         quote!(#[serde(rename_all = #rule)])
     });
     let rule = rule.unwrap_or(RenameRule::Camel);
+    let said = message::of_container(keys, &[], errors).as_ref().map(emit::said);
     for variant in &mut item.variants {
         refuse_field_keys(&mut variant.attrs, errors);
         variant.fields.iter_mut().for_each(|field| refuse_field_keys(&mut field.attrs, errors));
@@ -102,6 +118,7 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
         #derives
         #rename_all
         #deny
+        #said
         #item
         #(#cfg)*
         const _: () = {
@@ -157,7 +174,11 @@ fn newtype(m: &TokenStream, mut item: ItemStruct, errors: &Diagnostics) -> Token
             );
         }
     }
-    let keywords = schema::keywords(&field.keys, errors);
+    let (said, missing) = message::of_field(&field.keys, errors);
+    if let Some(text) = missing {
+        errors.at(text, "`required` is for a named field; write it where the type is used");
+    }
+    let keywords = schema::keywords(&field.keys, said, errors);
     if !keywords.is_empty() {
         let rows = keywords.iter().map(|keyword| {
             let (json, value) = (keyword.json, &keyword.value);

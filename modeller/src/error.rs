@@ -164,6 +164,8 @@ struct Inner {
     status: Option<u16>,
     violations: Violations,
     details: Map<String, Value>,
+    /// What anyone may know of it, when that is not all: no violation, and it is answered as what only verified callers may do.
+    known: Option<Vec<Violation>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -177,6 +179,7 @@ impl Error {
             status: None,
             violations: Violations::default(),
             details: Map::new(),
+            known: None,
             source: None,
         }))
     }
@@ -214,6 +217,9 @@ impl Error {
     /// The same error with one more violation.
     #[must_use]
     pub(crate) fn and_violation(mut self, violation: Violation) -> Self {
+        if let Some(known) = &mut self.0.known {
+            known.push(violation.clone());
+        }
         self.0.violations.change(|violations| violations.push(violation));
         self
     }
@@ -222,11 +228,9 @@ impl Error {
     /// everything else as `index`.
     #[must_use]
     pub(crate) fn of_element(mut self, index: usize) -> Self {
-        self.0.violations.change(|violations| {
-            for violation in violations {
-                violation.instance_path.insert_str(0, &format!("/{index}"));
-            }
-        });
+        let placed = |violation: &mut Violation| violation.instance_path.insert_str(0, &format!("/{index}"));
+        self.0.known.iter_mut().flatten().for_each(placed);
+        self.0.violations.change(|violations| violations.iter_mut().for_each(placed));
         self.detail("index", index)
     }
 
@@ -260,6 +264,29 @@ impl Error {
     #[must_use]
     pub(crate) fn referenced_by_another() -> Self {
         Self::new(ErrorCode::ReferenceViolation).message("other documents refer to this one")
+    }
+
+    /// The same error as one of which anyone may know these violations only. Without any it speaks of nothing but what is
+    /// protected, and anyone learns of it that a token is needed.
+    #[must_use]
+    pub(crate) fn known_to_anyone(mut self, violations: Vec<Violation>) -> Self {
+        let all = self.violations().len();
+        if all == 0 || violations.len() < all {
+            self.0.known = Some(violations);
+        }
+        self
+    }
+
+    /// The error as anyone may know it; `None` when that is all of it.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server answers callers"))]
+    pub(crate) fn for_anyone(&self) -> Option<Self> {
+        let known = self.0.known.as_ref()?;
+        if known.is_empty() {
+            return Some(Self::new(ErrorCode::Unauthenticated).message("a verified token is needed"));
+        }
+        let mut error = Self::validation(known.clone());
+        error.0.details.clone_from(&self.0.details);
+        Some(error)
     }
 
     /// Something that is not there.

@@ -12,6 +12,8 @@ extern crate self as modeller;
 #[path = "private.rs"]
 pub mod __private;
 mod app;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod core;
 mod error;
 mod model;
@@ -47,12 +49,14 @@ pub use modeller_macros::worker;
 pub use crate::app::{App, AppBuilder, Transaction};
 pub use crate::core::document::{Doc, Stored};
 pub use crate::core::field::{
-    Field, FieldKind, Holds, List, Numeric, Operand, Ordered, Place, Plain, Spread, Text, Unique,
+    Field, FieldKind, Flattened, Holds, List, Numeric, Operand, Ordered, Place, Plain, Spread, Text, Unique,
 };
 pub use crate::core::id::{Id, MAX_ID_BYTES, RawId};
 pub use crate::core::json::Document;
 pub use crate::core::private::Private;
+pub use crate::core::private::Protected;
 pub use crate::core::query::filter::Filter;
+pub use crate::core::query::project::{PartOf, Projection};
 pub use crate::core::query::sort::Sort;
 pub use crate::core::query::update::Update;
 pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
@@ -60,7 +64,7 @@ pub use crate::core::schema::{Access, ModelType};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
 pub use crate::model::caller::{Call, Caller};
 pub use crate::model::given::SchemaModel;
-pub use crate::model::handle::{Changing, Find, Model, Modified, Selector, System};
+pub use crate::model::handle::{As, Changing, Find, Listing, Model, Modified, Selector, Showing, System};
 pub use crate::model::handler::{Args, HookEvent, Operation, Output, Previous, State, Timing};
 pub use crate::model::hook::{HookCall, HookFuture};
 pub use crate::model::subscription::{Heard, Listener, Subscription};

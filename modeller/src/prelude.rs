@@ -2,7 +2,8 @@
 
 pub use crate::{
     Access, App, Call, Caller, Doc, Document, Error, ErrorCode, Field, Filter, Heard, Id, Model, Operation, Page,
-    Previous, Private, Query, Result, SchemaModel, Sort, State, Subscription, System, Timing, Update,
+    Previous, Private, Projection, Protected, Query, Result, SchemaModel, Sort, State, Subscription, System, Timing,
+    Update,
 };
 #[cfg(feature = "macros")]
 pub use modeller_macros::{event, hook, method, model, value, worker};

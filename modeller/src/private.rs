@@ -7,9 +7,12 @@ pub use serde;
 pub use serde_json;
 
 pub use crate::core::document::Doc;
-pub use crate::core::field::{Field, FieldKind, Holds, Numeric, Ordered, Plain, Unique};
+pub use crate::core::field::{
+    Field, FieldKind, Flattened, Holds, Names, Numeric, Ordered, Plain, Record, Unique, flatten,
+};
 pub use crate::core::id::Id;
 pub use crate::core::private::withholds;
+pub use crate::core::query::project::PartOf;
 pub use crate::core::schema::keywords::reference;
 pub use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords};
 pub use crate::core::value::{AsValue, BySerialize, ByView, ObjectRef, Probe, ValueRef};

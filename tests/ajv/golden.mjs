@@ -3,7 +3,7 @@
 //
 // To renew it, with Node 20 or later, in a folder outside the repository:
 //
-//     npm i ajv@8.20.0 ajv-formats@3.0.1
+//     npm i ajv@8.20.0 ajv-formats@3.0.1 ajv-errors@3.0.0
 //     cp <repository>/tests/ajv/golden.mjs .
 //     node golden.mjs > <repository>/modeller/src/core/validate.golden.json
 //
@@ -11,6 +11,7 @@
 
 import Ajv2020 from "ajv/dist/2020.js"
 import addFormats from "ajv-formats"
+import addErrors from "ajv-errors"
 
 const user = {
   type: "object",
@@ -235,6 +236,62 @@ const cases = [
   ["$dynamicRef", { $dynamicAnchor: "node", type: "object", properties: { value: { type: "string" },
     next: { $dynamicRef: "#node" } } }, { value: "a", next: { value: "b" } }, { value: 1, next: { value: 2, next: 3 } }],
 
+  // Messages of the author's own.
+  ["errorMessage", { type: "object", properties: { a: { type: "string", minLength: 3, format: "email", errorMessage: "an address" } },
+    required: ["a", "b"] }, { a: "x", b: 1 }, { a: 1 }, {}, { a: "a@b.de", b: 1 }],
+  ["errorMessage by keyword", { type: "object", required: ["a"], additionalProperties: false,
+    properties: { a: { type: "integer", minimum: 5, multipleOf: 2, errorMessage: { type: "whole", minimum: "at least 5" } } },
+    errorMessage: { type: "an object", required: "a is missing", additionalProperties: "only a" } },
+    1, {}, { b: 1, c: 2 }, { a: 1.5 }, { a: 3 }, { a: "x", b: 1 }],
+  ["errorMessage of required names", { required: ["a", "b", "c"], dependentRequired: { d: ["e"] },
+    errorMessage: { required: { a: "no a", c: "no c", z: "no z" }, dependentRequired: "no e" } }, {}, { a: 1 }, { a: 1, b: 1, c: 1, d: 1 }],
+  ["errorMessage of dependencies", { dependentRequired: { d: ["e", "f"], g: ["h"] },
+    errorMessage: { dependentRequired: "no e" } }, { d: 1, g: 1 }],
+  ["errorMessage of properties", { type: "object", required: ["c"], minProperties: 4,
+    properties: { a: { type: "string", maxLength: 2, pattern: "^b" }, b: { items: { type: "string" } }, "c/d~e": { type: "null" } },
+    errorMessage: { properties: { a: "no good a", b: "no good b", "c/d~e": "no good c" } } },
+    { a: "abc", b: ["", 1, 2], "c/d~e": 1 }, { a: 1 }, { c: 1, ab: 1 }],
+  ["errorMessage of properties that begin alike", { properties: { a: { type: "string" }, ab: { type: "string" } },
+    errorMessage: { properties: { a: "no good a" } } }, { a: 1, ab: 1 }],
+  ["errorMessage of items", { type: "array", maxItems: 2, prefixItems: [{ type: "string" }, { type: "number", minimum: 5 }],
+    items: { type: "null" }, errorMessage: { items: ["a text", "a number"] } }, [1, 2], ["a", "b", 1], [1, 2, 3]],
+  ["errorMessage of items and properties", { properties: { a: { type: "string" } }, prefixItems: [{ type: "string" }],
+    errorMessage: { properties: { a: "no good a" }, items: ["no good item"] } }, { a: 1 }, [1], "x"],
+  ["errorMessage for the rest", { type: "object", required: ["a"], additionalProperties: false,
+    properties: { a: { type: "string", minLength: 2 }, b: { type: "number" } },
+    errorMessage: { type: "an object", properties: { a: "no good a" }, _: "something else" } },
+    1, {}, { a: 1, b: "x", c: 1 }, { a: "x" }, { a: "ab", b: "" }],
+  ["errorMessage for all below", { properties: { a: { properties: { b: { type: "string" } } }, ab: { type: "string" } },
+    errorMessage: "no good" }, { a: { b: 1 } }, { a: { b: 1 }, ab: 1 }],
+  ["errorMessage in errorMessage", { properties: { a: { type: "string", errorMessage: "inner" }, b: { type: "string" } },
+    errorMessage: "outer" }, { a: 1 }, { a: 1, b: 1 }, { b: 1 }],
+  ["errorMessage in a branch", { anyOf: [{ type: "string", minLength: 3, errorMessage: "a long text" }, { type: "number", errorMessage: { type: "a number" } }] },
+    "ab", true, 1, "abc"],
+  ["errorMessage of a branch", { oneOf: [{ type: "string" }, { minimum: 3 }, { minimum: 4, type: "number" }], errorMessage: { oneOf: "one of them" } }, 1, 5, "a"],
+  ["errorMessage of anyOf and what is in it", { anyOf: [{ type: "string" }, { type: "number" }], errorMessage: "text or number" }, null],
+  ["errorMessage below not", { not: { type: "string", errorMessage: "inner" } }, "a", 1],
+  ["errorMessage beside if", { if: { type: "string", errorMessage: "inner" }, then: { minLength: 2, errorMessage: "longer" },
+    else: { type: "number" }, errorMessage: { if: "neither" } }, "a", null, "ab"],
+  ["errorMessage with false", { properties: { a: false }, errorMessage: { properties: { a: "never" } } }, { a: 1 }],
+  ["errorMessage of false by keyword", { additionalProperties: { errorMessage: { type: "t", "false schema": "f" }, type: "string" } }, { a: 1 }],
+  ["errorMessage in a $ref", { properties: { a: { $ref: "#/$defs/A" }, b: { $ref: "#/$defs/A" } },
+    $defs: { A: { type: "string", minLength: 2, errorMessage: { minLength: "too short" } } } }, { a: "x", b: 1 }],
+  ["errorMessage of properties that are a $ref", { properties: { a: { $ref: "#/$defs/A" } }, errorMessage: { properties: { a: "no good" } },
+    $defs: { A: { type: "string" } } }, { a: 1 }],
+  ["errorMessage beside a $ref", { properties: { a: { $ref: "#/$defs/A", errorMessage: "no good" } }, $defs: { A: { type: "string" } } }, { a: 1 }],
+  ["errorMessage of a keyword beside a $ref", { properties: { a: { $ref: "#/$defs/A", errorMessage: { type: "no good" } } }, $defs: { A: { type: "string" } } }, { a: 1 }],
+  ["errorMessage in items", { items: { type: "object", required: ["a"], errorMessage: { required: "a is missing" } } }, [{}, { a: 1 }, {}, 1]],
+  ["errorMessage in contains", { contains: { type: "string", errorMessage: "a text" }, errorMessage: { contains: "one text" } }, [1, 2], ["a"]],
+  ["errorMessage of unevaluated", { properties: { a: true }, unevaluatedProperties: false,
+    errorMessage: { unevaluatedProperties: "only a" } }, { a: 1, b: 1, c: 1 }],
+  ["errorMessage of propertyNames", { propertyNames: { maxLength: 1 }, errorMessage: { propertyNames: "short names" } }, { ab: 1, c: 1 }],
+  ["errorMessage with a template", { properties: { size: { type: "number", minimum: 4,
+    errorMessage: "size should be 4 at least, it is ${/size}, ${0} or ${1/size}; ${/other/name}${/none} ${1/list/1} ${0#} ${/other} ${/null/x}" } } },
+    { size: 2, other: { name: 'a"b', deep: [1, 2.5, null] }, list: [1, "x"], null: null }, { size: "x", list: [] }],
+  ["errorMessage with templates by name", { required: ["a"], properties: { b: { type: "string" } },
+    errorMessage: { required: { a: "${/b} has no a" }, properties: { b: "${/b}" }, _: "${} ${ " } }, { b: 1 }, {}],
+  ["errorMessage with a template in a list", { items: { properties: { n: { maximum: 1, errorMessage: "${0} of ${1#} in ${1}, ${/0/n}" } } } }, [{ n: 2 }, { n: 3 }]],
+
   // Places.
   ["instancePath characters", { additionalProperties: { additionalProperties: { type: "string" } } },
     { "a/b": { "c~d": 1, "e f%": 2, "": 3, "ü\"": 4 } }],
@@ -243,14 +300,20 @@ const cases = [
 ]
 
 const members = ["instancePath", "keyword", "message", "params", "schemaPath"]
+const picked = (error) => ({
+  ...Object.fromEntries(members.map((member) => [member, error[member]])),
+  ...(error.emUsed && { emUsed: true }),
+  ...(error.keyword === "errorMessage" && { params: { errors: error.params.errors.map(picked) } }),
+})
 const lines = []
 for (const [name, schema, ...values] of cases) {
   const ajv = new Ajv2020({ allErrors: true, strict: false, logger: false })
   addFormats(ajv)
+  addErrors(ajv)
   const validate = ajv.compile(schema)
   for (const value of values) {
     validate(value)
-    const errors = (validate.errors ?? []).map((error) => Object.fromEntries(members.map((member) => [member, error[member]])))
+    const errors = (validate.errors ?? []).map(picked)
     lines.push(JSON.stringify({ name, schema, value, errors }))
   }
 }

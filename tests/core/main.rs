@@ -9,5 +9,7 @@ mod engine;
 mod faults;
 mod lists;
 mod model;
+mod projections;
 mod references;
+mod schema;
 mod schema_models;

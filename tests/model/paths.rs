@@ -106,3 +106,71 @@ fn a_path_has_a_bound() {
     assert_eq!(deeper(start, 14).path().split('.').count(), 16);
     assert!(std::panic::catch_unwind(|| deeper(start, 15)).is_err());
 }
+
+#[value]
+#[derive(PartialEq)]
+pub struct Audit {
+    #[field(default)]
+    pub by: Option<String>,
+    pub key: Key,
+}
+
+#[value]
+#[derive(PartialEq)]
+pub struct Key {
+    pub token: Private<String>,
+    #[field(minimum = 1)]
+    pub version: u32,
+}
+
+#[model(id = "flats", public, client_ids)]
+pub struct Flat {
+    #[field(unique)]
+    pub name: String,
+    #[serde(flatten)]
+    pub place: Place,
+    #[serde(flatten)]
+    pub audit: Audit,
+}
+
+const CANARY: &str = "never to be seen";
+
+#[tokio::test]
+async fn flattened_members_stand_beside_the_others() {
+    let app = App::new().model::<Flat>().in_memory().open().await.unwrap();
+    let flats = app.model::<Flat>();
+    let flat = |name: &str, city: &str, version| Flat {
+        name: name.into(),
+        place: place(city),
+        audit: Audit { by: None, key: Key { token: CANARY.to_owned().into(), version } },
+    };
+    let made = flats.insert(flat("a", "Lyon", 1)).await.unwrap();
+    flats.insert(flat("b", "Oslo", 2)).await.unwrap();
+    let mut json = serde_json::to_value(&made).unwrap();
+    json.as_object_mut().unwrap().retain(|name, _| !name.starts_with('_'));
+    assert_eq!(json, json!({"name": "a", "city": "Lyon", "zip": null, "by": null, "key": {"version": 1}}));
+
+    let version = Flat::AUDIT.at(Audit::KEY.at(Key::VERSION));
+    for (filter, wire, expected) in [
+        (Flat::PLACE.at(Place::CITY).eq("Lyon"), json!({"city": "Lyon"}), "a"),
+        (version.gt(1_u32), json!({"key.version": {"$gt": 1}}), "b"),
+    ] {
+        assert_eq!(filter.to_json(), wire);
+        assert_eq!(flats.find(filter).await.unwrap()[0].name, expected);
+    }
+    let changed = flats.update(&made, version.inc(4_u32) & Flat::PLACE.at(Place::ZIP).set("69001")).await.unwrap();
+    assert_eq!((changed.audit.key.version, changed.place.zip.as_deref()), (5, Some("69001")));
+    assert_eq!(changed.audit.key.token.get().map(String::as_str), Some(CANARY), "stored and kept");
+    let error = flats.update(&made, version.set(0_u32)).await.unwrap_err();
+    assert_eq!(error.violations()[0].instance_path, "/key/version");
+    assert!(!format!("{changed:?}").contains(CANARY));
+}
+
+#[test]
+fn flattened_types_refuse_unknown_members_when_read() {
+    let fine = json!({"name": "a", "city": "b", "by": null, "key": {"token": "x", "version": 1}});
+    assert!(serde_json::from_value::<Flat>(fine.clone()).is_ok());
+    let mut unknown = fine;
+    unknown["other"] = json!(1);
+    assert!(serde_json::from_value::<Flat>(unknown).unwrap_err().to_string().contains("unknown field `other`"));
+}

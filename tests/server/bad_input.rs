@@ -221,7 +221,10 @@ async fn queries_that_cannot_be_read() {
         "count=1",
         "count=",
         "unknown=1",
-        "fields=%7B%7D",
+        "fields=null",
+        "fields=%7B%22age%22%3A%22x%22%7D",
+        "fields=%7B%22password%22%3A1%7D",
+        "fields=%7B%22age%22%3A1%2C%22role%22%3A0%7D",
         "cursor=x",
         "=1",
     ] {

@@ -166,3 +166,46 @@ async fn filters_sorts_and_updates_tell_nothing_private() {
         assert!(set.status == 200 && !set.json().to_string().contains("2222"));
     }
 }
+
+#[tokio::test]
+async fn lists_answer_the_fields_that_are_asked_for() {
+    let (_, router) = router().await;
+    for model in ["wallets", "open"] {
+        assert_eq!(ask(&router, "POST", &format!("/{model}"), wallet("a", "9999")).await.status, 201);
+        let listed =
+            async |fields: Value| ask(&router, "POST", &format!("/{model}/@query"), json!({"fields": fields})).await;
+        let item = async |fields: Value| listed(fields).await.json()["items"][0].clone();
+        assert_eq!(item(json!({"name": 1, "_id": 0, "_rev": 0})).await, json!({"name": "a"}));
+        assert_eq!(
+            item(json!({"card": 1, "cards": 1, "_id": 0, "_rev": 0})).await,
+            json!({"card": {"holder": "a"}, "cards": [{"holder": "a"}]})
+        );
+        let by_string =
+            ask(&router, "GET", &format!("/{model}?fields=%7B%22level%22:1,%22_id%22:0%7D"), Value::Null).await.json();
+        assert_eq!(by_string["items"][0], json!({"_rev": by_string["items"][0]["_rev"], "level": 1}));
+        // The whole of it is what a list without a projection answers.
+        assert_eq!(
+            item(json!({})).await,
+            ask(&router, "GET", &format!("/{model}"), Value::Null).await.json()["items"][0]
+        );
+        // Private parts are not there, whether they are asked for, or all but others are.
+        for (fields, expected) in [
+            (json!({"card.pin": 1, "_id": 0, "_rev": 0}), json!({"card": {}})),
+            (json!({"cards.pin": 1, "cards.holder": 1, "_id": 0, "_rev": 0}), json!({"cards": [{"holder": "a"}]})),
+            (json!({"name": 0, "level": 0, "card.holder": 0, "cards": 0, "_id": 0, "_rev": 0}), json!({"card": {}})),
+        ] {
+            assert_eq!(item(fields.clone()).await, expected, "{fields}");
+        }
+        // Byte for byte as a field that does not exist.
+        for fields in [json!({"password": 1}), json!({"password": 0}), json!({"password.x": 1, "name": 1})] {
+            let private = listed(fields.clone()).await;
+            let unknown = serde_json::from_str(&fields.to_string().replace("password", "passwwww")).unwrap();
+            let unknown = listed(unknown).await;
+            let private_text = String::from_utf8(private.bytes).unwrap().replace("password", "passwwww");
+            assert_eq!((private.status, private_text), (unknown.status, String::from_utf8(unknown.bytes).unwrap()));
+        }
+        let mixed = listed(json!({"name": 1, "level": 0})).await.assert_problem(400, "INVALID_QUERY");
+        assert_eq!(mixed["path"], "fields.level");
+        ask(&router, "GET", &format!("/{model}?fields=1"), Value::Null).await.assert_problem(400, "INVALID_QUERY");
+    }
+}

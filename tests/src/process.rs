@@ -24,9 +24,19 @@ impl Served {
     /// # Panics
     /// When it does not.
     #[must_use]
-    #[expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     pub fn start(program: impl AsRef<Path>, data: &Path) -> Self {
+        Self::start_with(program, &[], data)
+    }
+
+    /// The same with arguments of its own before those of every program.
+    ///
+    /// # Panics
+    /// As [`Served::start`].
+    #[must_use]
+    #[expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+    pub fn start_with(program: impl AsRef<Path>, args: &[&str], data: &Path) -> Self {
         let mut child = Command::new(program.as_ref())
+            .args(args)
             .args(["--addr", "127.0.0.1:0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())

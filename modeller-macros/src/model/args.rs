@@ -15,6 +15,7 @@ keys! {
         Protected = "protected", Flag, "protected";
         ClientIds = "client_ids", Flag, "client_ids";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";
+        ErrorMessage = "error_message", TextOrList, "error_message = \"…\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }
     conflicts {
@@ -25,7 +26,9 @@ keys! {
 keys! {
     /// The keys of `#[value]`.
     enum ValueKey for "#[value]" {
+        Of = "of", Path, "of = User";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";
+        ErrorMessage = "error_message", TextOrList, "error_message = \"…\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }
 }
@@ -50,9 +53,16 @@ keys! {
         MinItems = "min_items", Count, "min_items = 1";
         MaxItems = "max_items", Count, "max_items = 10";
         UniqueItems = "unique_items", Flag, "unique_items";
+        Contains = "contains", Expr, "contains = \"admin\"";
+        MinProperties = "min_properties", Count, "min_properties = 1";
+        MaxProperties = "max_properties", Count, "max_properties = 10";
+        Const = "const", Expr, "const = 1";
+        Title = "title", Text, "title = \"A name\"";
+        Example = "example", Expr, "example = \"ada@example.com\"";
         Constant = "constant", Text, "constant = \"NAME\"";
         Rename = "rename", Text, "rename = \"wireName\"";
         Hidden = "hidden", Flag, "hidden";
+        ErrorMessage = "error_message", TextOrList, "error_message = \"…\"";
     }
     conflicts {
         Unique, Index: "a unique field is indexed anyway; remove `index`";
@@ -191,6 +201,8 @@ pub(crate) fn refuse_field_keys(attrs: &mut Vec<Attribute>, errors: &Diagnostics
 pub(crate) struct SerdeField {
     pub(crate) rename: Option<LitStr>,
     pub(crate) default: bool,
+    /// Its members are those of the struct.
+    pub(crate) flatten: bool,
     /// It is skipped, and cannot be looked at.
     pub(crate) skipped: bool,
 }
@@ -215,6 +227,10 @@ impl SerdeField {
                     found.default = true;
                     continue;
                 }
+                "flatten" => {
+                    found.flatten = true;
+                    continue;
+                }
                 "skip" | "skip_serializing" | "skip_deserializing" => {
                     found.skipped = true;
                     "a field is stored; remove it, or move what is not stored out of the struct"
@@ -222,7 +238,6 @@ impl SerdeField {
                 "skip_serializing_if" => {
                     "a field is always stored; remove it (`null` and missing are the same to filters)"
                 }
-                "flatten" => "unknown fields could not be refused; give the part a name of its own",
                 "with" | "serialize_with" | "deserialize_with" | "getter" => {
                     "filters would see another value than the wire; wrap the value in a type that serializes like this"
                 }
@@ -337,19 +352,20 @@ pub(crate) fn take_derives(attribute: &str, attrs: &mut [Attribute], errors: &Di
     }
 }
 
-/// Whether a `Private<…>` stands inside of another type.
-pub(crate) fn nested_private(ty: &Type) -> Option<&Path> {
+/// A `Private<…>` or `Protected<…>` that stands inside of another type.
+pub(crate) fn nested_withheld(ty: &Type) -> Option<&Path> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last()?;
     let syn::PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     arguments.args.iter().find_map(|argument| match argument {
-        syn::GenericArgument::Type(Type::Path(inner)) if is_private(&inner.path) => Some(&inner.path),
-        syn::GenericArgument::Type(inner) => nested_private(inner),
+        syn::GenericArgument::Type(Type::Path(inner)) if withheld(&inner.path).is_some() => Some(&inner.path),
+        syn::GenericArgument::Type(inner) => nested_withheld(inner),
         _ => None,
     })
 }
 
-/// Whether a path is written `Private<…>`.
-pub(crate) fn is_private(path: &Path) -> bool {
-    path.segments.last().is_some_and(|last| last.ident == "Private" && !last.arguments.is_empty())
+/// The name of a type that withholds its value, where a path is written `Private<…>` or `Protected<…>`.
+pub(crate) fn withheld(path: &Path) -> Option<&'static str> {
+    let last = path.segments.last().filter(|last| !last.arguments.is_empty())?;
+    ["Private", "Protected"].into_iter().find(|name| last.ident == name)
 }

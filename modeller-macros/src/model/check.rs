@@ -7,15 +7,16 @@ use proc_macro2::{Ident, TokenStream};
 use syn::Type;
 
 use super::args::{
-    FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, is_private, nested_private, take_derives,
+    FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, nested_withheld, take_derives, withheld,
 };
 use super::ir::{Access, Default, Field, ModelPart, Record};
-use super::schema;
+use super::message::Messages;
+use super::{message, schema};
 use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Key, Keys};
 use crate::register::is_id;
 use crate::rename::RenameRule;
-use crate::signature::{docs, plain};
+use crate::signature::{docs, last_segment, plain};
 
 /// Proves a model.
 pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, errors: &Diagnostics) -> Record {
@@ -32,7 +33,7 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
         access,
         client_ids: keys.has(ModelKey::ClientIds),
     };
-    record(m, "#[model]", keys.text(ModelKey::RenameAll), Some(part), written, errors)
+    record(m, "#[model]", keys, keys.text(ModelKey::RenameAll), Some(part), written, errors)
 }
 
 /// Proves a value that is a struct of named fields.
@@ -50,7 +51,8 @@ pub(crate) fn value(m: TokenStream, keys: &Keys<ValueKey>, written: Written, err
             }
         }
     }
-    record(m, "#[value]", keys.text(ValueKey::RenameAll), None, written, errors)
+    let record = record(m, "#[value]", keys, keys.text(ValueKey::RenameAll), None, written, errors);
+    Record { of: keys.path(ValueKey::Of).cloned(), ..record }
 }
 
 fn model_id(keys: &Keys<ModelKey>, name: &str, ident: &Ident, errors: &Diagnostics) -> String {
@@ -98,9 +100,10 @@ pub(crate) fn rename_rule(
     }
 }
 
-fn record(
+fn record<K: Messages>(
     m: TokenStream,
     attribute: &str,
+    keys: &Keys<K>,
     rename_all: Option<&syn::LitStr>,
     model: Option<ModelPart>,
     written: Written,
@@ -113,22 +116,34 @@ fn record(
     let mut fields: Vec<Field> = fields.into_iter().map(|written| field(&item.ident, written, rule, errors)).collect();
     check_names(&mut fields, model.is_some(), errors);
     let rename_all = rename_all.filter(|_| rule.is_some() && serde.rename_all.is_none()).map(syn::LitStr::value);
-    Record { m, item, model, rename_all, fields }
+    let missing: Vec<_> =
+        fields.iter().filter_map(|field| Some((field.wire.clone(), field.missing.clone()?))).collect();
+    let message = message::of_container(keys, &missing, errors);
+    Record { m, item, model, of: None, rename_all, message, fields }
 }
 
 fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &Diagnostics) -> Field {
     let WrittenField { field, keys, serde } = written;
     // `Fields::Named` is what the caller matched.
     let name = field.ident.clone().unwrap_or_else(|| quote::format_ident!("_0"));
-    let private = match &field.ty {
-        Type::Path(path) => is_private(&path.path),
-        _ => false,
+    let withheld_by = match &field.ty {
+        Type::Path(path) => withheld(&path.path),
+        _ => None,
     };
-    if let Some(inner) = nested_private(&field.ty) {
+    let (private, protected) = (withheld_by == Some("Private"), withheld_by == Some("Protected"));
+    if let Some(inner) = nested_withheld(&field.ty) {
+        let name = withheld(inner).unwrap_or_default();
         errors.at(
             inner,
-            "`Private` must be the outermost type of a field, so that it can be left out; write `Private<Option<…>>`",
+            format!(
+                "`{name}` must be the outermost type of a field, so that it can be left out; write `{name}<Option<…>>`"
+            ),
         );
+    }
+    let flattened = serde.flatten && check_flattened(&keys, &field.ty, serde.default, errors);
+    if let (true, Some(entry)) = (private, keys.get(FieldKey::Example)) {
+        errors
+            .at(&entry.name, "`example` cannot be on a `Private<…>` field: the schema is shown to clients; remove it");
     }
     if private {
         for key in [FieldKey::Unique, FieldKey::Index, FieldKey::References] {
@@ -173,7 +188,8 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         None => Default::None,
     };
     let references = keys.path(FieldKey::References).filter(|_| !private).cloned();
-    let mut keywords = schema::keywords(&keys, errors);
+    let (message, missing) = message::of_field(&keys, errors);
+    let mut keywords = schema::keywords(&keys, message, errors);
     keywords.extend(schema::reference(of, &name, &keys, references.is_some(), errors));
     Field {
         wire,
@@ -182,15 +198,45 @@ fn field(of: &Ident, written: WrittenField, rule: Option<RenameRule>, errors: &D
         unique: keys.has(FieldKey::Unique) && !private,
         index: keys.has(FieldKey::Index) && !private,
         private,
-        viewed: !serde.skipped,
+        protected,
+        flatten: serde.flatten,
+        viewed: !serde.skipped && flattened == serde.flatten,
         default,
         references,
         keywords,
+        missing,
         docs: docs(&field.attrs).cloned().collect(),
         vis: field.vis,
         ty: field.ty,
         name,
     }
+}
+
+/// Types that are never a struct with named fields.
+const NO_RECORD: &[&str] = &["Option", "Vec", "Box", "Private", "Protected", "BTreeMap", "HashMap", "Map", "Value"];
+
+/// A flattened field has no member of its own, so that nothing can be said of it. Whether its type can be looked into.
+fn check_flattened(keys: &Keys<FieldKey>, ty: &Type, default: bool, errors: &Diagnostics) -> bool {
+    for entry in keys.entries.iter().filter(|entry| entry.name != "constant") {
+        errors.at(
+            &entry.name,
+            format!(
+                "`{0}` cannot be on a flattened field, which has no name on the wire; write it on the fields of its type",
+                entry.name
+            ),
+        );
+    }
+    let record = !last_segment(ty).is_some_and(|last| NO_RECORD.iter().any(|name| last.ident == name));
+    if !record {
+        errors.at(
+            ty,
+            "only a struct with named fields can be flattened, so that unknown members can be refused; give the field a name \
+             of its own",
+        );
+    } else if default {
+        errors.at(ty, "a flattened field is always there; write `default` on the fields of its type");
+    }
+    record
 }
 
 /// The name of the field constant, with the span of the field.
@@ -219,7 +265,9 @@ fn check_names(fields: &mut [Field], model: bool, errors: &Diagnostics) {
     let mut constants = BTreeMap::new();
     for field in fields {
         let name = &field.name;
-        if let Some(first) = wires.insert(field.wire.clone(), name.clone()) {
+        if !field.flatten
+            && let Some(first) = wires.insert(field.wire.clone(), name.clone())
+        {
             errors.at(
                 name,
                 format!(

@@ -15,7 +15,9 @@ pub(crate) fn record(record: &Record, clean: bool) -> TokenStream {
     let constants = fields::constants(record);
     let view = view(record);
     let model = record.model.is_some().then(|| model(record, clean));
+    let part = clean.then(|| part(record));
     let fits = clean.then(|| fits(&record.m, &record.fields));
+    let distinct = (clean && record.fields.iter().any(|field| field.flatten)).then(|| distinct(record));
     let cfg = conditions(&record.item.attrs);
     quote! {
         #item
@@ -25,8 +27,42 @@ pub(crate) fn record(record: &Record, clean: bool) -> TokenStream {
         const _: () = {
             #view
             #model
+            #part
             #fits
+            #distinct
         };
+    }
+}
+
+/// The assertions that what is flattened has no name twice, and flattens nothing itself.
+fn distinct(record: &Record) -> TokenStream {
+    let (m, name) = (&record.m, &record.item.ident);
+    let twice =
+        format!("two members of `{name}` have one name on the wire; rename one with `#[field(rename = \"…\")]`");
+    let nested = format!("a flattened type of `{name}` flattens another one; flatten both in `{name}`");
+    quote_spanned! {name.span()=>
+        const _: () = {
+            ::core::assert!(<#name as #m::Record>::NAMES.are_level(), #nested);
+            ::core::assert!(<#name as #m::Record>::NAMES.are_distinct(), #twice);
+        };
+    }
+}
+
+/// How it is made as a part of another struct. That there is a field of the name, and of the type, is told at the field.
+fn part(record: &Record) -> TokenStream {
+    let Record { m, item, of: Some(of), fields, .. } = record else { return TokenStream::new() };
+    let name = &item.ident;
+    let taken = fields.iter().map(|field| {
+        let name = &field.name;
+        quote_spanned!(name.span()=> #name: ::core::clone::Clone::clone(&value.#name),)
+    });
+    quote! {
+        #[automatically_derived]
+        impl #m::PartOf<#of> for #name {
+            fn part_of(value: &#of) -> Self {
+                Self { #(#taken)* }
+            }
+        }
     }
 }
 
@@ -48,8 +84,9 @@ pub(crate) fn derives(m: &TokenStream) -> TokenStream {
 }
 
 fn structure(record: &Record) -> TokenStream {
-    let Record { m, item, rename_all, fields, .. } = record;
+    let Record { m, item, rename_all, message, fields, .. } = record;
     let mut item = item.clone();
+    item.attrs.extend(message.as_ref().map(said));
     for (target, field) in item.fields.iter_mut().zip(fields) {
         let name = &record.item.ident;
         if let Some(rename) = &field.rename {
@@ -63,7 +100,7 @@ fn structure(record: &Record) -> TokenStream {
                 target.attrs.push(parse_quote!(#[serde(default = #path)]));
             }
         }
-        if field.private {
+        if field.private || field.protected {
             let path = paths::text(&quote!(#m::withholds));
             target.attrs.push(parse_quote!(#[serde(skip_serializing_if = #path)]));
         }
@@ -90,11 +127,18 @@ pub(crate) fn keywords(field: &Field) -> Option<syn::Attribute> {
     Some(parse_quote!(#[schemars(extend(#(#rows),*))]))
 }
 
+/// What is said in place of what the schema of a type reports.
+pub(crate) fn said(message: &TokenStream) -> syn::Attribute {
+    parse_quote!(#[schemars(extend("errorMessage" = #message))])
+}
+
 /// How filters and indexes read it.
 fn view(record: &Record) -> TokenStream {
     let Record { m, item, fields, .. } = record;
     let name = &item.ident;
-    let viewed: Vec<&Field> = fields.iter().filter(|field| field.viewed).collect();
+    let viewed: Vec<&Field> = fields.iter().filter(|field| field.viewed && !field.flatten).collect();
+    let flattened: Vec<&Ident> =
+        fields.iter().filter(|field| field.viewed && field.flatten).map(|field| &field.name).collect();
     let view = |field: &Field| {
         let name = &field.name;
         quote!((&#m::Probe(&self.#name)).view())
@@ -108,6 +152,25 @@ fn view(record: &Record) -> TokenStream {
         quote!(#slot => ::core::option::Option::Some((#wire, #view)),)
     });
     let slots = viewed.len();
+    let wires = viewed.iter().map(|field| &field.wire);
+    let types = fields.iter().filter(|field| field.viewed && field.flatten).map(|field| &field.ty);
+    // The last arm of `entry`, where there is something to look into.
+    let rest = (!flattened.is_empty()).then(|| {
+        quote! {
+            _ => {
+                let mut slot = slot - #slots;
+                #(
+                    if slot < #m::ObjectRef::slots(&self.#flattened) {
+                        return #m::ObjectRef::entry(&self.#flattened, slot);
+                    }
+                    slot -= #m::ObjectRef::slots(&self.#flattened);
+                )*
+                let _ = slot;
+                ::core::option::Option::None
+            }
+        }
+    });
+    let rest = rest.unwrap_or_else(|| quote!(_ => ::core::option::Option::None,));
     quote! {
         #[allow(unused_imports)]
         use #m::{BySerialize as _, ByView as _};
@@ -117,16 +180,16 @@ fn view(record: &Record) -> TokenStream {
             fn get(&self, name: &str) -> ::core::option::Option<#m::ValueRef<'_>> {
                 match name {
                     #(#by_name)*
-                    _ => ::core::option::Option::None,
+                    _ => ::core::option::Option::None #(.or_else(|| #m::ObjectRef::get(&self.#flattened, name)))*,
                 }
             }
             fn slots(&self) -> usize {
-                #slots
+                #slots #(+ #m::ObjectRef::slots(&self.#flattened))*
             }
             fn entry(&self, slot: usize) -> ::core::option::Option<(&str, #m::ValueRef<'_>)> {
                 match slot {
                     #(#by_slot)*
-                    _ => ::core::option::Option::None,
+                    #rest
                 }
             }
         }
@@ -142,6 +205,14 @@ fn view(record: &Record) -> TokenStream {
         impl #m::Holds<#name> for #name {
             type Kind<K: #m::FieldKind> = K::Nested;
         }
+
+        #[automatically_derived]
+        impl #m::Record for #name {
+            const NAMES: &'static #m::Names = &#m::Names {
+                own: &[#(#wires),*],
+                flattened: &[#(<#types as #m::Record>::NAMES),*],
+            };
+        }
     }
 }
 
@@ -150,9 +221,17 @@ fn model(record: &Record, clean: bool) -> TokenStream {
     let Some(model) = model else { return TokenStream::new() };
     let (name, id) = (&item.ident, &model.id);
     let (access, client_ids) = (access(m, model.access), model.client_ids);
-    let declared = fields.iter().filter(|field| field.viewed).map(|field| {
-        let Field { wire, unique, index, private, .. } = field;
-        quote!(#m::FieldDeclaration { name: #wire, unique: #unique, index: #index, private: #private },)
+    let declared = fields.iter().filter(|field| field.viewed && !field.flatten).map(|field| {
+        let Field { wire, unique, index, private, protected, .. } = field;
+        quote! {
+            #m::FieldDeclaration {
+                name: #wire,
+                unique: #unique,
+                index: #index,
+                private: #private,
+                protected: #protected,
+            },
+        }
     });
     let site = register::site(m);
     let registration =
@@ -201,6 +280,10 @@ pub(crate) fn fits(m: &TokenStream, fields: &[Field]) -> TokenStream {
             let (check, ty) = (check_name(fits), &field.ty);
             calls.push(quote_spanned!(keyword.span=> #check::<#ty>();));
         }
+    }
+    for field in fields.iter().filter(|field| field.flatten) {
+        let ty = &field.ty;
+        calls.push(quote_spanned!(syn::spanned::Spanned::span(ty)=> #m::flatten::<#ty>();));
     }
     if calls.is_empty() {
         return TokenStream::new();

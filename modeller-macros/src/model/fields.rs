@@ -24,6 +24,13 @@ pub(crate) fn constants(record: &Record) -> TokenStream {
             let text = format!(" The field `{}` of [`{}`].", plain(&field.name), plain(name));
             quote!(#[doc = #text])
         });
+        if field.flatten {
+            return Some(quote! {
+                #doc
+                #(#docs)*
+                #vis const #constant: #m::Flattened<#name, #ty> = #m::Flattened::new();
+            });
+        }
         let kind = if field.unique { quote!(Unique) } else { quote!(Plain) };
         Some(quote! {
             #doc

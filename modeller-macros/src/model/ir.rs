@@ -1,7 +1,7 @@
 //! What was proved: everything that is emitted, and no more decisions.
 
 use proc_macro2::{Span, TokenStream};
-use syn::{Attribute, Ident, ItemStruct, Path, Type, Visibility};
+use syn::{Attribute, Ident, ItemStruct, LitStr, Path, Type, Visibility};
 
 /// A struct of named fields, as a model or a value.
 pub(crate) struct Record {
@@ -11,8 +11,12 @@ pub(crate) struct Record {
     pub(crate) item: ItemStruct,
     /// What makes it a model.
     pub(crate) model: Option<ModelPart>,
+    /// The struct that it is a part of.
+    pub(crate) of: Option<Path>,
     /// `rename_all` for serde, when it was given by our key.
     pub(crate) rename_all: Option<String>,
+    /// `errorMessage` in its schema, a JSON literal in Rust tokens.
+    pub(crate) message: Option<TokenStream>,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -47,12 +51,17 @@ pub(crate) struct Field {
     pub(crate) unique: bool,
     pub(crate) index: bool,
     pub(crate) private: bool,
+    pub(crate) protected: bool,
+    /// Its members stand beside the other fields.
+    pub(crate) flatten: bool,
     /// Not when serde skips it (after a mistake): its type may not be serializable.
     pub(crate) viewed: bool,
     pub(crate) default: Default,
     /// The constant of the field that it refers to.
     pub(crate) references: Option<Path>,
     pub(crate) keywords: Vec<Keyword>,
+    /// What is said when it is missing.
+    pub(crate) missing: Option<LitStr>,
 }
 
 /// What a field is when input has none.

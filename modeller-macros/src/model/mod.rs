@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod emit;
 pub(crate) mod fields;
 pub(crate) mod ir;
+pub(crate) mod message;
 pub(crate) mod schema;
 
 use proc_macro2::TokenStream;

@@ -9,7 +9,7 @@ use super::args::FieldKey;
 use super::fields;
 use super::ir::Keyword;
 use crate::diagnostics::Diagnostics;
-use crate::keys::{Given, Keys, Number, nearest, number, text};
+use crate::keys::{Given, Key as _, Keys, Number, nearest, number, text};
 
 /// A row: the key, its JSON name, and the trait that the type must have.
 type Row = (FieldKey, &'static str, Option<&'static str>);
@@ -33,6 +33,12 @@ const KEYWORDS: &[Row] = &[
     (FieldKey::MinItems, "minItems", Some("List")),
     (FieldKey::MaxItems, "maxItems", Some("List")),
     (FieldKey::UniqueItems, "uniqueItems", Some("List")),
+    (FieldKey::Contains, "contains", Some("List")),
+    (FieldKey::MinProperties, "minProperties", Some("Map")),
+    (FieldKey::MaxProperties, "maxProperties", Some("Map")),
+    (FieldKey::Const, "const", None),
+    (FieldKey::Title, "title", None),
+    (FieldKey::Example, "examples", None),
     (FieldKey::Hidden, "hidden", None),
 ];
 
@@ -59,9 +65,26 @@ const FORMATS: &[&str] = &[
     "uuid",
 ];
 
-/// The keywords of a field, in the order of the table.
-pub(crate) fn keywords(keys: &Keys<FieldKey>, errors: &Diagnostics) -> Vec<Keyword> {
+/// The keywords of a field that report something, by the names of their keys and in JSON.
+pub(crate) fn reports(keys: &Keys<FieldKey>) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let says_nothing = [FieldKey::Unique, FieldKey::Index, FieldKey::Hidden, FieldKey::Title, FieldKey::Example];
+    KEYWORDS.iter().filter(move |(key, ..)| keys.has(*key) && !says_nothing.contains(key)).filter_map(
+        |(key, json, _)| {
+            let spec = FieldKey::SPECS.iter().find(|spec| spec.key == *key)?;
+            Some((spec.name, *json))
+        },
+    )
+}
+
+/// The keywords of a field, in the order of the table; what is said in place of what they report comes last.
+pub(crate) fn keywords(keys: &Keys<FieldKey>, message: Option<TokenStream>, errors: &Diagnostics) -> Vec<Keyword> {
     check(keys, errors);
+    let message = message.map(|value| Keyword {
+        json: "errorMessage",
+        value,
+        fits: None,
+        span: keys.span(FieldKey::ErrorMessage),
+    });
     KEYWORDS
         .iter()
         .filter_map(|(key, json, fits)| {
@@ -70,10 +93,16 @@ pub(crate) fn keywords(keys: &Keys<FieldKey>, errors: &Diagnostics) -> Vec<Keywo
                 Given::Flag => quote!(true),
                 Given::Text(text) => text.to_token_stream(),
                 Given::Number(number) => number.tokens.clone(),
+                Given::Expr(expr) => match key {
+                    FieldKey::Contains => quote!({ "const": #expr }),
+                    FieldKey::Example => quote!([#expr]),
+                    _ => quote!(#expr),
+                },
                 _ => return None,
             };
             Some(Keyword { json, value, fits: *fits, span: entry.name.span() })
         })
+        .chain(message)
         .collect()
 }
 
@@ -113,6 +142,7 @@ fn check(keys: &Keys<FieldKey>, errors: &Diagnostics) {
     for (low, high, strict) in [
         (FieldKey::MinLength, FieldKey::MaxLength, false),
         (FieldKey::MinItems, FieldKey::MaxItems, false),
+        (FieldKey::MinProperties, FieldKey::MaxProperties, false),
         (FieldKey::Minimum, FieldKey::Maximum, false),
         (FieldKey::ExclusiveMinimum, FieldKey::Maximum, true),
         (FieldKey::Minimum, FieldKey::ExclusiveMaximum, true),

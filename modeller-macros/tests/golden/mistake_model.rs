@@ -1,5 +1,5 @@
 ::core::compile_error! {
-    "unknown key `uniqe`; did you mean `unique`? (the keys of `#[field]` are `unique`, `index`, `references`, `on_delete`, `default`, `min_length`, `max_length`, `pattern`, `format`, `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum`, `multiple_of`, `min_items`, `max_items`, `unique_items`, `constant`, `rename`, `hidden`)"
+    "unknown key `uniqe`; did you mean `unique`? (the keys of `#[field]` are `unique`, `index`, `references`, `on_delete`, `default`, `min_length`, `max_length`, `pattern`, `format`, `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum`, `multiple_of`, `min_items`, `max_items`, `unique_items`, `contains`, `min_properties`, `max_properties`, `const`, `title`, `example`, `constant`, `rename`, `hidden`, `error_message`)"
 }
 ::core::compile_error! {
     "`Users` cannot be the id of a model: ids match `[a-z][A-Za-z0-9_-]*`; write `id = \"users\"`"
@@ -84,6 +84,13 @@ const _: () = {
         type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
     }
     #[automatically_derived]
+    impl ::modeller::__private::Record for User {
+        const NAMES: &'static ::modeller::__private::Names = &::modeller::__private::Names {
+            own: &["email"],
+            flattened: &[],
+        };
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for User {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",
@@ -95,6 +102,7 @@ const _: () = {
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
             ],
             kind: ::modeller::__private::Kind::of::<User>(),

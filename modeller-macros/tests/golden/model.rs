@@ -9,9 +9,21 @@
 #[schemars(crate = "::modeller::__private::schemars")]
 #[serde(deny_unknown_fields)]
 /// A person who can sign in.
+#[schemars(
+    extend(
+        "errorMessage" = {"additionalProperties":"an unknown member",
+        "required":{"email":"no address"}}
+    )
+)]
 pub struct User {
     /// Where mail goes.
-    #[schemars(extend("unique" = true, "format" = "email"))]
+    #[schemars(
+        extend(
+            "unique" = true,
+            "format" = "email",
+            "errorMessage" = {"format":"no good address"}
+        )
+    )]
     pub email: String,
     #[serde(skip_serializing_if = "::modeller::__private::withholds")]
     #[schemars(extend("minLength" = 12))]
@@ -138,6 +150,13 @@ const _: () = {
         type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
     }
     #[automatically_derived]
+    impl ::modeller::__private::Record for User {
+        const NAMES: &'static ::modeller::__private::Names = &::modeller::__private::Names {
+            own: &["email", "password", "role", "type"],
+            flattened: &[],
+        };
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for User {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",
@@ -149,24 +168,28 @@ const _: () = {
                     unique: true,
                     index: false,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "password",
                     unique: false,
                     index: false,
                     private: true,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "role",
                     unique: false,
                     index: true,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "type",
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
             ],
             kind: ::modeller::__private::Kind::of::<User>(),

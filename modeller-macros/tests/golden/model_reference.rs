@@ -101,6 +101,13 @@ const _: () = {
         type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
     }
     #[automatically_derived]
+    impl ::modeller::__private::Record for Member {
+        const NAMES: &'static ::modeller::__private::Names = &::modeller::__private::Names {
+            own: &["team", "user"],
+            flattened: &[],
+        };
+    }
+    #[automatically_derived]
     impl ::modeller::__private::ModelType for Member {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "members",
@@ -112,12 +119,14 @@ const _: () = {
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
                 ::modeller::__private::FieldDeclaration {
                     name: "user",
                     unique: false,
                     index: false,
                     private: false,
+                    protected: false,
                 },
             ],
             kind: ::modeller::__private::Kind::of::<Member>(),

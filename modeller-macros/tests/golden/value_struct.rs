@@ -67,6 +67,13 @@ const _: () = {
     impl ::modeller::__private::Holds<Promote> for Promote {
         type Kind<K: ::modeller::__private::FieldKind> = K::Nested;
     }
+    #[automatically_derived]
+    impl ::modeller::__private::Record for Promote {
+        const NAMES: &'static ::modeller::__private::Names = &::modeller::__private::Names {
+            own: &["email"],
+            flattened: &[],
+        };
+    }
     const _: fn() = || {
         fn text<T: ?::core::marker::Sized + ::modeller::__private::keywords::Text>() {}
         text::<String>();

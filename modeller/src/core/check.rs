@@ -366,7 +366,7 @@ impl<'a> Run<'a> {
         let nodes = self.nodes;
         let Node { rules, private } = nodes.get(node)?;
         match value {
-            ValueRef::Private(inner) => return self.visit(node, &inner.as_value()),
+            ValueRef::Private(inner) | ValueRef::Protected(inner) => return self.visit(node, &inner.as_value()),
             ValueRef::Serialized(_) | ValueRef::Part { .. } => return None,
             ValueRef::Null if *private => return None,
             _ => {}
@@ -517,7 +517,7 @@ fn has_type(types: Types, value: &ValueRef<'_>) -> Option<bool> {
         ValueRef::Str(_) | ValueRef::Id(_) => types.has(Types::STRING),
         ValueRef::Array(_) => types.has(Types::ARRAY),
         ValueRef::Object(_) => types.has(Types::OBJECT),
-        ValueRef::Serialized(_) | ValueRef::Part { .. } | ValueRef::Private(_) => return None,
+        ValueRef::Serialized(_) | ValueRef::Part { .. } | ValueRef::Private(_) | ValueRef::Protected(_) => return None,
     })
 }
 

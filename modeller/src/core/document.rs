@@ -11,7 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::id::{Id, RawId};
+use super::private::Audience;
 use super::private::for_storage;
+use super::private::written_for;
 use super::value::{ObjectRef, ValueRef};
 use crate::error::{Error, Result};
 
@@ -173,8 +175,10 @@ pub(crate) trait AnyDoc: Any + Send + Sync {
     fn weight(&self) -> usize;
     /// The stored form as JSON.
     fn to_stored(&self) -> Result<Value>;
-    /// Appends what the outside sees: JSON text with `_id` and `_rev`, private fields left out.
-    fn write_public(&self, out: &mut Vec<u8>) -> Result<()>;
+    /// As JSON with what this audience sees, without `_id` and `_rev`.
+    fn to_form(&self, audience: Audience) -> Result<Value>;
+    /// Appends what this audience sees: JSON text with `_id` and `_rev`.
+    fn write_for(&self, audience: Audience, out: &mut Vec<u8>) -> Result<()>;
 }
 
 impl<T: Stored> AnyDoc for Inner<T> {
@@ -199,9 +203,12 @@ impl<T: Stored> AnyDoc for Inner<T> {
     fn to_stored(&self) -> Result<Value> {
         AnyValue::to_stored(&self.value)
     }
-    fn write_public(&self, out: &mut Vec<u8>) -> Result<()> {
-        serde_json::to_writer(&mut *out, &FlatRef { _id: &self.id, _rev: self.rev, value: &self.value })
-            .map_err(Error::internal)
+    fn to_form(&self, audience: Audience) -> Result<Value> {
+        written_for(audience, || serde_json::to_value(&self.value)).map_err(Error::internal)
+    }
+    fn write_for(&self, audience: Audience, out: &mut Vec<u8>) -> Result<()> {
+        let flat = FlatRef { _id: &self.id, _rev: self.rev, value: &self.value };
+        written_for(audience, || serde_json::to_writer(&mut *out, &flat)).map_err(Error::internal)
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::document::Doc;
 use super::id::Id;
-use super::private::{Private, for_storage};
+use super::private::{Private, Protected, for_storage};
 use super::query::filter::{Compare, ElemMatch, Filter, RawFilter, Test, is_scalar};
 use super::query::operator::{End, Pattern, Pull, Push};
 use super::query::sort::{Direction, Sort};
@@ -150,6 +150,143 @@ impl<M: ?Sized, F: ?Sized, K> Field<M, F, K> {
     }
 }
 
+/// A field whose members stand beside those of the model or value `M`, by `#[serde(flatten)]`. It is no place of its own, and
+/// leads to the fields of its type.
+///
+/// ```
+/// # use modeller::prelude::*;
+/// #[value]
+/// pub struct Address { pub city: String }
+/// #[model(id = "users")]
+/// pub struct User { pub name: String, #[serde(flatten)] pub address: Address }
+/// assert_eq!(User::ADDRESS.at(Address::CITY).eq("Lyon").canonical(), r#"{"city":"Lyon"}"#);
+/// ```
+pub struct Flattened<M: ?Sized, F: ?Sized>(PhantomData<Of<M, F, Plain>>);
+
+impl<M: ?Sized, F: ?Sized> Clone for Flattened<M, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: ?Sized, F: ?Sized> Copy for Flattened<M, F> {}
+
+impl<M: ?Sized, F: ?Sized> std::fmt::Debug for Flattened<M, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Flattened")
+    }
+}
+
+impl<M: ?Sized, F: ?Sized> Flattened<M, F> {
+    /// For expansions.
+    #[doc(hidden)]
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "only expansions make one")]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// A field of the flattened type as one of `M`.
+    #[must_use]
+    pub const fn at<G, L: FieldKind>(self, inner: Field<F, G, L>) -> Field<M, G, L::Nested> {
+        Field { names: inner.names, count: inner.count, of: PhantomData }
+    }
+}
+
+/// The names of the members of a struct on the wire.
+#[derive(Debug)]
+pub struct Names {
+    /// Those of its own fields.
+    pub own: &'static [&'static str],
+    /// Those of the types that it flattens.
+    pub flattened: &'static [&'static Names],
+}
+
+/// A struct with named fields: what `#[model]` and `#[value]` make of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be flattened",
+    label = "only a struct with named fields can",
+    note = "which members there are has to be known, so that unknown ones can be refused; annotate the struct with `#[value]`, \
+            or give the field a name of its own"
+)]
+pub trait Record {
+    /// The names of its members.
+    const NAMES: &'static Names;
+}
+
+/// Asserts that a type can be flattened. For expansions.
+#[doc(hidden)]
+pub const fn flatten<T: Record + ?Sized>() {}
+
+impl Names {
+    const fn meets(&self, other: &Self) -> bool {
+        let mut at = 0;
+        while at < self.own.len() {
+            let mut of_other = 0;
+            while of_other < other.own.len() {
+                if is_same(self.own[at], other.own[of_other]) {
+                    return true;
+                }
+                of_other += 1;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    /// Whether no name of a flattened type is also one of another, or of the struct's own. For expansions.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn are_distinct(&self) -> bool {
+        let mut at = 0;
+        while at < self.flattened.len() {
+            if self.flattened[at].meets(self) {
+                return false;
+            }
+            let mut other = at + 1;
+            while other < self.flattened.len() {
+                if self.flattened[at].meets(self.flattened[other]) {
+                    return false;
+                }
+                other += 1;
+            }
+            at += 1;
+        }
+        true
+    }
+
+    /// Whether no flattened type flattens others: what such a one leaves over cannot be told from what is unknown. For
+    /// expansions.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn are_level(&self) -> bool {
+        let mut at = 0;
+        while at < self.flattened.len() {
+            if !self.flattened[at].flattened.is_empty() {
+                return false;
+            }
+            at += 1;
+        }
+        true
+    }
+}
+
+/// `==`, which cannot be used where constants are made.
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
 /// What a [`Field`] can be: [`Plain`], [`Unique`], or one within a list.
 pub trait FieldKind {
     /// What it is as a field within another one.
@@ -244,6 +381,12 @@ impl<F: Serialize> Operand<Private<F>> for F {
     }
 }
 
+impl<F: Serialize> Operand<Protected<F>> for F {
+    fn into_operand(self) -> Value {
+        wire(&self)
+    }
+}
+
 macro_rules! text_operands {
     ($($text:ty),*) => {$(
         impl Operand<String> for $text {
@@ -257,6 +400,11 @@ macro_rules! text_operands {
             }
         }
         impl Operand<Private<String>> for $text {
+            fn into_operand(self) -> Value {
+                Value::String(self.to_string())
+            }
+        }
+        impl Operand<Protected<String>> for $text {
             fn into_operand(self) -> Value {
                 Value::String(self.to_string())
             }
@@ -287,6 +435,7 @@ macro_rules! marks {
 marks!(Ordered: bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, String);
 impl<T> Ordered for Id<T> {}
 impl<F: Ordered> Ordered for Option<F> {}
+impl<F: Ordered> Ordered for Protected<F> {}
 
 /// A type that holds a number, so that it can be counted up.
 #[diagnostic::on_unimplemented(message = "`{Self}` is not a number", label = "only a number can be counted up")]
@@ -302,6 +451,7 @@ pub trait Text {}
 marks!(Text: String);
 impl<F: Text> Text for Option<F> {}
 impl<F: Text> Text for Private<F> {}
+impl<F: Text> Text for Protected<F> {}
 
 /// A type that holds a list, so that its elements can be asked for.
 #[diagnostic::on_unimplemented(message = "`{Self}` is not a list", label = "only a list has elements")]
@@ -320,6 +470,9 @@ impl<F: List> List for Option<F> {
     type Item = F::Item;
 }
 impl<F: List> List for Private<F> {
+    type Item = F::Item;
+}
+impl<F: List> List for Protected<F> {
     type Item = F::Item;
 }
 

@@ -43,6 +43,7 @@ impl Key {
             ValueRef::Id(id) => Some(Self::Text(id.clone())),
             ValueRef::Null
             | ValueRef::Private(_)
+            | ValueRef::Protected(_)
             | ValueRef::Array(_)
             | ValueRef::Object(_)
             | ValueRef::Part { .. } => None,
@@ -92,6 +93,8 @@ impl Eq for Key {}
 fn each_key(doc: &dyn AnyDoc, field: &str, f: &mut dyn FnMut(Key)) {
     match doc.object().get(field) {
         None => {}
+        // Whether somebody may ask for it is told by the path of the query.
+        Some(ValueRef::Protected(value)) => each_key_of(value.as_value(), f),
         Some(part @ ValueRef::Part { .. }) => part.resolved(|part| each_key_of(part, f)),
         Some(value) => each_key_of(value, f),
     }

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::private::is_for_storage;
+use super::query::project::RawProjection;
 use super::schema::shape::{Part, ROOT, Shape, serialize_members};
 use super::value::{AsValue, ObjectRef, ValueRef};
 use crate::error::{Error, Result, Violation};
@@ -79,6 +79,11 @@ impl Document {
         self.members
     }
 
+    /// Leaves only what the projection asks for.
+    pub(crate) fn retain(&mut self, projection: &RawProjection) {
+        projection.members(&mut self.members);
+    }
+
     /// All members, taken out and left empty.
     pub(crate) fn take(&mut self) -> Map<String, Value> {
         std::mem::take(&mut self.members)
@@ -147,8 +152,11 @@ impl fmt::Debug for Document {
         for (name, value) in &self.members {
             match self.shape.as_deref().and_then(|shape| Some((shape, shape.member(ROOT, name)?))) {
                 None => map.entry(name, &format_args!("{value}")),
-                Some((shape, at)) if shape.is_private(at) => map.entry(name, &format_args!("<private>")),
                 Some((shape, at)) => {
+                    if let Some(level) = shape.level(at) {
+                        map.entry(name, &format_args!("{}", level.shown()));
+                        continue;
+                    }
                     let shown = serde_json::to_string(&Part::new(value, shape, at)).unwrap_or_default();
                     map.entry(name, &format_args!("{shown}"))
                 }
@@ -162,7 +170,7 @@ impl fmt::Debug for Document {
 impl Serialize for Document {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.shape {
-            Some(shape) if !is_for_storage() => serialize_members(&self.members, shape, ROOT, serializer),
+            Some(shape) => serialize_members(&self.members, shape, ROOT, serializer),
             _ => self.members.serialize(serializer),
         }
     }

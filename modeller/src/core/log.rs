@@ -632,9 +632,7 @@ impl Intent {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
                 check_rev(*if_rev, before)?;
                 let schema = schemas.get(*model).ok_or_else(|| missing(id))?;
-                let mut json = before.to_stored()?;
-                update.apply(&mut json)?;
-                let value = schema.value_from_json(json)?;
+                let value = schema.updated(before, update)?;
                 let after = value.into_doc(id.clone(), next_rev(Some(before), state.seq));
                 let text = stored_form(&after, None, keeps)?;
                 (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, text)

@@ -1,4 +1,4 @@
-//! Values that do not leave the process.
+//! Values that are not shown to everybody.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -7,165 +7,267 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::value::{AsValue, ValueRef};
 
-thread_local! {
-    /// Whether what is being serialized on this thread goes into the store. Serialization neither yields nor blocks, so the
-    /// thread is the right scope; everything outside of [`for_storage`] withholds, which is the safe way to be wrong.
-    static FOR_STORAGE: Cell<bool> = const { Cell::new(false) };
+/// How far a value is withheld.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// From all but verified callers.
+    Protected,
+    /// From all outside of the process.
+    Private,
 }
 
-/// Runs `f` with private values written out: the hidden codec of the store.
-pub(crate) fn for_storage<R>(f: impl FnOnce() -> R) -> R {
-    /// Also puts it back when `f` panics.
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            FOR_STORAGE.set(self.0);
+impl Level {
+    /// What the schema of a value says of it.
+    pub(crate) fn of(schema: &Value) -> Option<Self> {
+        [Self::Private, Self::Protected]
+            .into_iter()
+            .find(|level| schema.get(level.keyword()) == Some(&Value::Bool(true)))
+    }
+
+    /// The keyword in a schema.
+    pub(crate) const fn keyword(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::Private => "private",
         }
     }
-    let _restore = Restore(FOR_STORAGE.replace(true));
+
+    /// What stands for the value where it is printed.
+    pub(crate) const fn shown(self) -> &'static str {
+        match self {
+            Self::Protected => "<protected>",
+            Self::Private => "<private>",
+        }
+    }
+}
+
+/// Whom a value is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Anyone outside.
+    Anyone,
+    /// A caller with a verified token.
+    Verified,
+    /// Nobody: the stored form without what is protected, for anyone to change.
+    Open,
+    /// The store, and the program itself.
+    Store,
+}
+
+impl Audience {
+    /// Whether values of this level are there for it.
+    pub(crate) fn sees(self, level: Level) -> bool {
+        match self {
+            Self::Anyone => false,
+            Self::Verified => level == Level::Protected,
+            Self::Open => level == Level::Private,
+            Self::Store => true,
+        }
+    }
+}
+
+thread_local! {
+    /// Whom what is being serialized on this thread is for. Serialization neither yields nor blocks, so the thread is the right
+    /// scope; outside of [`written_for`] everything is withheld, which is the safe way to be wrong.
+    static AUDIENCE: Cell<Audience> = const { Cell::new(Audience::Anyone) };
+}
+
+/// Runs `f` with what this audience sees written out.
+pub(crate) fn written_for<R>(audience: Audience, f: impl FnOnce() -> R) -> R {
+    /// Also puts it back when `f` panics.
+    struct Restore(Audience);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            AUDIENCE.set(self.0);
+        }
+    }
+    let _restore = Restore(AUDIENCE.replace(audience));
     f()
 }
 
-/// Whether what is serialized goes into the store.
-pub(crate) fn is_for_storage() -> bool {
-    FOR_STORAGE.get()
+/// Runs `f` with everything written out: the hidden codec of the store.
+pub(crate) fn for_storage<R>(f: impl FnOnce() -> R) -> R {
+    written_for(Audience::Store, f)
 }
 
-/// Whether a private value is left out; named in expansions as `skip_serializing_if`.
-pub fn withholds<F>(value: &Private<F>) -> bool {
-    value.0.is_none() || !FOR_STORAGE.get()
+/// Whether a value of this level is written at the moment.
+pub(crate) fn is_written(level: Level) -> bool {
+    AUDIENCE.get().sees(level)
 }
 
-/// A field that never leaves the process: not in a response, an event, an error or a log, and not as a filter or sort from
-/// outside. It is stored, and read in process.
-///
-/// Whoever deserializes a document that came over the wire gets the value *withheld*.
-///
-/// ```
-/// use modeller::Private;
-/// let password = Private::new(String::from("correct horse"));
-/// assert_eq!(password.get().map(String::as_str), Some("correct horse"));
-/// assert_eq!(format!("{password:?}"), "<private>");
-/// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Private<F>(Option<F>);
-
-impl<F> Private<F> {
-    /// A private value.
-    pub const fn new(value: F) -> Self {
-        Self(Some(value))
-    }
-
-    /// The value that stands in where the true one was left out.
-    #[must_use]
-    pub const fn withheld() -> Self {
-        Self(None)
-    }
-
-    /// The value; `None` where it was withheld.
-    pub const fn get(&self) -> Option<&F> {
-        self.0.as_ref()
-    }
-
-    /// The value, to be changed; `None` where it was withheld.
-    pub fn get_mut(&mut self) -> Option<&mut F> {
-        self.0.as_mut()
-    }
-
-    /// Puts another value in its place.
-    pub fn set(&mut self, value: F) {
-        self.0 = Some(value);
-    }
-
-    /// The value, taken out.
-    pub fn into_inner(self) -> Option<F> {
-        self.0
-    }
+/// A value that may be withheld.
+pub trait Withhold {
+    /// Whether it is left out of what is being written.
+    fn is_withheld(&self) -> bool;
 }
 
-impl<F> From<F> for Private<F> {
-    fn from(value: F) -> Self {
-        Self::new(value)
-    }
+/// Whether a value is left out; named in expansions as `skip_serializing_if`.
+pub fn withholds<T: Withhold>(value: &T) -> bool {
+    value.is_withheld()
 }
 
-impl From<&str> for Private<String> {
-    fn from(value: &str) -> Self {
-        Self::new(value.to_owned())
-    }
-}
+macro_rules! withheld {
+    ($(#[$docs:meta])* $name:ident, $level:ident, $kind:literal, $view:expr) => {
+        $(#[$docs])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name<F>(Option<F>);
 
-/// The default of the value, not withheld.
-impl<F: Default> Default for Private<F> {
-    fn default() -> Self {
-        Self::new(F::default())
-    }
-}
-
-impl<F> fmt::Debug for Private<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<private>")
-    }
-}
-
-/// Written for the store; anywhere else `null`, where the field was not left out altogether.
-impl<F: Serialize> Serialize for Private<F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Some(value) if FOR_STORAGE.get() => value.serialize(serializer),
-            _ => serializer.serialize_unit(),
-        }
-    }
-}
-
-/// A missing field is a withheld one: `deserialize_option` is what serde answers with "none" for a field that is not there.
-impl<'de, F: Deserialize<'de>> Deserialize<'de> for Private<F> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Content<F>(std::marker::PhantomData<F>);
-        impl<'de, F: Deserialize<'de>> Visitor<'de> for Content<F> {
-            type Value = Private<F>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a private value, or nothing")
+        impl<F> $name<F> {
+            #[doc = concat!("A ", $kind, " value.")]
+            pub const fn new(value: F) -> Self {
+                Self(Some(value))
             }
-            fn visit_none<E>(self) -> Result<Self::Value, E> {
-                Ok(Private::withheld())
+
+            /// The value that stands in where the true one was left out.
+            #[must_use]
+            pub const fn withheld() -> Self {
+                Self(None)
             }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Private::withheld())
+
+            /// The value; `None` where it was withheld.
+            pub const fn get(&self) -> Option<&F> {
+                self.0.as_ref()
             }
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-                F::deserialize(deserializer).map(Private::new)
+
+            /// The value, to be changed; `None` where it was withheld.
+            pub fn get_mut(&mut self) -> Option<&mut F> {
+                self.0.as_mut()
+            }
+
+            /// Puts another value in its place.
+            pub fn set(&mut self, value: F) {
+                self.0 = Some(value);
+            }
+
+            /// The value, taken out.
+            pub fn into_inner(self) -> Option<F> {
+                self.0
             }
         }
-        deserializer.deserialize_option(Content(std::marker::PhantomData))
-    }
+
+        impl<F> From<F> for $name<F> {
+            fn from(value: F) -> Self {
+                Self::new(value)
+            }
+        }
+
+        impl<F> Withhold for $name<F> {
+            fn is_withheld(&self) -> bool {
+                self.0.is_none() || !is_written(Level::$level)
+            }
+        }
+
+        impl From<&str> for $name<String> {
+            fn from(value: &str) -> Self {
+                Self::new(value.to_owned())
+            }
+        }
+
+        /// The default of the value, not withheld.
+        impl<F: Default> Default for $name<F> {
+            fn default() -> Self {
+                Self::new(F::default())
+            }
+        }
+
+        impl<F> fmt::Debug for $name<F> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(Level::$level.shown())
+            }
+        }
+
+        /// Written for who may see it; for anybody else `null`, where the field was not left out altogether.
+        impl<F: Serialize> Serialize for $name<F> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match &self.0 {
+                    Some(value) if is_written(Level::$level) => value.serialize(serializer),
+                    _ => serializer.serialize_unit(),
+                }
+            }
+        }
+
+        /// A missing field is a withheld one: `deserialize_option` is what serde answers with "none" for a field that is not there.
+        impl<'de, F: Deserialize<'de>> Deserialize<'de> for $name<F> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Content<F>(std::marker::PhantomData<F>);
+                impl<'de, F: Deserialize<'de>> Visitor<'de> for Content<F> {
+                    type Value = $name<F>;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str(concat!("a ", $kind, " value, or nothing"))
+                    }
+                    fn visit_none<E>(self) -> Result<Self::Value, E> {
+                        Ok($name::withheld())
+                    }
+                    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                        Ok($name::withheld())
+                    }
+                    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                        F::deserialize(deserializer).map($name::new)
+                    }
+                }
+                deserializer.deserialize_option(Content(std::marker::PhantomData))
+            }
+        }
+
+        /// The schema of the value with the keyword.
+        impl<F: JsonSchema> JsonSchema for $name<F> {
+            fn schema_name() -> Cow<'static, str> {
+                format!(concat!(stringify!($name), "_{}"), F::schema_name()).into()
+            }
+            fn schema_id() -> Cow<'static, str> {
+                format!(concat!("modeller::", stringify!($name), "<{}>"), F::schema_id()).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                let mut schema = generator.subschema_for::<F>();
+                schema.insert(Level::$level.keyword().into(), true.into());
+                schema
+            }
+        }
+
+        impl<F: AsValue> AsValue for $name<F> {
+            fn as_value(&self) -> ValueRef<'_> {
+                self.0.as_ref().map_or(ValueRef::Null, |value| $view(value))
+            }
+        }
+    };
 }
 
-/// The schema of the value with `"private": true`.
-impl<F: JsonSchema> JsonSchema for Private<F> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("Private_{}", F::schema_name()).into()
-    }
-    fn schema_id() -> Cow<'static, str> {
-        format!("modeller::Private<{}>", F::schema_id()).into()
-    }
-    fn inline_schema() -> bool {
-        true
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = generator.subschema_for::<F>();
-        schema.insert("private".into(), true.into());
-        schema
-    }
+withheld! {
+    /// A field that never leaves the process: not in a response, an event, an error or a log, and not as a filter or sort from
+    /// outside. It is stored, and read in process.
+    ///
+    /// Whoever deserializes a document that came over the wire gets the value *withheld*.
+    ///
+    /// ```
+    /// use modeller::Private;
+    /// let password = Private::new(String::from("correct horse"));
+    /// assert_eq!(password.get().map(String::as_str), Some("correct horse"));
+    /// assert_eq!(format!("{password:?}"), "<private>");
+    /// ```
+    Private, Private, "private", ValueRef::Private
 }
 
-impl<F: AsValue> AsValue for Private<F> {
-    fn as_value(&self) -> ValueRef<'_> {
-        self.0.as_ref().map_or(ValueRef::Null, |value| ValueRef::Private(value))
-    }
+withheld! {
+    /// A field that only verified callers see: over the wire it is shown to and taken from whoever has a verified token. To anyone
+    /// else it is not there: not in an answer, an error, or the metadata, and as a filter or in an update it is an unknown name. It
+    /// is stored, and read in process. What is published to a room never holds it, for a room has listeners of both kinds.
+    ///
+    /// Whoever deserializes a document that came over the wire without it gets the value *withheld*.
+    ///
+    /// ```
+    /// use modeller::Protected;
+    /// let salary = Protected::new(4_000);
+    /// assert_eq!(salary.get(), Some(&4_000));
+    /// assert_eq!(format!("{salary:?}"), "<protected>");
+    /// ```
+    Protected, Protected, "protected", ValueRef::Protected
 }
 
 #[cfg(test)]
@@ -177,6 +279,30 @@ mod tests {
         name: String,
         #[serde(skip_serializing_if = "withholds")]
         password: Private<String>,
+    }
+
+    #[derive(Serialize)]
+    struct Staff {
+        #[serde(skip_serializing_if = "withholds")]
+        salary: Protected<u32>,
+        #[serde(skip_serializing_if = "withholds")]
+        pin: Private<u32>,
+    }
+
+    #[test]
+    fn each_audience_sees_its_own() {
+        let staff = Staff { salary: 1.into(), pin: 2.into() };
+        let text = |audience| written_for(audience, || serde_json::to_string(&staff)).unwrap();
+        assert_eq!(text(Audience::Anyone), "{}");
+        assert_eq!(text(Audience::Verified), r#"{"salary":1}"#);
+        assert_eq!(text(Audience::Open), r#"{"pin":2}"#);
+        assert_eq!(text(Audience::Store), r#"{"salary":1,"pin":2}"#);
+        assert_eq!(serde_json::to_string(&staff).unwrap(), "{}");
+        // A scope ends where it ends, and the one around it goes on.
+        written_for(Audience::Verified, || {
+            assert_eq!(text(Audience::Anyone), "{}");
+            assert_eq!(serde_json::to_string(&staff).unwrap(), r#"{"salary":1}"#);
+        });
     }
 
     #[test]

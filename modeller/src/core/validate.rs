@@ -7,6 +7,8 @@
 //!
 //! A violation says where and which rule, never which value: that may be private.
 
+mod messages;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -16,7 +18,9 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Registry, Uri, ValidationError, ValidationOptions};
 use serde_json::{Map, Number, Value, json};
 
+use self::messages::Messages;
 use super::check::{Checker, Outcome};
+use super::schema::says_private;
 use super::value::{AsValue, ValueRef};
 use crate::error::{Error, Result, Violation};
 
@@ -41,6 +45,8 @@ pub(crate) struct Validator {
     nodes: Vec<Node>,
     /// Some `unevaluated…` keyword stands in the schema, so what was evaluated has to be remembered.
     tracks: bool,
+    /// The schema, where messages show values and there are private ones.
+    schema: Option<Value>,
 }
 
 impl Validator {
@@ -67,12 +73,15 @@ impl Validator {
             nodes: Vec::new(),
             anchors: anchors(schema),
             tracks: false,
+            shows_values: false,
         };
         compiler.node(schema, &base)?;
-        let Compiler { nodes, tracks, .. } = compiler;
+        let Compiler { nodes, tracks, shows_values, .. } = compiler;
         refuse_loops(&nodes)?;
         let fits = options().build(schema).map_err(|error| told(&error))?;
-        Ok(Self { checker: Checker::new(schema), fits, nodes, tracks })
+        let checker = Checker::new(schema);
+        let schema = (shows_values && says_private(schema)).then(|| schema.clone());
+        Ok(Self { checker, fits, nodes, tracks, schema })
     }
 
     /// Checks a value.
@@ -100,6 +109,8 @@ impl Validator {
         let mut walk = Walk {
             nodes: &self.nodes,
             tracks: self.tracks,
+            root: value,
+            schema: self.schema.as_ref(),
             place: String::new(),
             path: "#".to_owned(),
             violations: Vec::new(),
@@ -281,6 +292,9 @@ enum Rule {
     },
     UnevaluatedItems(Option<Child>),
     UnevaluatedProperties(Option<Child>),
+
+    /// What to say instead.
+    Messages(Messages),
 }
 
 impl Rule {
@@ -310,6 +324,7 @@ struct Compiler<'s> {
     /// How often each dynamic anchor is declared.
     anchors: HashMap<String, usize>,
     tracks: bool,
+    shows_values: bool,
 }
 
 impl Compiler<'_> {
@@ -356,6 +371,15 @@ impl Compiler<'_> {
         }
         // They look at what all the others have left over.
         rules.append(&mut last);
+        if let Some(messages) = members.get(messages::KEYWORD) {
+            let reference = rules.iter().find_map(|rule| match rule {
+                Rule::Reference { path, .. } => Some(path.as_str()),
+                _ => None,
+            });
+            let messages = Messages::new(messages, reference)?;
+            self.shows_values |= messages.shows_values();
+            rules.push(Rule::Messages(messages));
+        }
         Ok(rules)
     }
 
@@ -690,6 +714,9 @@ enum Step<'a> {
 struct Walk<'a> {
     nodes: &'a [Node],
     tracks: bool,
+    /// The whole value, and the whole schema where some of it is private; for messages that show values.
+    root: &'a Value,
+    schema: Option<&'a Value>,
     /// JSON Pointer to the value at hand.
     place: String,
     /// URI fragment of the schema at hand.
@@ -705,12 +732,17 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Whether the value fits, and what of it was looked at.
     fn visit<'v>(&mut self, node: usize, value: &'v Value) -> (bool, Seen<'v>) {
-        let before = self.mark.found;
+        let (before, start) = (self.mark.found, self.violations.len());
         let mut seen = Seen::default();
         let nodes = self.nodes;
         for rule in nodes.get(node).into_iter().flatten() {
+            if let Rule::Messages(messages) = rule
+                && self.silent == 0
+            {
+                self.replace(messages, start, value);
+            }
             if self.is_full() {
-                break;
+                continue;
             }
             match value {
                 Value::Object(members) => self.apply_to_object(rule, members, &mut seen),
@@ -772,8 +804,7 @@ impl Walk<'_> {
     }
 
     fn keep(&mut self, violation: Violation) {
-        let Violation { instance_path, message, params, schema_path, .. } = &violation;
-        let bytes = instance_path.len() + message.len() + params.to_string().len() + schema_path.len();
+        let bytes = bytes(&violation);
         if self.mark.reported > 0 && self.mark.bytes + bytes > MAX_VIOLATION_BYTES {
             self.mark.bytes = MAX_VIOLATION_BYTES;
             return;
@@ -1082,6 +1113,12 @@ impl Walk<'_> {
     }
 }
 
+/// How much room a violation takes.
+fn bytes(violation: &Violation) -> usize {
+    let Violation { instance_path, message, params, schema_path, .. } = violation;
+    instance_path.len() + message.len() + params.to_string().len() + schema_path.len()
+}
+
 /// The pair of equal items that AJV names: `(i, j)`.
 fn duplicate(items: &[Value], types: Option<&Leaf>) -> Option<(usize, usize)> {
     // Compared by a text that is equal for equal values, since comparing all pairs of a large array takes too long.
@@ -1220,6 +1257,16 @@ mod tests {
             "not a format of the draft; the ranges of integers are written as limits",
         ),
         ("nullable", Difference::Verdict, "a keyword of OpenAPI 3.0, not of the draft"),
+        (
+            "errorMessage beside a $ref",
+            Difference::Words,
+            "ajv-errors leaves what a `$ref` reports alone, here it is about the same value",
+        ),
+        (
+            "errorMessage of a keyword beside a $ref",
+            Difference::Words,
+            "ajv-errors leaves what a `$ref` reports alone, here it is about the same value",
+        ),
     ];
 
     #[derive(PartialEq)]
@@ -1228,6 +1275,8 @@ mod tests {
         Path,
         /// What fits for AJV does not fit here, or the other way round.
         Verdict,
+        /// It does not fit for either, but other words are used.
+        Words,
     }
 
     #[test]
@@ -1244,8 +1293,9 @@ mod tests {
                 && !same
             {
                 differing.insert(name);
-                if *difference == Difference::Verdict {
-                    assert_ne!(found == json!([]), case["errors"] == json!([]), "{name}");
+                let same_verdict = (found == json!([])) == (case["errors"] == json!([]));
+                assert_eq!(same_verdict, *difference != Difference::Verdict, "{name}");
+                if *difference != Difference::Path {
                     continue;
                 }
                 for error in found.as_array_mut().into_iter().chain(case["errors"].as_array_mut()).flatten() {
@@ -1311,8 +1361,34 @@ mod tests {
             assert_eq!(violations(&json!({"format": format}), &json!(-1.5)), []);
         }
         let own = json!({"unique": true, "index": true, "private": true, "protected": true, "hidden": true,
-            "model": "teams._id", "default": 5, "errorMessage": {"type": "no"}});
+            "model": "teams._id", "default": 5});
         assert_eq!(violations(&own, &json!([1])), []);
+    }
+
+    #[test]
+    fn messages_are_checked_and_show_nothing_private() {
+        for (message, expected) in [
+            (json!(5), "must be a text or an object of texts"),
+            (json!({"type": 5}), "`errorMessage/type` must be a text"),
+            (json!({"type": {"a": "b"}}), "`errorMessage/type` must be a text"),
+            (json!({"required": {"a": 1}}), "`errorMessage/required` must be a text"),
+            (json!({"properties": "x"}), "`errorMessage/properties` must be an object"),
+            (json!({"items": {"0": "x"}}), "`errorMessage/items` a list"),
+            (json!("${a}"), "`${a}` in `errorMessage` is no JSON pointer"),
+            (json!("${1a}"), "`${1a}` in `errorMessage`"),
+            (json!({"_": "${99999999999999999999999}"}), "is no JSON pointer"),
+        ] {
+            let sentence = refusal(&json!({"properties": {"a": {"errorMessage": message}}}));
+            assert!(sentence.contains(expected), "{message}: {sentence}");
+        }
+        let schema = json!({"properties": {"a": {"$ref": "#/$defs/A"}, "n": {"type": "null", "errorMessage":
+            "${/a} ${/a/p} ${/a/p/0} ${/a/o} ${1/a/p} ${1} ${/} ${0}"}}, "$defs": {"A": {"properties": {"p": {"private": true}}}}});
+        let found = violations(&schema, &json!({"n": 1, "a": {"p": ["tr0ub4dor"], "o": "open"}}));
+        let hidden = "<private>";
+        assert_eq!(found[0].message, format!("{hidden} {hidden} {hidden} \"open\" {hidden} {hidden} {hidden} 1"));
+        let long =
+            violations(&json!({"type": "null", "errorMessage": "${0}"}), &json!("ü".repeat(MAX_VIOLATION_BYTES)));
+        assert!(long[0].message.len() < 1100);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub enum ValueRef<'a> {
     /// A private value. Compared as it is it is `null`, and as a member of an object it is not there; only a path that was
     /// written in the program leads into it.
     Private(&'a dyn AsValue),
+    /// A protected value: as a private one, but a path of a verified caller leads into it too.
+    Protected(&'a dyn AsValue),
 }
 
 /// A value that offers its view.
@@ -129,7 +131,7 @@ impl<'a> ValueRef<'a> {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Null | Self::Private(_) => Kind::Null,
+            Self::Null | Self::Private(_) | Self::Protected(_) => Kind::Null,
             Self::Bool(_) => Kind::Bool,
             Self::Int(_) | Self::UInt(_) | Self::Float(_) => Kind::Number,
             Self::Str(_) | Self::Id(_) => Kind::String,
@@ -163,7 +165,7 @@ impl<'a> ValueRef<'a> {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Null | Self::Private(_) => Value::Null,
+            Self::Null | Self::Private(_) | Self::Protected(_) => Value::Null,
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(value) => Value::from(*value),
             Self::UInt(value) => Value::from(*value),
@@ -181,7 +183,7 @@ impl<'a> ValueRef<'a> {
             Self::Object(object) => {
                 let mut all = Map::new();
                 object.each(&mut |name, value| {
-                    if !value.is_private() {
+                    if !value.is_withheld() {
                         all.insert(name.to_owned(), value.to_json());
                     }
                 });
@@ -208,7 +210,7 @@ impl<'a> ValueRef<'a> {
                 let mut members = (0..object.slots()).filter_map(|slot| object.entry(slot));
                 members.try_fold(2, |sum, (name, value)| Some(sum + text_weight(name) + value.weight()? + 2))?
             }
-            Self::Private(value) => value.as_value().weight()?,
+            Self::Private(value) | Self::Protected(value) => value.as_value().weight()?,
             Self::Array(_) | Self::Object(_) | Self::Part { .. } | Self::Serialized(_) => return None,
         })
     }
@@ -219,8 +221,8 @@ impl<'a> ValueRef<'a> {
         match (self, other) {
             (Self::Serialized(_) | Self::Part { .. }, _) => self.resolved(|value| value.compare(other)),
             (_, ValueRef::Serialized(_) | ValueRef::Part { .. }) => other.resolved(|other| self.compare(&other)),
-            (Self::Private(_), _) => ValueRef::Null.compare(other),
-            (_, ValueRef::Private(_)) => self.compare(&ValueRef::Null),
+            (Self::Private(_) | Self::Protected(_), _) => ValueRef::Null.compare(other),
+            (_, ValueRef::Private(_) | ValueRef::Protected(_)) => self.compare(&ValueRef::Null),
             (Self::Null, ValueRef::Null) => Ordering::Equal,
             (Self::Bool(a), ValueRef::Bool(b)) => a.cmp(b),
             (Self::Str(a), ValueRef::Str(b)) => a.cmp(b),
@@ -236,8 +238,8 @@ impl<'a> ValueRef<'a> {
         }
     }
 
-    fn is_private(&self) -> bool {
-        matches!(self, Self::Private(_))
+    fn is_withheld(&self) -> bool {
+        matches!(self, Self::Private(_) | Self::Protected(_))
     }
 
     /// Whether both are the same wire value.
@@ -325,7 +327,7 @@ fn compare_objects(a: &dyn ObjectRef, b: &dyn ObjectRef) -> Ordering {
     let sorted = |object: &dyn ObjectRef| {
         let mut names = Vec::with_capacity(object.slots());
         object.each(&mut |name, value| {
-            if !value.is_private() {
+            if !value.is_withheld() {
                 names.push(name.to_owned());
             }
         });

@@ -15,7 +15,9 @@ use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
 use crate::core::id::Id;
 use crate::core::json::Document;
+use crate::core::private::Audience;
 use crate::core::query::filter::Filter;
+use crate::core::query::project::{PartOf, Projection};
 use crate::core::query::sort::Sort;
 use crate::core::query::update::Update;
 use crate::core::query::{Page, Query};
@@ -235,10 +237,8 @@ impl<T: Stored> Model<T> {
     ///
     /// # Errors
     /// What a hook answers.
-    pub async fn list(&self, query: impl Into<Query<T>>) -> Result<Page<T>> {
-        let listed = self.scope.list(self.index, &query.into().to_raw()).await?;
-        let items = listed.docs.iter().map(|doc| self.typed(doc)).collect::<Result<_>>()?;
-        Ok(Page { items, next_cursor: None, seq: listed.seq })
+    pub fn list(&self, query: impl Into<Query<T>>) -> Listing<'_, T> {
+        Listing { model: self, query: query.into() }
     }
 
     /// How many documents match. Fires no hooks.
@@ -357,7 +357,7 @@ impl<T: Stored> Model<T> {
     /// `METHOD_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers.
     pub async fn call(&self, id: &str, args: Value) -> Result<Value> {
         let operation = self.scope.operation(self.index, OperationKind::Method, id)?;
-        let args = self.scope.args(operation, Some(args))?;
+        let args = self.scope.args(operation, Some(args), Audience::Store)?;
         let output = self.scope.call(self.index, OperationKind::Method, id, args, None).await?;
         super::output_json(output.as_ref())
     }
@@ -465,6 +465,55 @@ impl<'a, T: Stored> Find<'a, T> {
         self.query.limit = Some(limit);
         self
     }
+
+    /// Of each document these fields, as JSON.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub name: String, pub bio: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<User>().in_memory().open().await?;
+    /// # let users = app.model::<User>();
+    /// # users.insert(User { name: "Ada".into(), bio: "…".into() }).await?;
+    /// let names = users.find(Filter::all()).fields(Projection::include(User::NAME)).await?;
+    /// assert_eq!((&names[0]["name"], names[0].get("bio")), (&"Ada".into(), None));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fields(self, projection: Projection<T>) -> Showing<Self, Projection<T>> {
+        Showing { query: self, view: projection }
+    }
+
+    /// Of each document the part that a struct with `#[value(of = …)]` is.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub name: String, pub bio: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<User>().in_memory().open().await?;
+    /// # let users = app.model::<User>();
+    /// # users.insert(User { name: "Ada".into(), bio: "…".into() }).await?;
+    /// #[value(of = User)]
+    /// pub struct Card { pub name: String }
+    ///
+    /// let cards: Vec<Doc<Card>> = users.find(Filter::all()).project().await?;
+    /// assert_eq!(cards[0].name, "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn project<P: PartOf<T>>(self) -> Showing<Self, As<P>> {
+        Showing { query: self, view: As(PhantomData) }
+    }
+
+    async fn docs(&self) -> Result<Vec<DynDoc>> {
+        // As in MongoDB, a limit of 0 is none.
+        let most = self.query.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+        self.model.scope.find(self.model.index, &self.query.to_raw(), most).await
+    }
 }
 
 impl<'a, T: Stored> IntoFuture for Find<'a, T> {
@@ -472,12 +521,121 @@ impl<'a, T: Stored> IntoFuture for Find<'a, T> {
     type IntoFuture = Operation<'a, Vec<Doc<T>>>;
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            // As in MongoDB, a limit of 0 is none.
-            let most = self.query.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-            let docs = self.model.scope.find(self.model.index, &self.query.to_raw(), most).await?;
+            let docs = self.docs().await?;
             docs.iter().map(|doc| self.model.typed(doc)).collect()
         })
     }
+}
+
+/// A list of [`Model::list`], run by `.await`.
+#[derive(Clone, Debug)]
+#[must_use = "a query is run by `.await`"]
+pub struct Listing<'a, T> {
+    model: &'a Model<T>,
+    query: Query<T>,
+}
+
+impl<'a, T: Stored> Listing<'a, T> {
+    /// Of each document these fields, as JSON; see [`Find::fields`].
+    pub fn fields(self, projection: Projection<T>) -> Showing<Self, Projection<T>> {
+        Showing { query: self, view: projection }
+    }
+
+    /// Of each document the part that a struct with `#[value(of = …)]` is; see [`Find::project`].
+    pub fn project<P: PartOf<T>>(self) -> Showing<Self, As<P>> {
+        Showing { query: self, view: As(PhantomData) }
+    }
+
+    async fn page<P>(&self, show: impl Fn(&DynDoc) -> Result<Doc<P>>) -> Result<Page<P>> {
+        let listed = self.model.scope.list(self.model.index, &self.query.to_raw()).await?;
+        let items = listed.docs.iter().map(show).collect::<Result<_>>()?;
+        Ok(Page { items, next_cursor: None, seq: listed.seq })
+    }
+}
+
+impl<'a, T: Stored> IntoFuture for Listing<'a, T> {
+    type Output = Result<Page<T>>;
+    type IntoFuture = Operation<'a, Page<T>>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.page(|doc| self.model.typed(doc)).await })
+    }
+}
+
+/// A query whose documents are answered in part, run by `.await`.
+#[derive(Clone, Debug)]
+#[must_use = "a query is run by `.await`"]
+pub struct Showing<Q, V> {
+    query: Q,
+    view: V,
+}
+
+/// As a struct that is a part of a model.
+#[derive(Debug)]
+pub struct As<P>(PhantomData<fn() -> P>);
+
+impl<P> Clone for As<P> {
+    fn clone(&self) -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// What a document is answered as.
+trait View<T>: Send + Sync {
+    type Shown;
+    fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<Self::Shown>>;
+}
+
+impl<T: Stored> View<T> for Projection<T> {
+    type Shown = Document;
+    fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<Document>> {
+        let mut document = model.runtime().model(model.index)?.schema.dynamic(doc)?;
+        document.retain(self.raw());
+        Ok(Doc::from_parts(Id::from_raw(doc.id().clone()), doc.rev(), document))
+    }
+}
+
+impl<T: Stored, P: PartOf<T>> View<T> for As<P> {
+    type Shown = P;
+    fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<P>> {
+        let part = P::part_of(&*model.typed(doc)?);
+        Ok(Doc::from_parts(Id::from_raw(doc.id().clone()), doc.rev(), part))
+    }
+}
+
+macro_rules! shown {
+    ($($query:ident as $all:ident by $read:expr;)*) => {$(
+        impl<'a, T: Stored> IntoFuture for Showing<$query<'a, T>, Projection<T>> {
+            type Output = Result<$all<Document>>;
+            type IntoFuture = Operation<'a, $all<Document>>;
+            fn into_future(self) -> Self::IntoFuture {
+                Box::pin(async move { $read(self.query, self.view).await })
+            }
+        }
+
+        impl<'a, T: Stored, P: PartOf<T> + Send + Sync + 'static> IntoFuture for Showing<$query<'a, T>, As<P>> {
+            type Output = Result<$all<P>>;
+            type IntoFuture = Operation<'a, $all<P>>;
+            fn into_future(self) -> Self::IntoFuture {
+                Box::pin(async move { $read(self.query, self.view).await })
+            }
+        }
+    )*};
+}
+
+/// Documents of a query.
+type Docs<T> = Vec<Doc<T>>;
+
+shown! {
+    Find as Docs by found;
+    Listing as Page by listed;
+}
+
+async fn found<T: Stored, V: View<T>>(find: Find<'_, T>, view: V) -> Result<Docs<V::Shown>> {
+    find.docs().await?.iter().map(|doc| view.of(find.model, doc)).collect()
+}
+
+async fn listed<T: Stored, V: View<T>>(list: Listing<'_, T>, view: V) -> Result<Page<V::Shown>> {
+    list.page(|doc| view.of(list.model, doc)).await
 }
 
 /// What the function of [`Model::modify`] may answer: nothing, or a `Result<()>`.
@@ -545,11 +703,11 @@ impl<'a, T: Stored> IntoFuture for Changing<'a, T> {
                     scope.modify(*index, target, form, &*change, self.if_rev).await?
                 }
                 (What::Replace(value), Target::Id(id)) => {
-                    scope.replace(*index, id, AnyValue::to_stored(&*value)?, self.if_rev).await?
+                    scope.replace(*index, id, AnyValue::to_stored(&*value)?, self.if_rev, Audience::Store).await?
                 }
                 (What::Replace(_), Target::First(_)) => return Err(Error::internal("a replacement is by id")),
                 (What::Upsert(value), target) => {
-                    scope.upsert(*index, target, AnyValue::to_stored(&*value)?, self.if_rev).await?.0
+                    scope.upsert(*index, target, AnyValue::to_stored(&*value)?, self.if_rev, Audience::Store).await?.0
                 }
                 (What::Delete, target) => scope.delete(*index, target, self.if_rev).await?,
             };

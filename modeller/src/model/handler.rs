@@ -452,7 +452,7 @@ impl<T: Args> AnyPayload for T {
 
 /// An answer without its type.
 pub trait AnyOutput: Any + Send + Sync {
-    /// Appends it as JSON, private parts left out.
+    /// Appends it as JSON with what is shown to whom it is written for.
     fn write_json(&self, out: &mut Vec<u8>) -> Result<()>;
 }
 

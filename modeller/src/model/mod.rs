@@ -22,6 +22,7 @@ use self::handler::{AnyOutput, AnyPayload, Args, Output};
 use self::runtime::OperationKind;
 use self::subscription::{Room, Subscription};
 use crate::core::document::Stored;
+use crate::core::private::Audience;
 use crate::core::schema::ModelType;
 use crate::error::{Error, Result};
 
@@ -51,15 +52,15 @@ pub(crate) async fn call_typed<M: Stored, A: Args, O: Output>(
     room: Option<Arc<Room>>,
 ) -> Result<O> {
     let operation = model.scope.operation(model.index, kind, id)?;
-    if let Some((_, validator)) = &operation.args {
-        validator.check(&args.to_stored()?)?;
+    if let Some(checked) = &operation.args {
+        checked.check(&args.to_stored()?, Audience::Store)?;
     }
     let output = model.scope.call(model.index, kind, id, Box::new(args), room).await?;
     let any: Box<dyn Any + Send + Sync> = output;
     any.downcast::<O>().map(|output| *output).map_err(|_| Error::internal("an answer of another type"))
 }
 
-/// An answer as JSON, private parts left out.
+/// An answer as JSON, private and protected parts left out.
 pub(crate) fn output_json(output: &dyn AnyOutput) -> Result<Value> {
     let mut text = Vec::new();
     output.write_json(&mut text)?;

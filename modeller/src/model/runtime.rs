@@ -27,13 +27,14 @@ use crate::core::collection::{Change as CommittedChange, ModelIndex, State};
 use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, Settled, check_rev};
+use crate::core::private::Audience;
 use crate::core::query::filter::RawFilter;
 use crate::core::query::update::RawUpdate;
 use crate::core::query::{MAX_LIMIT, RawQuery};
 use crate::core::reference::{OnDelete, Places};
+use crate::core::schema::outside::{Checked, Described};
 use crate::core::schema::{Access, ModelSchema};
 use crate::core::transaction::{Limits, Referring, Transaction, closed, missing};
-use crate::core::validate::Validator;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long a transaction lives at most.
@@ -153,8 +154,8 @@ impl Hooks {
 pub(crate) struct OperationRuntime {
     pub(crate) declaration: &'static OperationDeclaration,
     pub(crate) access: Access,
-    pub(crate) args: Option<(Value, Validator)>,
-    pub(crate) output: Value,
+    pub(crate) args: Option<Checked>,
+    pub(crate) output: Described,
 }
 
 /// Which kind of operation is called.
@@ -233,6 +234,14 @@ impl Runtime {
 
     pub(crate) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
         self.0.models.get(index).ok_or_else(|| Error::internal("unknown model"))
+    }
+
+    /// The error as one that anyone may know nothing of, when it is about a value of a protected field.
+    fn guarded(&self, index: ModelIndex, error: Error) -> Error {
+        let field = error.get("field").and_then(Value::as_str).filter(|_| *error.code() == ErrorCode::UniqueViolation);
+        let schema = self.0.models.get(index).map(|model| &model.schema);
+        let protected = field.and_then(|name| schema?.field(name)).is_some_and(|field| field.protected);
+        if protected { error.known_to_anyone(Vec::new()) } else { error }
     }
 
     pub(crate) fn state<S: Clone + 'static>(&self) -> Option<S> {
@@ -557,7 +566,7 @@ impl Scope {
             let value = if checked { value } else { model.schema.admit(value)? };
             let value = self.runtime.log().put_value(value)?;
             let intent = Intent::Put { model: index, id, value, expect: Expect::Absent };
-            return self.intent(intent, |change| &change.after).await;
+            return self.intent(index, intent, |change| &change.after).await;
         }
         let (id, value) = (&id, &value);
         self.operate(
@@ -572,7 +581,10 @@ impl Scope {
                     value = model.schema.admit(value)?;
                 }
                 self.run_hooks(index, before, &step, &mut HookPayload::Value(&mut *value), None).await?;
-                let doc = step.transaction.put(index, id, value, Expect::Absent, checked && !hooked)?;
+                let doc = step
+                    .transaction
+                    .put(index, id, value, Expect::Absent, checked && !hooked)
+                    .map_err(|error| self.runtime.guarded(index, error))?;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Doc(&doc), None).await?;
                 Ok(doc)
             },
@@ -581,8 +593,14 @@ impl Scope {
     }
 
     /// Has the committer evaluate a write, and answers the version of the document that is asked for.
-    async fn intent(&self, intent: Intent, version: fn(&CommittedChange) -> &Option<DynDoc>) -> Result<DynDoc> {
-        let commit = self.runtime.log().intent(intent).await.map_err(|error| self.shown(error))?;
+    async fn intent(
+        &self,
+        index: ModelIndex,
+        intent: Intent,
+        version: fn(&CommittedChange) -> &Option<DynDoc>,
+    ) -> Result<DynDoc> {
+        let outcome = self.runtime.log().intent(intent).await.map_err(|error| self.shown(error));
+        let commit = outcome.map_err(|error| self.runtime.guarded(index, error))?;
         commit
             .changes
             .first()
@@ -603,7 +621,7 @@ impl Scope {
         {
             self.check_not_nested()?;
             let intent = Intent::Update { model: index, id: id.clone(), update, if_rev };
-            return self.intent(intent, |change| &change.after).await;
+            return self.intent(index, intent, |change| &change.after).await;
         }
         let (target, update) = (&target, &update);
         self.operate(
@@ -611,9 +629,7 @@ impl Scope {
             |step| async move {
                 let current = step.resolve(index, target)?;
                 check_rev(if_rev, &current)?;
-                let mut json = current.to_stored()?;
-                update.apply(&mut json)?;
-                let value = model.schema.value_from_json(json)?;
+                let value = model.schema.updated(&current, update)?;
                 self.next_version(index, &step, &current, value).await
             },
         )
@@ -754,6 +770,7 @@ impl Scope {
         id: RawId,
         json: Value,
         if_rev: Option<u64>,
+        by: Audience,
     ) -> Result<DynDoc> {
         let model = self.model(index)?;
         let (id, json) = (&id, &json);
@@ -762,9 +779,7 @@ impl Scope {
             |step| async move {
                 let current = step.resolve(index, &Target::Id(id.clone()))?;
                 check_rev(if_rev, &current)?;
-                let mut json = json.clone();
-                model.schema.keep_private(&mut json, &current)?;
-                let value = model.schema.value_from_json(json)?;
+                let value = model.schema.replaced(&current, json.clone(), by)?;
                 self.next_version(index, &step, &current, value).await
             },
         )
@@ -779,6 +794,7 @@ impl Scope {
         target: Target,
         json: Value,
         if_rev: Option<u64>,
+        by: Audience,
     ) -> Result<(DynDoc, bool)> {
         let model = self.model(index)?;
         // Run again, the insert is under the same id.
@@ -792,9 +808,11 @@ impl Scope {
             |step| async move {
                 let scope = self.in_step(step.clone());
                 match step.resolve(index, target) {
-                    Ok(current) => Ok((scope.replace(index, current.id().clone(), json.clone(), if_rev).await?, false)),
+                    Ok(current) => {
+                        Ok((scope.replace(index, current.id().clone(), json.clone(), if_rev, by).await?, false))
+                    }
                     Err(error) if *error.code() == ErrorCode::NotFound && if_rev.is_none() => {
-                        let value = model.schema.value_from_json(json.clone())?;
+                        let value = model.schema.value_by(by, json.clone())?;
                         Ok((scope.insert(index, Some(fresh.clone()), value, true).await?, true))
                     }
                     Err(error) => Err(error),
@@ -818,13 +836,9 @@ impl Scope {
         let hooked = model.has_hooks_on(before);
         let mut payload = HookPayload::Value(&mut *value);
         self.run_hooks(index, before, step, &mut payload, Some(current)).await?;
-        let doc = step.transaction.put(
-            index,
-            current.id(),
-            value,
-            Expect::Present { if_rev: Some(current.rev()) },
-            !hooked,
-        )?;
+        let doc =
+            step.transaction.put(index, current.id(), value, Expect::Present { if_rev: Some(current.rev()) }, !hooked);
+        let doc = doc.map_err(|error| self.runtime.guarded(index, error))?;
         self.run_hooks(index, event(Timing::After), step, &mut HookPayload::Doc(&doc), Some(current)).await?;
         Ok(doc)
     }
@@ -837,7 +851,7 @@ impl Scope {
         {
             self.check_not_nested()?;
             let intent = Intent::Delete { model: index, id: id.clone(), if_rev };
-            return self.intent(intent, |change| &change.before).await;
+            return self.intent(index, intent, |change| &change.before).await;
         }
         let target = &target;
         self.operate(
@@ -1054,11 +1068,16 @@ impl Scope {
     }
 
     /// The arguments of an operation from JSON, checked.
-    pub(crate) fn args(&self, operation: &OperationRuntime, json: Option<Value>) -> Result<Box<dyn AnyPayload>> {
+    pub(crate) fn args(
+        &self,
+        operation: &OperationRuntime,
+        json: Option<Value>,
+        by: Audience,
+    ) -> Result<Box<dyn AnyPayload>> {
         match (&operation.args, &operation.declaration.args) {
-            (Some((_, validator)), Some(kind)) => {
+            (Some(checked), Some(kind)) => {
                 let json = json.unwrap_or(Value::Null);
-                validator.check(&json)?;
+                checked.check(&json, by)?;
                 (kind.from_json)(json).map_err(|cause| {
                     Error::new(ErrorCode::ValidationError)
                         .message("the arguments do not fit their type")

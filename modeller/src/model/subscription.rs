@@ -20,6 +20,7 @@ use super::runtime::{OperationKind, Scope};
 use crate::core::collection::ModelIndex;
 use crate::core::document::Stored;
 use crate::core::log::{Commit, Follower, Publish};
+use crate::core::private::Audience;
 use crate::core::query::canonical::canonical;
 use crate::core::query::filter::{Filter, RawFilter};
 use crate::core::schema::ModelType;
@@ -226,7 +227,7 @@ impl<T: Stored> Subscription<T> {
     pub async fn dispatch(&self, id: &str, args: Value) -> Result<Value> {
         let scope = &self.model.scope;
         let operation = scope.operation(self.model.index, OperationKind::Event, id)?;
-        let args = scope.args(operation, Some(args))?;
+        let args = scope.args(operation, Some(args), Audience::Store)?;
         let output = scope.call(self.model.index, OperationKind::Event, id, args, Some(self.room.clone())).await?;
         super::output_json(output.as_ref())
     }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::{DECLARATIONS, Declaration};
 use crate::core::collection::ModelIndex;
 use crate::core::reference::Links;
+use crate::core::schema::outside::Checked;
+use crate::core::schema::outside::Described;
 use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operation_id};
-use crate::core::validate::Validator;
 use crate::error::{Error, Result};
 use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
 use crate::model::given::SchemaModel;
@@ -169,15 +170,14 @@ fn prove(operation: &'static OperationDeclaration, of_model: Access) -> std::res
         None => None,
         Some(kind) => {
             let schema = (kind.schema)().to_value();
-            let validator = Validator::new(&schema).map_err(|reason| wrong(&reason))?;
-            Some((schema, validator))
+            Some(Checked::new(schema).map_err(|reason| wrong(&reason))?)
         }
     };
     Ok(OperationRuntime {
         declaration: operation,
         access: operation.access.unwrap_or(of_model),
         args,
-        output: (operation.output.schema)().to_value(),
+        output: Described::new((operation.output.schema)().to_value()),
     })
 }
 

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::Server;
 use crate::core::collection::ModelIndex;
-use crate::core::schema::Access;
+use crate::core::private::Audience;
+use crate::core::query::parse::Schema;
+use crate::core::schema::{Access, ModelSchema};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
 use crate::model::handler::AnyOutput;
@@ -21,6 +23,16 @@ pub(super) struct Context {
 }
 
 impl Context {
+    /// Whom the answer is for.
+    pub(super) fn audience(&self) -> Audience {
+        if self.caller.is_verified() { Audience::Verified } else { Audience::Anyone }
+    }
+
+    /// The names that the caller may use of a model.
+    pub(super) fn names<'a>(&self, schema: &'a ModelSchema) -> Schema<'a> {
+        Schema::Visible(schema, self.audience())
+    }
+
     pub(super) fn scope(&self) -> Scope {
         self.server.runtime.scope(self.caller.clone())
     }
@@ -73,7 +85,7 @@ impl Context {
     ) -> Result<Box<dyn AnyOutput>> {
         let scope = self.scope();
         let operation = scope.operation(index, kind, id)?;
-        let args = scope.args(operation, args)?;
+        let args = scope.args(operation, args, self.audience())?;
         scope.call(index, kind, id, args, room).await
     }
 }

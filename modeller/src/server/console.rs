@@ -10,7 +10,7 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// Writes from here on, unless the program has its own.
-pub(super) fn install() {
+pub(crate) fn install() {
     let _ = tracing::subscriber::set_global_default(Console);
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::call::Context;
 use super::respond;
 use crate::core::collection::ModelIndex;
+use crate::core::private::Audience;
 use crate::core::schema::Access;
 use crate::error::Result;
 use crate::model::runtime::{ModelRuntime, OperationRuntime, Runtime, Scope};
@@ -16,8 +17,8 @@ pub(super) async fn describe(context: Context) -> Result<Response> {
     let scope = context.scope();
     let runtime = &context.server.runtime;
     let models = runtime.models().iter().enumerate().filter_map(|(at, model)| {
-        let schema = schema_without_unknown(runtime, at, model);
-        describe_model(&scope, model, schema)
+        let schema = schema_without_unknown(runtime, at, model, context.audience());
+        describe_model(&scope, model, schema, context.audience())
     });
     let models = models.collect();
     let metadata = Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models };
@@ -28,9 +29,9 @@ fn reaches(scope: &Scope, access: Access) -> bool {
     scope.allow(access, "").is_ok()
 }
 
-/// The schema of a model, without the references to models that nobody outside may know of.
-fn schema_without_unknown(runtime: &Runtime, index: ModelIndex, model: &ModelRuntime) -> Value {
-    let mut json = model.schema.json.clone();
+/// The schema of a model as this audience sees it, without the references to models that nobody outside may know of.
+fn schema_without_unknown(runtime: &Runtime, index: ModelIndex, model: &ModelRuntime, to: Audience) -> Value {
+    let mut json = model.schema.json_for(to).clone();
     for link in runtime.log().links().from(index) {
         let unknown = runtime.models().get(link.parent).is_none_or(|parent| !parent.is_known_outside());
         let property = json.get_mut("properties").and_then(|properties| properties.get_mut(&*link.field));
@@ -41,13 +42,13 @@ fn schema_without_unknown(runtime: &Runtime, index: ModelIndex, model: &ModelRun
     json
 }
 
-fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value) -> Option<ModelMetadata> {
+fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience) -> Option<ModelMetadata> {
     let schema = &model.schema;
     let described = |operations: &std::collections::BTreeMap<&'static str, OperationRuntime>| {
         operations
             .values()
             .filter(|operation| reaches(scope, operation.access))
-            .map(describe_operation)
+            .map(|operation| describe_operation(operation, to))
             .collect::<Vec<_>>()
     };
     let (operations, events) = (described(&model.methods), described(&model.events));
@@ -55,11 +56,12 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value) -> Option<Mo
     if !open && operations.is_empty() && events.is_empty() {
         return None;
     }
-    let fields = schema.fields.iter().filter(|_| open).map(|field| FieldMetadata {
+    let fields = schema.fields.iter().filter(|field| open && !field.is_hidden(to)).map(|field| FieldMetadata {
         name: field.name.to_string(),
         unique: field.unique,
         index: field.index,
         private: field.private,
+        protected: field.protected,
         schema: json
             .get("properties")
             .and_then(|properties| properties.get(field.name.as_ref()))
@@ -78,12 +80,12 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value) -> Option<Mo
     })
 }
 
-fn describe_operation(operation: &OperationRuntime) -> OperationMetadata {
+fn describe_operation(operation: &OperationRuntime, to: Audience) -> OperationMetadata {
     OperationMetadata {
         id: operation.declaration.id.to_owned(),
         access: operation.access.as_str().to_owned(),
         description: operation.declaration.description.to_owned(),
-        args: operation.args.as_ref().map(|(schema, _)| schema.clone()),
-        output: operation.output.clone(),
+        args: operation.args.as_ref().map(|args| args.json(to).clone()),
+        output: operation.output.json(to).clone(),
     }
 }

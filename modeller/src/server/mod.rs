@@ -7,14 +7,14 @@
 mod auth;
 mod call;
 mod carrier;
-mod console;
+pub(crate) mod console;
 mod limits;
 mod metadata;
 mod patience;
 mod respond;
 mod rest;
 mod router;
-mod serve;
+pub(crate) mod serve;
 mod session;
 
 use std::future::Future;

@@ -1,5 +1,7 @@
 //! Answers: documents as bytes, errors as problem bodies, and the headers that all of them carry.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::core::document::DynDoc;
+use crate::core::private::Audience;
 use crate::error::{Error, ErrorCode, Result};
 
 /// The durable head that the answer saw.
@@ -26,9 +29,9 @@ pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
 }
 
 /// A document as an answer, with its revision as the `ETag`.
-pub(super) fn document(status: StatusCode, doc: &DynDoc) -> Result<Response> {
+pub(super) fn document(status: StatusCode, doc: &DynDoc, audience: Audience) -> Result<Response> {
     let mut body = Vec::with_capacity(256);
-    doc.write_public(&mut body)?;
+    doc.write_for(audience, &mut body)?;
     let mut response = json(status, body);
     if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", doc.rev())) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -73,6 +76,18 @@ fn problem(error: &Error) -> Response {
     response
 }
 
+/// The error of an answer that anyone may know a part of only, for the one who may know all of it.
+#[derive(Clone)]
+struct Whole(Arc<Error>);
+
+/// The answer as a verified caller may see it.
+pub(super) fn for_verified(mut response: Response) -> Response {
+    match response.extensions_mut().remove::<Whole>() {
+        None => response,
+        Some(Whole(error)) => problem(&error),
+    }
+}
+
 /// An error of a handler, also of a route that the program adds, is answered as `application/problem+json` (RFC 9457).
 ///
 /// ```
@@ -83,12 +98,21 @@ fn problem(error: &Error) -> Response {
 /// ```
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        problem(&public(self))
+        let error = public(self);
+        match error.for_anyone() {
+            None => problem(&error),
+            Some(known) => {
+                let mut response = problem(&known);
+                response.extensions_mut().insert(Whole(Arc::new(error)));
+                response
+            }
+        }
     }
 }
 
 /// The same error as the `data` of an answer on a socket.
-pub(super) fn problem_value(error: Error) -> (String, Value) {
+pub(super) fn problem_value(error: Error, audience: Audience) -> (String, Value) {
     let error = public(error);
+    let error = error.for_anyone().filter(|_| audience == Audience::Anyone).unwrap_or(error);
     (error.text().to_owned(), error.to_json())
 }

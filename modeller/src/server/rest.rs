@@ -19,8 +19,10 @@ use super::router::Segments;
 use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, DynDoc};
 use crate::core::id::RawId;
+use crate::core::private::{Audience, written_for};
 use crate::core::query::filter::RawFilter;
-use crate::core::query::parse::{QueryParts, Schema, parse_query};
+use crate::core::query::parse::{QueryParts, parse_query};
+use crate::core::query::project::RawProjection;
 use crate::core::query::update::RawUpdate;
 use crate::core::schema::{ModelSchema, member_of_the_document, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
@@ -58,19 +60,19 @@ pub(super) async fn insert(context: Context, at: Segments, request: Request) -> 
     check_type(request.headers(), false)?;
     let body = read_body(&context, request).await?;
     let schema = &context.server.runtime.model(index)?.schema;
-    let scope = context.scope();
-    let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids);
+    let (scope, audience) = (context.scope(), context.audience());
+    let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids && schema.is_open_to(audience));
     if let Some(value) = at_once.and_then(|text| schema.value_at_once(text)) {
         let value = value?;
         let doc = context.to_the_end(async move { scope.insert(index, None, value, true).await }).await?;
-        return created(&at.model, &doc);
+        return created(&at.model, &doc, audience);
     }
     let list = match parse_json(&body)? {
         Value::Array(list) => list,
         json => {
-            let (id, value) = new_document(schema, json)?;
+            let (id, value) = new_document(schema, json, audience)?;
             let doc = context.to_the_end(async move { scope.insert(index, id, value, true).await }).await?;
-            return created(&at.model, &doc);
+            return created(&at.model, &doc, audience);
         }
     };
     let most = context.server.runtime.inner().limits.changes;
@@ -80,21 +82,21 @@ pub(super) async fn insert(context: Context, at: Segments, request: Request) -> 
     let values = list
         .into_iter()
         .enumerate()
-        .map(|(at, json)| new_document(schema, json).map_err(|error| error.of_element(at)))
+        .map(|(at, json)| new_document(schema, json, audience).map_err(|error| error.of_element(at)))
         .collect::<Result<_>>()?;
     let docs = context.to_the_end(async move { scope.insert_many(index, values, true).await }).await?;
     let mut body = Vec::with_capacity(16 + docs.len() * 256);
-    write_items(&docs, &mut body)?;
+    write_items(&docs, None, audience, &mut body)?;
     body.push(b'}');
     Ok(respond::json(StatusCode::CREATED, body))
 }
 
 /// A value to insert, and the id that the client chose for it.
-fn new_document(schema: &ModelSchema, mut json: Value) -> Result<(Option<RawId>, Box<dyn AnyValue>)> {
+fn new_document(schema: &ModelSchema, mut json: Value, by: Audience) -> Result<(Option<RawId>, Box<dyn AnyValue>)> {
     let id = json.as_object_mut().filter(|_| schema.client_ids).and_then(|object| object.remove("_id"));
     let id = id.map(|id| client_id(&id)).transpose();
     let refused = refuse_members_of_the_document(&json);
-    match (id, schema.value_from_json(json), refused) {
+    match (id, schema.value_by(by, json), refused) {
         (Ok(id), Ok(value), Ok(())) => Ok((id, value)),
         (Err(of_id), Err(error), _) => {
             let all = of_id.violations().iter().chain(error.violations()).cloned();
@@ -118,8 +120,8 @@ fn client_id(json: &Value) -> Result<RawId> {
 }
 
 /// The answer to what has made a document.
-fn created(model: &str, doc: &DynDoc) -> Result<Response> {
-    let mut response = respond::document(StatusCode::CREATED, doc)?;
+fn created(model: &str, doc: &DynDoc, audience: Audience) -> Result<Response> {
+    let mut response = respond::document(StatusCode::CREATED, doc, audience)?;
     if let Ok(location) = HeaderValue::try_from(format!("/{model}/{}", doc.id())) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -131,7 +133,7 @@ pub(super) async fn read(context: Context, at: Segments) -> Result<Response> {
     let index = context.open(&at.model)?;
     let id = document_id(&at.id)?;
     let doc = context.scope().get(index, &Target::Id(id)).await?.ok_or_else(|| missing(&at.id))?;
-    respond::document(StatusCode::OK, &doc)
+    respond::document(StatusCode::OK, &doc, context.audience())
 }
 
 /// `PATCH /{model}/{id}`
@@ -140,10 +142,10 @@ pub(super) async fn update(context: Context, at: Segments, request: Request) -> 
     let id = document_id(&at.id)?;
     let if_rev = if_match(request.headers())?;
     let json = read_json(&context, request, true).await?;
-    let update = Arc::new(RawUpdate::parse(json, &Schema::Visible(&context.server.runtime.model(index)?.schema))?);
+    let update = Arc::new(RawUpdate::parse(json, &context.names(&context.server.runtime.model(index)?.schema))?);
     let scope = context.scope();
     let doc = context.to_the_end(async move { scope.update(index, Target::Id(id), update, if_rev).await }).await;
-    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
+    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?, context.audience())
 }
 
 /// `PATCH /{model}?filter=…`: all that match, or none.
@@ -151,7 +153,7 @@ pub(super) async fn update_many(context: Context, at: Segments, request: Request
     let index = context.open(&at.model)?;
     let filter = all_that_match(&context, index, &request)?;
     let json = read_json(&context, request, true).await?;
-    let update = Arc::new(RawUpdate::parse(json, &Schema::Visible(&context.server.runtime.model(index)?.schema))?);
+    let update = Arc::new(RawUpdate::parse(json, &context.names(&context.server.runtime.model(index)?.schema))?);
     let scope = context.scope();
     let count = context.to_the_end(async move { scope.update_many(index, &filter, &update).await }).await?;
     Ok(respond::json(StatusCode::OK, format!("{{\"updated\":{count}}}")))
@@ -173,9 +175,9 @@ fn all_that_match(context: &Context, index: ModelIndex, request: &Request) -> Re
     }
     let (parts, count) = read_query_string(request.uri().query().unwrap_or_default())?;
     match parts {
-        QueryParts { filter: filter @ Some(_), sort: None, skip: None, limit: None } if !count => {
+        QueryParts { filter: filter @ Some(_), sort: None, skip: None, limit: None, fields: None } if !count => {
             let parts = QueryParts { filter, ..QueryParts::default() };
-            Ok(parse_query(&parts, &Schema::Visible(&context.server.runtime.model(index)?.schema))?.filter)
+            Ok(parse_query(&parts, &context.names(&context.server.runtime.model(index)?.schema))?.filter)
         }
         QueryParts { filter: None, .. } => {
             Err(Error::query("filter", "says which documents are meant; `{}` for all of them"))
@@ -195,11 +197,11 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
     let json = read_json(&context, request, false).await?;
     refuse_members_of_the_document(&json)?;
     let schema = &context.server.runtime.model(index)?.schema;
-    let scope = context.scope();
+    let (scope, audience) = (context.scope(), context.audience());
     if must_not_be && schema.client_ids && !must_be {
-        let value = schema.value_from_json(json)?;
+        let value = schema.value_by(audience, json)?;
         let doc = context.to_the_end(async move { scope.insert(index, Some(id), value, true).await }).await;
-        return created(&at.model, &doc.map_err(known_before)?);
+        return created(&at.model, &doc.map_err(known_before)?, audience);
     }
     if must_not_be {
         // Either there is one, or there cannot be one by this.
@@ -208,11 +210,16 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
     }
     if schema.client_ids && !must_be {
         let target = Target::Id(id);
-        let (doc, new) = context.to_the_end(async move { scope.upsert(index, target, json, None).await }).await?;
-        return if new { created(&at.model, &doc) } else { respond::document(StatusCode::OK, &doc) };
+        let (doc, new) =
+            context.to_the_end(async move { scope.upsert(index, target, json, None, audience).await }).await?;
+        return if new {
+            created(&at.model, &doc, audience)
+        } else {
+            respond::document(StatusCode::OK, &doc, context.audience())
+        };
     }
-    let doc = context.to_the_end(async move { scope.replace(index, id, json, if_rev).await }).await;
-    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
+    let doc = context.to_the_end(async move { scope.replace(index, id, json, if_rev, audience).await }).await;
+    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?, context.audience())
 }
 
 /// `DELETE /{model}/{id}`
@@ -222,7 +229,7 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
     let if_rev = if_match(request.headers())?;
     let scope = context.scope();
     let doc = context.to_the_end(async move { scope.delete(index, Target::Id(id), if_rev).await }).await;
-    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?)
+    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?, context.audience())
 }
 
 /// `POST /{model}/{operation}`
@@ -234,7 +241,7 @@ pub(super) async fn call(context: Context, at: Segments, request: Request) -> Re
     let output =
         context.to_the_end(async move { called.call(index, OperationKind::Method, &at.id, args, None).await }).await?;
     let mut body = Vec::with_capacity(256);
-    output.write_json(&mut body)?;
+    written_for(context.audience(), || output.write_json(&mut body))?;
     Ok(respond::json(StatusCode::OK, body))
 }
 
@@ -351,7 +358,9 @@ fn decode(text: &str) -> Result<String> {
 
 async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, count: bool) -> Result<Response> {
     let schema = &context.server.runtime.model(index)?.schema;
-    let query = parse_query(parts, &Schema::Visible(schema))?;
+    let names = context.names(schema);
+    let query = parse_query(parts, &names)?;
+    let fields = parts.fields.as_ref().map(|fields| RawProjection::parse(fields, &names)).transpose()?;
     let scope = context.scope();
     let (listed, total) = if count {
         // One transaction, so that the number belongs to the list.
@@ -370,7 +379,7 @@ async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, c
     };
     let Listed { docs, seq, .. } = listed;
     let mut body = Vec::with_capacity(64 + docs.len() * 256);
-    write_items(&docs, &mut body)?;
+    write_items(&docs, fields.as_ref(), context.audience(), &mut body)?;
     body.extend_from_slice(format!(",\"nextCursor\":null,\"seq\":{seq}").as_bytes());
     if let Some(total) = total {
         body.extend_from_slice(format!(",\"count\":{total}").as_bytes());
@@ -380,13 +389,16 @@ async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, c
 }
 
 /// Begins an object with the documents as its member `items`.
-fn write_items(docs: &[DynDoc], body: &mut Vec<u8>) -> Result<()> {
+fn write_items(docs: &[DynDoc], fields: Option<&RawProjection>, audience: Audience, body: &mut Vec<u8>) -> Result<()> {
     body.extend_from_slice(b"{\"items\":[");
     for (at, doc) in docs.iter().enumerate() {
         if at > 0 {
             body.push(b',');
         }
-        doc.write_public(body)?;
+        match fields {
+            Some(fields) => fields.write_for(audience, doc.as_ref(), body)?,
+            None => doc.write_for(audience, body)?,
+        }
     }
     body.push(b']');
     Ok(())
@@ -493,9 +505,7 @@ mod tests {
     fn query_strings() {
         let (parts, count) = read_query_string("filter=%7B%22a%22%3A+1%7D&limit=5&count=true").unwrap();
         assert_eq!((parts.filter, parts.limit, count), (Some(json!({"a": 1})), Some(json!(5)), true));
-        for wrong in
-            ["filter=%7", "filter=%zz", "filter=%ff", "limit=x", "limit=1&limit=2", "fields=1", "count=1", "filter"]
-        {
+        for wrong in ["filter=%7", "filter=%zz", "filter=%ff", "limit=x", "limit=1&limit=2", "count=1", "filter"] {
             let Err(error) = read_query_string(wrong) else { panic!("{wrong} was taken") };
             assert_eq!(error.code(), &ErrorCode::InvalidQuery, "{wrong}");
         }

@@ -17,7 +17,7 @@ use super::auth::jwt::Identity;
 use super::call::Context;
 use super::carrier::websocket;
 use super::limits::MIN_SEQ_TIME;
-use super::respond::{MIN_SEQ, SEQ, json};
+use super::respond::{MIN_SEQ, SEQ, for_verified, json};
 use super::{Server, metadata, rest};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -60,8 +60,10 @@ async fn wrong_method(request: Request) -> Error {
 async fn around(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
     let mut response = match prepare(&server, request.headers()).await {
         Ok(identity) => {
+            let verified = identity.caller.is_verified();
             request.extensions_mut().insert(identity);
-            next.run(request).await
+            let response = next.run(request).await;
+            if verified { for_verified(response) } else { response }
         }
         Err(error) => error.into_response(),
     };

@@ -23,7 +23,8 @@ use super::{Server, console, router, stopped};
 use crate::app::{App, AppBuilder};
 use crate::error::{Error, ErrorCode, Result};
 
-const USAGE: &str = "\
+/// What the arguments of [`Options`] are.
+pub(crate) const USAGE: &str = "\
 --addr HOST:PORT    where to listen; also MODELLER_ADDR
 --data DIR          the folder of the data; also MODELLER_DATA
 --secret-file FILE  the secret that tokens are signed with, 32 bytes at least; also its text in MODELLER_SECRET
@@ -32,16 +33,25 @@ const USAGE: &str = "\
 
 /// What the command line and the environment say; the command line goes first.
 #[derive(Debug, Default, PartialEq)]
-struct Options {
+pub(crate) struct Options {
     addr: Option<String>,
     data: Option<PathBuf>,
     secret_file: Option<PathBuf>,
     secret: Option<Vec<u8>>,
-    help: bool,
+    pub(crate) help: bool,
 }
 
+/// The value of the argument that was met last, from behind its `=` or from the next one.
+pub(crate) type NextValue<'a> = dyn FnMut() -> Result<OsString> + 'a;
+
 impl Options {
-    fn read(mut args: impl Iterator<Item = OsString>, env: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+    /// Reads the arguments of a process, and its environment. What is not known here is offered to `more`, which says whether
+    /// it knows it.
+    pub(crate) fn read(
+        mut args: impl Iterator<Item = OsString>,
+        env: impl Fn(&str) -> Option<OsString>,
+        more: &mut dyn FnMut(&str, &mut NextValue<'_>) -> Result<bool>,
+    ) -> Result<Self> {
         let wrong = |what: String| Error::new("INVALID_ARGUMENT").message(what);
         let utf8 = |name: &str, text: OsString| text.into_string().map_err(|_| wrong(format!("`{name}` is not UTF-8")));
         let mut options = Self::default();
@@ -58,11 +68,8 @@ impl Options {
                 "--data" => options.data = Some(value()?.into()),
                 "--secret-file" => options.secret_file = Some(value()?.into()),
                 "--help" | "-h" => options.help = true,
-                _ => {
-                    return Err(wrong(format!(
-                        "unknown argument `{name}`; there are --addr, --data, --secret-file and --help"
-                    )));
-                }
+                name if more(name, &mut value)? => {}
+                name => return Err(wrong(format!("unknown argument `{name}`; see --help"))),
             }
         }
         let env = |name: &str| env(name).filter(|value| !value.is_empty());
@@ -107,13 +114,18 @@ impl AppBuilder {
     /// # Errors
     /// Those of [`AppBuilder::open`]; an argument or a secret that will not do; an address that cannot be listened on;
     /// `UNAVAILABLE` when the store failed while serving.
-    pub async fn serve(mut self, addr: &str) -> Result<()> {
+    pub async fn serve(self, addr: &str) -> Result<()> {
         console::install();
-        let options = Options::read(std::env::args_os().skip(1), |name| std::env::var_os(name))?;
+        let options = Options::read(std::env::args_os().skip(1), |name| std::env::var_os(name), &mut |_, _| Ok(false))?;
         if options.help {
             let _ = io::stdout().write_all(USAGE.as_bytes());
             return Ok(());
         }
+        self.serve_as(options, addr).await
+    }
+
+    /// The same with options that are read.
+    pub(crate) async fn serve_as(mut self, options: Options, addr: &str) -> Result<()> {
         if let Some(secret) = options.secret()? {
             self = self.secret(secret);
         }
@@ -281,7 +293,7 @@ mod tests {
 
     fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Options> {
         let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
-        Options::read(args.iter().map(OsString::from), env)
+        Options::read(args.iter().map(OsString::from), env, &mut |_, _| Ok(false))
     }
 
     #[test]

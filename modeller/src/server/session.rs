@@ -21,7 +21,8 @@ use super::call::Context;
 use super::limits::{IN_FLIGHT, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
 use super::respond::problem_value;
 use crate::core::collection::ModelIndex;
-use crate::core::query::parse::{Schema, parse_filter};
+use crate::core::private::written_for;
+use crate::core::query::parse::parse_filter;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::runtime::OperationKind;
 use crate::model::subscription::{Published, Room, Sink};
@@ -251,7 +252,7 @@ impl Session {
 
     fn room_of(&self, index: ModelIndex, filter: &Value) -> Result<Arc<Room>> {
         let runtime = &self.server.runtime;
-        let filter = parse_filter(filter, &Schema::Visible(&runtime.model(index)?.schema))?;
+        let filter = parse_filter(filter, &self.context().names(&runtime.model(index)?.schema))?;
         Ok(runtime.rooms().room(index, &filter))
     }
 
@@ -262,12 +263,16 @@ impl Session {
             Err(refused) => return self.answer(id.as_ref(), Err(refused)),
         };
         let (session, context) = (self.clone(), self.context());
+        // Of who asked, also when he says in the meantime that he is somebody else.
+        let audience = context.audience();
         tokio::spawn(async move {
             let called = context.clone();
             let outcome =
                 context.to_the_end(async move { called.call(index, kind, &operation, args, room).await }).await;
             if let Some(id) = &id {
-                let frame = outcome.and_then(|output| frame::answer(id, session.seq(), |out| output.write_json(out)));
+                let frame = outcome.and_then(|output| {
+                    frame::answer(id, session.seq(), |out| written_for(audience, || output.write_json(out)))
+                });
                 session.push(match frame {
                     Ok(frame) => session.fitting(id, frame),
                     Err(error) => session.refusal(id, code::APPLICATION, error),
@@ -302,7 +307,7 @@ impl Session {
     }
 
     fn refusal(&self, id: &Value, code: i32, error: Error) -> Utf8Bytes {
-        let (message, problem) = problem_value(error);
+        let (message, problem) = problem_value(error, self.context().audience());
         text_of(frame::refusal(id, self.seq(), code, &message, &problem))
     }
 

@@ -63,6 +63,8 @@ pub struct FieldMetadata {
     pub index: bool,
     /// It is written and never answered, and cannot be filtered or sorted by.
     pub private: bool,
+    /// Only verified callers see it, know of it, and give it.
+    pub protected: bool,
     /// Its part of the schema of the model; references in it are resolved there.
     pub schema: Value,
 }

@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 
 use super::operator::{Bits, Modulo, Pattern, Types};
 use super::parse::{Schema, parse_filter};
+use crate::core::private::Audience;
+use crate::core::private::Level;
 use crate::core::value::{ArrayRef, AsValue, Kind, ObjectRef, ValueRef};
 use crate::error::Result;
 
@@ -35,6 +37,18 @@ pub(crate) enum Compare {
 }
 
 impl Compare {
+    /// Whether it holds of two values that are in this order.
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Self::Eq => order.is_eq(),
+            Self::Ne => order.is_ne(),
+            Self::Gt => order.is_gt(),
+            Self::Gte => order.is_ge(),
+            Self::Lt => order.is_lt(),
+            Self::Lte => order.is_le(),
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Eq => "$eq",
@@ -51,29 +65,29 @@ impl Compare {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Path {
     names: Box<[Box<str>]>,
-    /// Whether it leads into private values: it was written in the program. To one from outside they are not there.
-    trusted: bool,
+    /// Who wrote it. It leads into the withheld values that this one sees; the others are not there for it.
+    by: Audience,
 }
 
 impl Path {
     /// Splits a dotted text that was written in the program.
     pub(crate) fn new(dotted: &str) -> Self {
-        Self { names: dotted.split('.').map(Into::into).collect(), trusted: true }
+        Self { names: dotted.split('.').map(Into::into).collect(), by: Audience::Store }
     }
 
-    /// The same path as somebody outside may follow it.
-    pub(crate) fn untrusted(self) -> Self {
-        Self { trusted: false, ..self }
+    /// The same path as somebody else may follow it.
+    pub(crate) fn by(self, by: Audience) -> Self {
+        Self { by, ..self }
     }
 
     /// Calls `f` with every value that the path reaches in the document, and with the elements of arrays; see [`Reach`].
     pub(crate) fn reach(&self, document: &dyn ObjectRef, f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
-        Reach { trusted: self.trusted, elements: true }.object(document, &self.names, f)
+        Reach { by: self.by, elements: true }.object(document, &self.names, f)
     }
 
     /// The same without the elements of an array at the end of the path.
     fn reach_whole(&self, document: &dyn ObjectRef, f: &mut dyn FnMut(Option<ValueRef<'_>>) -> bool) -> bool {
-        Reach { trusted: self.trusted, elements: false }.object(document, &self.names, f)
+        Reach { by: self.by, elements: false }.object(document, &self.names, f)
     }
 
     /// The first name.
@@ -392,17 +406,22 @@ fn is_one_of(value: Option<ValueRef<'_>>, operands: &[Value]) -> bool {
 /// One comparison of one value; `None` is a missing one.
 fn compares(compare: Compare, value: Option<ValueRef<'_>>, operand: &Value) -> bool {
     let value = value.unwrap_or(ValueRef::Null);
+    // The two kinds that nearly all comparisons are of.
+    let same_kind = match (value, operand) {
+        (ValueRef::Str(a), Value::String(b)) if compare == Compare::Eq => return a == b,
+        (ValueRef::Str(a), Value::String(b)) => Some(a.cmp(b)),
+        (ValueRef::UInt(a), Value::Number(b)) => b.as_u64().map(|b| a.cmp(&b)),
+        (ValueRef::Int(a), Value::Number(b)) => b.as_i64().map(|b| a.cmp(&b)),
+        _ => None,
+    };
+    if let Some(order) = same_kind {
+        return compare.holds(order);
+    }
     let operand = operand.as_value();
-    let order = value.compare(&operand);
     match compare {
-        Compare::Eq => order == Ordering::Equal,
-        Compare::Ne => order != Ordering::Equal,
+        Compare::Eq | Compare::Ne => compare.holds(value.compare(&operand)),
         // Sizes are compared within one kind; the order of mixed values is for sorting only.
-        _ if value.kind() != operand.kind() => false,
-        Compare::Gt => order == Ordering::Greater,
-        Compare::Gte => order != Ordering::Less,
-        Compare::Lt => order == Ordering::Less,
-        Compare::Lte => order != Ordering::Greater,
+        _ => value.kind() == operand.kind() && compare.holds(value.compare(&operand)),
     }
 }
 
@@ -412,8 +431,8 @@ fn compares(compare: Compare, value: Option<ValueRef<'_>>, operand: &Value) -> b
 /// the name is a number, and through each element that is an object; arrays directly in arrays are not entered.
 #[derive(Clone, Copy)]
 struct Reach {
-    /// Whether it leads into private values.
-    trusted: bool,
+    /// Whose withheld values it leads into.
+    by: Audience,
     /// Whether an array at the end is reached by its elements too.
     elements: bool,
 }
@@ -437,8 +456,11 @@ impl Reach {
             ValueRef::Serialized(_) | ValueRef::Part { .. } => {
                 return value.resolved(|value| self.value(value, rest, f));
             }
-            ValueRef::Private(inner) if self.trusted => return self.value(inner.as_value(), rest, f),
-            ValueRef::Private(_) => return f(None),
+            ValueRef::Private(inner) if self.by.sees(Level::Private) => return self.value(inner.as_value(), rest, f),
+            ValueRef::Protected(inner) if self.by.sees(Level::Protected) => {
+                return self.value(inner.as_value(), rest, f);
+            }
+            ValueRef::Private(_) | ValueRef::Protected(_) => return f(None),
             _ => {}
         }
         let Some((name, _)) = rest.split_first() else {
@@ -799,6 +821,7 @@ mod tests {
     #[cfg(feature = "macros")]
     mod typed {
         use super::*;
+        use crate::core::private::Audience;
         use crate::core::private::Private;
         use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
         use modeller_macros::value;
@@ -825,7 +848,7 @@ mod tests {
 
         fn schema() -> Arc<ModelSchema> {
             const fn field(name: &'static str) -> FieldDeclaration {
-                FieldDeclaration { name, unique: false, index: false, private: false }
+                FieldDeclaration { name, unique: false, index: false, private: false, protected: false }
             }
             let declaration = ModelDeclaration {
                 id: "wallets",
@@ -871,7 +894,7 @@ mod tests {
             for (filter, inside, outside) in cases {
                 let trusted = parse_filter(&filter, &Schema::Any).unwrap();
                 assert_eq!(trusted.matches(&wallet()), inside, "inside: {filter}");
-                let untrusted = parse_filter(&filter, &Schema::Visible(&schema)).unwrap();
+                let untrusted = parse_filter(&filter, &Schema::Visible(&schema, Audience::Anyone)).unwrap();
                 assert_eq!(untrusted.matches(&wallet()), outside, "outside: {filter}");
             }
         }
@@ -879,7 +902,7 @@ mod tests {
         #[test]
         fn names_inside_elements_are_not_those_of_the_model() {
             let schema = schema();
-            let parse = |filter: Value| parse_filter(&filter, &Schema::Visible(&schema));
+            let parse = |filter: Value| parse_filter(&filter, &Schema::Visible(&schema, Audience::Anyone));
             assert!(parse(json!({"cards": {"$elemMatch": {"nope": 1}}})).is_ok());
             assert!(parse(json!({"cards": {"$elemMatch": {"holder": 1}}, "nope": 1})).is_err());
             assert!(parse(json!({"nope": {"$elemMatch": {"holder": 1}}})).is_err());

@@ -5,6 +5,7 @@ pub(crate) mod filter;
 pub(crate) mod operator;
 pub(crate) mod parse;
 pub(crate) mod plan;
+pub(crate) mod project;
 pub(crate) mod sort;
 pub(crate) mod update;
 
@@ -77,6 +78,9 @@ impl<T: ?Sized> Query<T> {
         let Value::Object(object) = json else { return Err(Error::query("", "a query is an object")) };
         let mut parts = QueryParts::default();
         for (name, value) in object {
+            if name == "fields" {
+                return Err(Error::query("fields", "is given where the documents are asked for, as a `Projection`"));
+            }
             *parts.part(&name)? = Some(value);
         }
         parse_query(&parts, &Schema::Any).map(Self::from_raw)

@@ -11,6 +11,7 @@ use super::RawQuery;
 use super::filter::{Compare, ElemMatch, Path, RawFilter, Test, position};
 use super::operator::{Bits, BitsTest, Modulo, Pattern, Types, whole};
 use super::sort::{Direction, RawSort};
+use crate::core::private::Audience;
 use crate::core::schema::ModelSchema;
 use crate::error::{Error, Result};
 
@@ -37,23 +38,23 @@ pub(crate) enum Schema<'a> {
     /// Any: the query was written in the program.
     Any,
     /// The fields of the model that are visible from outside.
-    Visible(&'a ModelSchema),
+    Visible(&'a ModelSchema, Audience),
 }
 
 impl Schema<'_> {
     /// The path as it may be followed. Refuses a name that is not there; a private field is not there.
     pub(crate) fn check(&self, path: Path) -> Result<Path> {
-        let Self::Visible(model) = self else { return Ok(path) };
+        let Self::Visible(model, by) = self else { return Ok(path) };
         let name = path.head();
-        if name == "_id" || name == "_rev" || model.field(name).is_some_and(|field| !field.private) {
+        if name == "_id" || name == "_rev" || model.field(name).is_some_and(|field| !field.is_withheld(*by)) {
             // A private value further down is not there for such a path.
-            return Ok(path.untrusted());
+            return Ok(path.by(*by));
         }
         if model.open {
             // Some document may have it. A private one is not there, as one that no document has.
-            return Ok(path.untrusted());
+            return Ok(path.by(*by));
         }
-        let visible = model.fields.iter().filter(|field| !field.private).map(|field| field.name.as_ref());
+        let visible = model.fields.iter().filter(|field| !field.is_withheld(*by)).map(|field| field.name.as_ref());
         let reason = match nearest(name, visible) {
             Some(near) => format!("`{}` has no such field; did you mean `{near}`?", model.id),
             None => format!("`{}` has no such field", model.id),
@@ -66,7 +67,7 @@ impl Schema<'_> {
     fn check_inside(&self, path: Path) -> Path {
         match self {
             Self::Any => path,
-            Self::Visible(_) => path.untrusted(),
+            Self::Visible(_, by) => path.by(*by),
         }
     }
 }
@@ -118,7 +119,7 @@ pub(crate) fn parse_filter(json: &Value, schema: &Schema<'_>) -> Result<RawFilte
     Parser { schema, clauses: 0, patterns: 0, inside: false }.filter(json, "", 0)
 }
 
-fn joined(path: &str, name: &str) -> String {
+pub(super) fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
@@ -357,6 +358,7 @@ pub(crate) struct QueryParts {
     pub(crate) sort: Option<Value>,
     pub(crate) skip: Option<Value>,
     pub(crate) limit: Option<Value>,
+    pub(crate) fields: Option<Value>,
 }
 
 impl QueryParts {
@@ -367,9 +369,10 @@ impl QueryParts {
             "sort" => Ok(&mut self.sort),
             "skip" => Ok(&mut self.skip),
             "limit" => Ok(&mut self.limit),
+            "fields" => Ok(&mut self.fields),
             _ => Err(Error::query(
                 name,
-                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit` and `count`",
+                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit`, `fields` and `count`",
             )),
         }
     }

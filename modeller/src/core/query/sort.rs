@@ -65,7 +65,13 @@ fn plain<'a>(doc: &'a dyn AnyDoc, name: &str) -> Option<ValueRef<'a>> {
         "_id" => Some(ValueRef::Id(doc.id())),
         "_rev" => Some(ValueRef::UInt(doc.rev())),
         _ => match doc.object().get(name) {
-            Some(ValueRef::Array(_) | ValueRef::Serialized(_) | ValueRef::Part { .. } | ValueRef::Private(_)) => None,
+            Some(
+                ValueRef::Array(_)
+                | ValueRef::Serialized(_)
+                | ValueRef::Part { .. }
+                | ValueRef::Private(_)
+                | ValueRef::Protected(_),
+            ) => None,
             value => Some(value.unwrap_or(ValueRef::Null)),
         },
     }

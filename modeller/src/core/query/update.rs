@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::filter::Path;
 pub(crate) use super::operator::UpdateOperator;
 use super::parse::{Schema, parse_path};
+use crate::core::private::Audience;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How many steps one update may have.
@@ -38,6 +39,8 @@ pub(crate) enum RawUpdate {
     Operators(Vec<(Path, UpdateOperator)>),
     /// RFC 7396.
     Merge(Map<String, Value>),
+    /// One of the others, by somebody to whom what is protected is not there.
+    Open(Box<RawUpdate>),
 }
 
 impl RawUpdate {
@@ -47,6 +50,14 @@ impl RawUpdate {
 
     /// Reads an update: an object whose keys are all operators, or a merge patch without any.
     pub(crate) fn parse(json: Value, schema: &Schema<'_>) -> Result<Self> {
+        let update = Self::parse_whole(json, schema)?;
+        Ok(match schema {
+            Schema::Visible(model, Audience::Anyone) if model.is_partly_open() => Self::Open(Box::new(update)),
+            _ => update,
+        })
+    }
+
+    fn parse_whole(json: Value, schema: &Schema<'_>) -> Result<Self> {
         let Value::Object(object) = json else {
             return Err(Error::query("", "an update is an object"));
         };
@@ -112,6 +123,7 @@ impl RawUpdate {
                 merge(value, patch);
                 Ok(())
             }
+            Self::Open(update) => update.apply(value),
             Self::Operators(steps) => {
                 for (path, operator) in steps {
                     operator.apply(value, path)?;
@@ -138,7 +150,9 @@ fn writable(name: &str, at: &str) -> Result<()> {
 fn written(path: &Path, at: &str, schema: &Schema<'_>) -> Result<()> {
     writable(path.head(), at)?;
     match schema {
-        Schema::Visible(model) if model.field(path.head()).is_none() => schema.check(path.clone()).map(drop),
+        Schema::Visible(model, by) if model.field(path.head()).is_none_or(|field| field.is_hidden(*by)) => {
+            schema.check(path.clone()).map(drop)
+        }
         _ => Ok(()),
     }
 }
@@ -146,18 +160,18 @@ fn written(path: &Path, at: &str, schema: &Schema<'_>) -> Result<()> {
 /// Refuses what would tell somebody outside about a private value: whether the outcome fits the schema, or what can be seen
 /// afterwards, must not depend on it.
 fn tells_nothing(path: &Path, operator: &UpdateOperator, name: &str, at: &str, schema: &Schema<'_>) -> Result<()> {
-    let Schema::Visible(model) = schema else { return Ok(()) };
+    let Schema::Visible(model, by) = schema else { return Ok(()) };
     if operator.is_blind() && name != "$currentDate" {
         return Ok(());
     }
     let target = match operator {
-        UpdateOperator::Rename(to) => model.holds_private(to.names()),
+        UpdateOperator::Rename(to) => model.holds_private(to.names(), *by),
         _ => false,
     };
-    if target || model.is_private(path.names()) {
+    if target || model.is_private(path.names(), *by) {
         return Err(Error::query(at, format!("a private value can be set and unset, `{name}` is not for it")));
     }
-    if operator.looks_inside() && model.holds_private(path.names()) {
+    if operator.looks_inside() && model.holds_private(path.names(), *by) {
         return Err(Error::query(at, format!("holds private values, which `{name}` would tell about")));
     }
     Ok(())
@@ -282,6 +296,8 @@ impl<T: ?Sized> std::ops::BitAnd for Update<T> {
     fn bitand(self, other: Self) -> Self {
         let steps = |update: Arc<RawUpdate>| match Arc::unwrap_or_clone(update) {
             RawUpdate::Operators(steps) => steps,
+            // What is joined here was written in the program.
+            RawUpdate::Open(_) => Vec::new(),
             RawUpdate::Merge(patch) => patch
                 .into_iter()
                 .map(|(name, value)| match value {

@@ -1,12 +1,13 @@
 //! Which keyword fits which type, as traits: `#[field(min_length = 12)]` on a number is a compile error at the keyword,
 //! also when the type is an alias.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::ModelType;
 use crate::core::field::{Field, Unique};
 use crate::core::id::Id;
 use crate::core::private::Private;
+use crate::core::private::Protected;
 
 /// A text: `min_length`, `max_length`, `pattern` and `format` fit.
 #[diagnostic::on_unimplemented(
@@ -18,6 +19,7 @@ impl Text for String {}
 impl<T> Text for Id<T> {}
 impl<T: Text> Text for Option<T> {}
 impl<T: Text> Text for Private<T> {}
+impl<T: Text> Text for Protected<T> {}
 
 /// A number: `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum` and `multiple_of` fit.
 #[diagnostic::on_unimplemented(
@@ -31,10 +33,11 @@ macro_rules! numbers {
 numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 impl<T: Number> Number for Option<T> {}
 impl<T: Number> Number for Private<T> {}
+impl<T: Number> Number for Protected<T> {}
 
-/// A list: `min_items`, `max_items` and `unique_items` fit.
+/// A list: `min_items`, `max_items`, `unique_items` and `contains` fit.
 #[diagnostic::on_unimplemented(
-    message = "`min_items`, `max_items` and `unique_items` are for lists, and `{Self}` is none",
+    message = "`min_items`, `max_items`, `unique_items` and `contains` are for lists, and `{Self}` is none",
     label = "this field holds no list"
 )]
 pub trait List {}
@@ -42,6 +45,18 @@ impl<T> List for Vec<T> {}
 impl<T> List for BTreeSet<T> {}
 impl<T: List> List for Option<T> {}
 impl<T: List> List for Private<T> {}
+impl<T: List> List for Protected<T> {}
+
+/// A map: `min_properties` and `max_properties` fit.
+#[diagnostic::on_unimplemented(
+    message = "`min_properties` and `max_properties` are for maps, and `{Self}` is none",
+    label = "this field holds no map"
+)]
+pub trait Map {}
+impl<V> Map for BTreeMap<String, V> {}
+impl<V, S> Map for HashMap<String, V, S> {}
+impl<T: Map> Map for Option<T> {}
+impl<T: Map> Map for Private<T> {}
 
 /// A value that an index can hold: `unique` and `index` fit.
 #[diagnostic::on_unimplemented(
@@ -57,6 +72,7 @@ indexables!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, String);
 impl<T> Indexable for Id<T> {}
 impl<T: Indexable> Indexable for Option<T> {}
 impl<T: Indexable> Indexable for Vec<T> {}
+impl<T: Indexable> Indexable for Protected<T> {}
 
 /// A value that can be without a reference: `on_delete = set_null` fits. A list is left without the element that refers.
 #[diagnostic::on_unimplemented(

@@ -2,6 +2,7 @@
 
 mod defaults;
 pub mod keywords;
+pub(crate) mod outside;
 mod runtime;
 pub(crate) mod shape;
 mod walk;
@@ -15,9 +16,12 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use self::defaults::Defaults;
+use self::outside::OpenForm;
 use self::shape::{ROOT, Shape};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::json::{Document, not_an_object};
+use super::private::Audience;
+use super::private::Level;
 use super::query::{Query, RawQuery};
 use super::reference::Reference;
 use super::text::Json;
@@ -104,6 +108,8 @@ pub struct FieldDeclaration {
     pub index: bool,
     /// Its type is written `Private<…>`.
     pub private: bool,
+    /// Its type is written `Protected<…>`.
+    pub protected: bool,
 }
 
 /// A Rust type that documents of a model have: how to make its values, and its schema.
@@ -209,6 +215,8 @@ pub(crate) struct ModelSchema {
     shape: Result<Option<Arc<Shape>>, String>,
     /// What is filled into values that are JSON. The type of others knows its defaults itself.
     defaults: Option<Defaults>,
+    /// What of it is there for anyone, when some of it is protected.
+    open_form: Option<OpenForm>,
     form: Form,
     kind: Kind,
     validator: Validator,
@@ -223,7 +231,7 @@ enum Form {
     Json,
 }
 
-/// How deep [`keep_private`] looks; a type that holds itself has no end.
+/// How deep [`keep_withheld`] looks; a type that holds itself has no end.
 const KEPT_DEPTH: usize = 32;
 
 /// What a `$ref` within the schema leads to.
@@ -231,7 +239,14 @@ fn referred<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
     root.pointer(path.strip_prefix('#')?)
 }
 
-fn keep_private(root: &Value, schema: &Value, next: &mut Value, current: &Value, depth: usize) {
+fn keep_withheld(
+    root: &Value,
+    schema: &Value,
+    next: &mut Value,
+    current: &Value,
+    kept: &dyn Fn(&Value) -> bool,
+    depth: usize,
+) {
     let mut schema = schema;
     if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
         match referred(root, path) {
@@ -245,17 +260,17 @@ fn keep_private(root: &Value, schema: &Value, next: &mut Value, current: &Value,
     for (name, property) in properties {
         let Some(old) = current.get(name) else { continue };
         match next.get_mut(name) {
-            None if property.get("private") == Some(&Value::Bool(true)) => {
+            None if kept(property) => {
                 next.insert(name.clone(), old.clone());
             }
-            Some(next) if depth < KEPT_DEPTH => keep_private(root, property, next, old, depth + 1),
+            Some(next) if depth < KEPT_DEPTH => keep_withheld(root, property, next, old, kept, depth + 1),
             _ => {}
         }
     }
 }
 
 /// Whether a schema says `"private": true` anywhere. A member of that name in an example is harmless.
-fn says_private(schema: &Value) -> bool {
+pub(crate) fn says_private(schema: &Value) -> bool {
     match schema {
         Value::Object(object) => object.get("private") == Some(&Value::Bool(true)) || object.values().any(says_private),
         Value::Array(values) => values.iter().any(says_private),
@@ -270,6 +285,11 @@ enum Secrecy {
     Is,
     /// Also whether they have private parts.
     Holds,
+}
+
+/// Whether what the names lead to is private, or has private parts.
+pub(crate) fn holds_private(root: &Value, names: &[Box<str>]) -> bool {
+    secret(root, root, names, Secrecy::Holds, 0)
 }
 
 /// Whether what the names lead to is private. Where the schema leaves a choice, one private alternative is enough; a schema that
@@ -344,6 +364,20 @@ pub(crate) struct FieldSchema {
     pub index: bool,
     /// It does not leave the process.
     pub private: bool,
+    /// It is there for verified callers only.
+    pub protected: bool,
+}
+
+impl FieldSchema {
+    /// Whether it is neither shown to this audience nor asked for by it.
+    pub(crate) fn is_withheld(&self, from: Audience) -> bool {
+        (self.private && !from.sees(Level::Private)) || self.is_hidden(from)
+    }
+
+    /// Whether this audience does not know of it at all.
+    pub(crate) fn is_hidden(&self, from: Audience) -> bool {
+        self.protected && !from.sees(Level::Protected)
+    }
 }
 
 impl ModelSchema {
@@ -363,22 +397,28 @@ impl ModelSchema {
         }
         let json = (declaration.kind.schema)().to_value();
         let validator = Validator::new(&json).map_err(&wrong)?;
+        let open_form = OpenForm::of(&json).map_err(&wrong)?;
         let empty = Map::new();
         let properties = json.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         for field in declaration.fields {
             let Some(property) = properties.get(field.name) else {
                 return Err(wrong(format!("its schema has no property `{}`", field.name)));
             };
-            let marked = property.get("private") == Some(&Value::Bool(true));
-            if marked != field.private {
-                return Err(wrong(format!(
-                    "the field `{}` is private by an alias; write its type as `Private<…>`, so that it can be left out",
-                    field.name
-                )));
+            let marked = |level: Level| property.get(level.keyword()) == Some(&Value::Bool(true));
+            for (level, written, name) in
+                [(Level::Private, field.private, "Private"), (Level::Protected, field.protected, "Protected")]
+            {
+                if marked(level) != written {
+                    return Err(wrong(format!(
+                        "the field `{}` is {} by an alias; write its type as `{name}<…>`, so that it can be left out",
+                        field.name,
+                        level.keyword()
+                    )));
+                }
             }
         }
         let references = Reference::read_all(&json, properties.iter()).map_err(&wrong)?;
-        let fields = declaration
+        let mut fields: Vec<FieldSchema> = declaration
             .fields
             .iter()
             .map(|field| FieldSchema {
@@ -387,8 +427,22 @@ impl ModelSchema {
                 // Who refers to a document is asked whenever one goes.
                 index: field.index || references.iter().any(|reference| *reference.field == *field.name),
                 private: field.private,
+                protected: field.protected,
             })
             .collect();
+        // What is left are the members of flattened fields, which the attribute does not see.
+        for (name, property) in properties {
+            if declaration.fields.iter().all(|field| field.name != name) {
+                let level = Level::of(property);
+                fields.push(FieldSchema {
+                    name: name.clone().into(),
+                    unique: false,
+                    index: false,
+                    private: level == Some(Level::Private),
+                    protected: level == Some(Level::Protected),
+                });
+            }
+        }
         Ok(Arc::new(Self {
             id: declaration.id.into(),
             access: declaration.access,
@@ -400,6 +454,7 @@ impl ModelSchema {
             json,
             fields,
             references,
+            open_form,
             form: Form::Typed,
             kind: declaration.kind,
             validator,
@@ -501,6 +556,12 @@ impl ModelSchema {
         })
     }
 
+    /// What is private in its documents as JSON, if that is anything.
+    #[cfg(feature = "cli")]
+    pub(crate) fn shape(&self) -> Option<Arc<Shape>> {
+        self.shape.clone().unwrap_or_default()
+    }
+
     /// Whether its values are of the type `T`.
     pub(crate) fn is_of<T: Stored>(&self) -> bool {
         self.kind.is_of::<T>()
@@ -511,13 +572,16 @@ impl ModelSchema {
     /// # Errors
     /// `VALIDATION_ERROR` with all violations.
     pub(crate) fn check(&self, json: &Value) -> Result<()> {
-        self.validator.check(json)
+        self.validator.check(json).map_err(|error| self.guarded(error))
     }
 
     /// Checks a typed value against the schema.
     fn check_value(&self, value: &dyn AnyValue) -> Result<()> {
         let checked = self.validator.check_view(&ValueRef::Object(value.object()));
-        checked.unwrap_or_else(|| self.check(&value.to_stored()?))
+        match checked {
+            None => self.check(&value.to_stored()?),
+            Some(outcome) => outcome.map_err(|error| self.guarded(error)),
+        }
     }
 
     /// Whether [`ModelSchema::admit`] would answer the value as it is.
@@ -531,20 +595,25 @@ impl ModelSchema {
     pub(crate) fn keep_private(&self, next: &mut Value, current: &DynDoc) -> Result<()> {
         match &self.shape {
             Ok(Some(shape)) if self.form == Form::Json => shape.keep(ROOT, next, &current.to_stored()?),
-            _ if self.has_private => keep_private(&self.json, &self.json, next, &current.to_stored()?, 0),
+            _ if self.has_private => {
+                let private = |schema: &Value| schema.get("private") == Some(&Value::Bool(true));
+                keep_withheld(&self.json, &self.json, next, &current.to_stored()?, &private, 0);
+            }
             _ => {}
         }
         Ok(())
     }
 
     /// Whether what the names lead to is private, or part of something private.
-    pub(crate) fn is_private(&self, names: &[Box<str>]) -> bool {
-        self.has_private && secret(&self.json, &self.json, names, Secrecy::Is, 0)
+    pub(crate) fn is_private(&self, names: &[Box<str>], by: Audience) -> bool {
+        let schema = self.json_for(by);
+        self.has_private && secret(schema, schema, names, Secrecy::Is, 0)
     }
 
     /// Whether what the names lead to is private, or has private parts.
-    pub(crate) fn holds_private(&self, names: &[Box<str>]) -> bool {
-        self.has_private && secret(&self.json, &self.json, names, Secrecy::Holds, 0)
+    pub(crate) fn holds_private(&self, names: &[Box<str>], by: Audience) -> bool {
+        let schema = self.json_for(by);
+        self.has_private && secret(schema, schema, names, Secrecy::Holds, 0)
     }
 
     /// Makes a typed value from its stored form, which was checked when it was written.

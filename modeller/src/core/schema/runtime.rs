@@ -23,7 +23,7 @@ const FLAGS: [&str; 4] = ["unique", "index", "private", "hidden"];
 
 /// Keywords of ours that mean something in the schema of a model with a Rust type, and nothing here yet. Left unsaid, what they
 /// promise would not be kept.
-const NOT_YET: [&str; 2] = ["protected", "errorMessage"];
+const NOT_YET: [&str; 1] = ["protected"];
 
 impl ModelSchema {
     /// Proves a schema that was given as JSON.
@@ -59,6 +59,7 @@ impl ModelSchema {
             open: is_open(&json),
             has_private: says_private(&json),
             defaults: Defaults::of(&json),
+            open_form: None,
             shape: Ok(shape),
             json,
             fields,
@@ -174,6 +175,7 @@ fn fields(root: &Value) -> Result<Vec<FieldSchema>, String> {
                     unique: says("unique"),
                     index: says("index"),
                     private,
+                    protected: false,
                 }),
             }
         }

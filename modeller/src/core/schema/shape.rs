@@ -10,6 +10,8 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
 
 use super::walk::{self, Role};
+use crate::core::private::Level;
+use crate::core::private::is_written;
 use crate::core::value::{ArrayRef, AsValue, ObjectRef, ValueRef};
 
 /// How many spots one schema may have. Sets of alternatives can multiply.
@@ -28,7 +30,7 @@ pub(crate) const ROOT: SpotIndex = 0;
 
 #[derive(Default)]
 struct Spot {
-    private: bool,
+    level: Option<Level>,
     /// Members by name; `None` for those that hold nothing private.
     members: HashMap<Box<str>, Option<SpotIndex>>,
     /// All other members.
@@ -45,10 +47,12 @@ impl Shape {
     pub(crate) fn of(root: &Value) -> Result<Option<Self>, String> {
         let mut says = false;
         for (place, schema) in walk::all(root) {
-            match schema.get("private") {
-                None | Some(Value::Bool(false)) => {}
-                Some(Value::Bool(true)) => says = true,
-                Some(_) => return Err(format!("`{place}/private`: is true or false")),
+            for keyword in [Level::Private, Level::Protected].map(Level::keyword) {
+                match schema.get(keyword) {
+                    None | Some(Value::Bool(false)) => {}
+                    Some(Value::Bool(true)) => says = true,
+                    Some(_) => return Err(format!("`{place}/{keyword}`: is true or false")),
+                }
             }
         }
         if !says {
@@ -76,21 +80,22 @@ impl Shape {
         self.spot(at)?.elements
     }
 
-    /// Whether what is at the spot is private as a whole.
-    pub(crate) fn is_private(&self, at: SpotIndex) -> bool {
-        self.spot(at).is_some_and(|spot| spot.private)
+    /// How far what is at the spot is withheld as a whole.
+    pub(crate) fn level(&self, at: SpotIndex) -> Option<Level> {
+        self.spot(at)?.level
     }
 
     /// Whether the member of that name is private in every document.
     pub(super) fn is_private_member(&self, name: &str) -> bool {
-        self.member(ROOT, name).is_some_and(|at| self.is_private(at))
+        self.member(ROOT, name).is_some_and(|at| self.level(at) == Some(Level::Private))
     }
 
     /// The view of a value at a spot.
     pub(crate) fn view<'a>(&'a self, at: Option<SpotIndex>, value: &'a Value) -> ValueRef<'a> {
-        match at {
-            Some(at) if self.is_private(at) => ValueRef::Private(value),
-            Some(spot) if value.is_object() || value.is_array() => ValueRef::Part { value, shape: self, spot },
+        match (at.and_then(|at| self.level(at)), at) {
+            (Some(Level::Private), _) => ValueRef::Private(value),
+            (Some(Level::Protected), _) => ValueRef::Protected(value),
+            (None, Some(spot)) if value.is_object() || value.is_array() => ValueRef::Part { value, shape: self, spot },
             _ => value.as_value(),
         }
     }
@@ -102,10 +107,10 @@ impl Shape {
         for (name, old) in current {
             let Some(spot) = self.member(at, name) else { continue };
             match next.get_mut(name) {
-                None if self.is_private(spot) => {
+                None if self.level(spot).is_some() => {
                     next.insert(name.clone(), old.clone());
                 }
-                Some(next) if !self.is_private(spot) => self.keep(spot, next, old),
+                Some(next) if self.level(spot).is_none() => self.keep(spot, next, old),
                 _ => {}
             }
         }
@@ -174,15 +179,15 @@ impl<'a> Builder<'a> {
                 return Err("the schema has too many alternatives to tell what is private".into());
             }
             known.insert(set, at);
-            let private = all.iter().any(|schema| is_marked(schema));
-            spots.push(Spot { private, ..Spot::default() });
-            if !private {
+            let level = all.iter().filter_map(|schema| Level::of(schema)).max();
+            spots.push(Spot { level, ..Spot::default() });
+            if level.is_none() {
                 open.push((at, all));
             }
             Ok(Some(at))
         };
         spot_of(vec![self.root], &mut open, &mut spots)?;
-        if spots.first().is_some_and(|spot| spot.private) {
+        if spots.first().is_some_and(|spot| spot.level.is_some()) {
             return Err("`#/private`: a document as a whole cannot be private; mark its members".into());
         }
         while let Some((at, schemas)) = open.pop() {
@@ -222,7 +227,7 @@ impl<'a> Builder<'a> {
             let others = spot_of(others, &mut open, &mut spots)?;
             let place = elements.iter().map(|schema| self.place(schema).to_owned()).next();
             let elements = spot_of(elements, &mut open, &mut spots)?;
-            if elements.and_then(|at| spots.get(at as usize)).is_some_and(|spot| spot.private) {
+            if elements.and_then(|at| spots.get(at as usize)).is_some_and(|spot| spot.level.is_some()) {
                 return Err(format!(
                     "`{}`: an element of a list cannot be private; mark the list, or members of the element",
                     place.unwrap_or_default()
@@ -240,7 +245,7 @@ impl<'a> Builder<'a> {
         let mut seen = Set::new();
         let mut open = vec![schema];
         while let Some(schema) = open.pop() {
-            if is_marked(schema) {
+            if Level::of(schema).is_some() {
                 return true;
             }
             if seen.insert(std::ptr::from_ref(schema)) {
@@ -252,19 +257,15 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn is_marked(schema: &Value) -> bool {
-    schema.get("private") == Some(&Value::Bool(true))
-}
-
 /// Takes out the ways to spots that nothing private is reached from.
 fn pruned(mut spots: Vec<Spot>) -> Vec<Spot> {
-    let mut holds: Vec<bool> = spots.iter().map(|spot| spot.private).collect();
+    let mut holds: Vec<bool> = spots.iter().map(|spot| spot.level.is_some()).collect();
     loop {
         let leads = |spot: &Spot| {
             let ways = spot.members.values().flatten().chain(&spot.others).chain(&spot.elements);
             ways.into_iter().any(|to| holds.get(*to as usize) == Some(&true))
         };
-        let next: Vec<bool> = spots.iter().map(|spot| spot.private || leads(spot)).collect();
+        let next: Vec<bool> = spots.iter().map(|spot| spot.level.is_some() || leads(spot)).collect();
         if next == holds {
             break;
         }
@@ -364,7 +365,8 @@ pub(crate) fn serialize_members<S: Serializer>(
     for (name, value) in object {
         match shape.member(spot, name) {
             None => map.serialize_entry(name, value)?,
-            Some(at) if shape.is_private(at) => {}
+            Some(at) if shape.level(at).is_some_and(|level| !is_written(level)) => {}
+            Some(at) if shape.level(at).is_some() => map.serialize_entry(name, value)?,
             Some(at) => map.serialize_entry(name, &Part { value, shape, spot: at })?,
         }
     }

@@ -74,7 +74,7 @@ impl Types {
 
     pub(crate) fn holds(self, value: &ValueRef<'_>) -> bool {
         let bit = match value {
-            ValueRef::Null | ValueRef::Private(_) => NULL,
+            ValueRef::Null | ValueRef::Private(_) | ValueRef::Protected(_) => NULL,
             ValueRef::Bool(_) => BOOL,
             ValueRef::Str(_) | ValueRef::Id(_) => STRING,
             ValueRef::Array(_) => ARRAY,

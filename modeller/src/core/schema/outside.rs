@@ -1,0 +1,366 @@
+//! What of a schema is there for anyone, when some of it is protected: for an unverified caller a protected member does not
+//! exist, so its input is checked against a schema without it, and its changes are made to a value without it.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::{ModelSchema, keep_withheld};
+use crate::core::document::{AnyValue, DynDoc};
+use crate::core::private::Audience;
+use crate::core::private::Level;
+use crate::core::query::update::RawUpdate;
+use crate::core::validate::Validator;
+use crate::error::{Error, ErrorCode, Result};
+
+/// A schema without what is protected in it.
+pub(crate) struct OpenForm {
+    json: Value,
+    validator: Validator,
+}
+
+impl OpenForm {
+    /// That of a schema; `None` when nothing in it is protected.
+    pub(super) fn of(json: &Value) -> Result<Option<Self>, String> {
+        let Some(json) = open(json) else { return Ok(None) };
+        let validator = Validator::new(&json)?;
+        Ok(Some(Self { json, validator }))
+    }
+
+    /// The error with what anyone may know of it: no violation that speaks of something protected.
+    pub(super) fn without_protected(&self, whole: &Value, error: Error) -> Error {
+        let known = error.violations().iter().filter(|violation| {
+            let place: &str = &violation.schema_path;
+            !is_protected(whole, place.strip_prefix('#').unwrap_or(place), &violation.params)
+        });
+        let known = known.cloned().collect();
+        error.known_to_anyone(known)
+    }
+}
+
+/// What somebody asks for who would have to say who he is.
+fn needs_token() -> Error {
+    Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")
+}
+
+/// Whether the keyword at a place of the schema speaks of something protected.
+fn is_protected(root: &Value, place: &str, params: &Value) -> bool {
+    let mut ends: Vec<usize> = place.match_indices('/').map(|(at, _)| at).skip(1).collect();
+    ends.push(place.len());
+    let mut on_the_way = ends.iter().filter_map(|end| root.pointer(place.get(..*end)?));
+    if on_the_way.any(|schema| Level::of(schema) == Some(Level::Protected)) {
+        return true;
+    }
+    let Some(missing) = params.get("missingProperty").and_then(Value::as_str) else { return false };
+    let holder = place.rsplit_once('/').and_then(|(holder, _)| root.pointer(holder));
+    let property = holder.and_then(|holder| holder.get("properties")?.get(missing));
+    property.is_some_and(|property| Level::of(property) == Some(Level::Protected))
+}
+
+/// The schema without its protected members; `None` when there are none.
+fn open(whole: &Value) -> Option<Value> {
+    let mut json = whole.clone();
+    if !take_protected(&mut json) {
+        return None;
+    }
+    take_unused(&mut json);
+    Some(json)
+}
+
+fn take_protected(schema: &mut Value) -> bool {
+    match schema {
+        Value::Object(object) => {
+            let mut taken = Vec::new();
+            if let Some(Value::Object(properties)) = object.get_mut("properties") {
+                properties.retain(|name, property| {
+                    let kept = Level::of(property) != Some(Level::Protected);
+                    if !kept {
+                        taken.push(name.clone());
+                    }
+                    kept
+                });
+            }
+            if let Some(Value::Array(required)) = object.get_mut("required") {
+                required.retain(|name| !taken.iter().any(|taken| name == taken));
+                // As it is written of a type that has nothing to require.
+                if required.is_empty() {
+                    object.remove("required");
+                }
+            }
+            let below = object.values_mut().fold(false, |found, value| take_protected(value) | found);
+            !taken.is_empty() || below
+        }
+        Value::Array(values) => values.iter_mut().fold(false, |found, value| take_protected(value) | found),
+        _ => false,
+    }
+}
+
+/// Takes out the definitions that nothing leads to any more: they describe what is protected.
+fn take_unused(root: &mut Value) {
+    loop {
+        let mut used = Vec::new();
+        let definitions = root.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Value::Object(object) = &*root {
+            object.iter().filter(|(name, _)| *name != "$defs").for_each(|(_, value)| references(value, &mut used));
+        }
+        // A definition that only it itself leads to is used by none.
+        for (name, definition) in &definitions {
+            let mut inner = Vec::new();
+            references(definition, &mut inner);
+            used.extend(inner.into_iter().filter(|path| *path != format!("#/$defs/{name}")));
+        }
+        let Some(Value::Object(defs)) = root.get_mut("$defs") else { return };
+        let before = defs.len();
+        defs.retain(|name, _| used.contains(&format!("#/$defs/{}", super::walk::escaped(name))));
+        let (after, empty) = (defs.len(), defs.is_empty());
+        if empty && let Value::Object(object) = root {
+            object.remove("$defs");
+        }
+        if before == after {
+            return;
+        }
+    }
+}
+
+fn references(schema: &Value, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::String(path)) = object.get("$ref") {
+                found.push(path.clone());
+            }
+            object.values().for_each(|value| references(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+/// A schema that is only shown.
+pub(crate) struct Described {
+    json: Value,
+    open: Option<Value>,
+}
+
+impl Described {
+    pub(crate) fn new(json: Value) -> Self {
+        Self { open: open(&json), json }
+    }
+
+    /// The schema as this audience may see it.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the metadata shows it"))]
+    pub(crate) fn json(&self, to: Audience) -> &Value {
+        self.open.as_ref().filter(|_| !to.sees(Level::Protected)).unwrap_or(&self.json)
+    }
+}
+
+/// A schema that input is checked against.
+pub(crate) struct Checked {
+    json: Value,
+    validator: Validator,
+    open: Option<OpenForm>,
+}
+
+impl Checked {
+    pub(crate) fn new(json: Value) -> Result<Self, String> {
+        let validator = Validator::new(&json)?;
+        Ok(Self { open: OpenForm::of(&json)?, json, validator })
+    }
+
+    /// The schema as this audience may see it.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the metadata shows it"))]
+    pub(crate) fn json(&self, to: Audience) -> &Value {
+        self.open.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.json, |open| &open.json)
+    }
+
+    /// Checks input of this audience.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations; `UNAUTHENTICATED` where only a verified caller can say what is needed.
+    pub(crate) fn check(&self, json: &Value, by: Audience) -> Result<()> {
+        match &self.open {
+            Some(open) if !by.sees(Level::Protected) => {
+                open.validator.check(json)?;
+                self.validator.check(json).map_err(|_| needs_token())
+            }
+            _ => self.validator.check(json),
+        }
+    }
+}
+
+impl ModelSchema {
+    /// The schema as this audience may see it.
+    pub(crate) fn json_for(&self, to: Audience) -> &Value {
+        self.open_form.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.json, |open| &open.json)
+    }
+
+    /// Whether some of it is protected.
+    pub(crate) fn is_partly_open(&self) -> bool {
+        self.open_form.is_some()
+    }
+
+    /// Whether this audience knows all of it.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server reads text from outside"))]
+    pub(crate) fn is_open_to(&self, audience: Audience) -> bool {
+        self.open_to(audience).is_none()
+    }
+
+    /// The error with what anyone may know of it.
+    pub(super) fn guarded(&self, error: Error) -> Error {
+        match &self.open_form {
+            Some(open) => open.without_protected(&self.json, error),
+            None => error,
+        }
+    }
+
+    fn open_to(&self, by: Audience) -> Option<&OpenForm> {
+        self.open_form.as_ref().filter(|_| !by.sees(Level::Protected))
+    }
+
+    /// Checks a value that this audience gives, and makes it typed.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations; `UNAUTHENTICATED` where only a verified caller can give what is needed.
+    pub(crate) fn value_by(&self, by: Audience, json: Value) -> Result<Box<dyn AnyValue>> {
+        if let Some(open) = self.open_to(by) {
+            open.validator.check(&json)?;
+            self.check(&json).map_err(|_| needs_token())?;
+        }
+        self.value_from_json(json)
+    }
+
+    /// The value of a document after an update.
+    ///
+    /// # Errors
+    /// As [`ModelSchema::value_by`], and those of the update.
+    pub(crate) fn updated(&self, current: &DynDoc, update: &RawUpdate) -> Result<Box<dyn AnyValue>> {
+        match (update, &self.open_form) {
+            (RawUpdate::Open(update), Some(open)) => {
+                let seen = current.to_form(Audience::Open)?;
+                let mut next = seen.clone();
+                update.apply(&mut next)?;
+                open.validator.check(&next)?;
+                self.with_protected(next, &seen, current)
+            }
+            _ => {
+                let mut json = current.to_form(Audience::Store)?;
+                update.apply(&mut json)?;
+                self.value_from_json(json)
+            }
+        }
+    }
+
+    /// The value that takes the place of a document. What the giver cannot see and did not send is kept, and in process what is
+    /// withheld.
+    ///
+    /// # Errors
+    /// As [`ModelSchema::value_by`].
+    pub(crate) fn replaced(&self, current: &DynDoc, mut next: Value, by: Audience) -> Result<Box<dyn AnyValue>> {
+        let Some(open) = &self.open_form else {
+            self.keep_private(&mut next, current)?;
+            return self.value_from_json(next);
+        };
+        if self.open_to(by).is_some() {
+            self.keep_private(&mut next, current)?;
+            open.validator.check(&next)?;
+            return self.with_protected(next, &current.to_form(Audience::Open)?, current);
+        }
+        let kept = |schema: &Value| Level::of(schema).is_some_and(|level| by == Audience::Store || !by.sees(level));
+        keep_withheld(&self.json, &self.json, &mut next, &current.to_form(Audience::Store)?, &kept, 0);
+        self.value_from_json(next)
+    }
+
+    fn with_protected(&self, mut next: Value, seen: &Value, current: &DynDoc) -> Result<Box<dyn AnyValue>> {
+        restore(&mut next, seen, &current.to_form(Audience::Store)?);
+        self.check(&next).map_err(|_| needs_token())?;
+        self.value_from_json(next)
+    }
+}
+
+/// Puts what was not `seen` of a value back into the `next` one. An element of a list keeps what was hidden in the one that
+/// looked the same, else in the one at its place, when the list is as long as it was.
+fn restore(next: &mut Value, seen: &Value, whole: &Value) {
+    match (next, seen, whole) {
+        (Value::Object(next), Value::Object(seen), Value::Object(whole)) => restore_members(next, seen, whole),
+        (Value::Array(next), Value::Array(seen), Value::Array(whole)) if seen != whole => {
+            let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+            for (at, value) in seen.iter().enumerate().rev() {
+                places.entry(value.to_string()).or_default().push(at);
+            }
+            let same_length = next.len() == seen.len();
+            let mut used = vec![false; seen.len()];
+            let mut changed = Vec::new();
+            for (at, element) in next.iter_mut().enumerate() {
+                match places.get_mut(&element.to_string()).and_then(Vec::pop) {
+                    Some(place) => {
+                        if let (Some(used), Some(value)) = (used.get_mut(place), whole.get(place)) {
+                            *used = true;
+                            *element = value.clone();
+                        }
+                    }
+                    None => changed.push(at),
+                }
+            }
+            for at in changed.into_iter().filter(|_| same_length) {
+                if let (Some(false), Some(next), Some(seen), Some(whole)) =
+                    (used.get(at), next.get_mut(at), seen.get(at), whole.get(at))
+                {
+                    restore(next, seen, whole);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn restore_members(next: &mut Map<String, Value>, seen: &Map<String, Value>, whole: &Map<String, Value>) {
+    for (name, value) in whole {
+        match (next.get_mut(name), seen.get(name)) {
+            (None, None) => {
+                next.insert(name.clone(), value.clone());
+            }
+            (Some(next), Some(seen)) => restore(next, seen, value),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn hidden_parts_follow_their_elements() {
+        let whole = json!({"a": [{"n": 1, "s": "x"}, {"n": 2, "s": "y"}], "s": 1, "o": {"k": {"s": 2}}});
+        let seen = json!({"a": [{"n": 1}, {"n": 2}], "o": {"k": {}}});
+        let cases = [
+            (json!({"a": [{"n": 2}, {"n": 1}]}), json!({"a": [{"n": 2, "s": "y"}, {"n": 1, "s": "x"}], "s": 1})),
+            (json!({"a": [{"n": 2}]}), json!({"a": [{"n": 2, "s": "y"}], "s": 1})),
+            (json!({"a": [{"n": 3}, {"n": 2}]}), json!({"a": [{"n": 3, "s": "x"}, {"n": 2, "s": "y"}], "s": 1})),
+            (json!({"a": [{"n": 3}]}), json!({"a": [{"n": 3}], "s": 1})),
+            (json!({"o": {"k": {"m": 1}}}), json!({"o": {"k": {"m": 1, "s": 2}}, "s": 1})),
+            (json!({"o": {}}), json!({"o": {}, "s": 1})),
+        ];
+        for (mut next, expected) in cases {
+            restore(&mut next, &seen, &whole);
+            assert_eq!(next, expected);
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_protected_member_stays_in_the_schema() {
+        let whole = json!({
+            "properties": {"a": {"$ref": "#/$defs/A"}, "s": {"$ref": "#/$defs/S", "protected": true},
+                           "protected": {"type": "boolean"}},
+            "required": ["s"],
+            "$defs": {"A": {"properties": {"p": {"protected": true}, "q": true}, "required": ["p", "q"]},
+                      "S": {"items": {"$ref": "#/$defs/T"}}, "T": {"items": {"$ref": "#/$defs/T"}}},
+        });
+        let expected = json!({
+            "properties": {"a": {"$ref": "#/$defs/A"}, "protected": {"type": "boolean"}},
+            "$defs": {"A": {"properties": {"q": true}, "required": ["q"]}},
+        });
+        assert_eq!(open(&whole), Some(expected.clone()));
+        assert_eq!(open(&expected), None);
+    }
+}

@@ -1,0 +1,423 @@
+//! What is protected is there for verified callers only: anyone else is answered, byte for byte, as if it did not exist.
+
+use modeller::prelude::*;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, SECRET, ask_with, token};
+
+/// In every protected field; no answer to anyone may hold it.
+const HIDDEN: &str = "hidden-canary-7f";
+
+#[value]
+pub struct Badge {
+    pub colour: String,
+    #[field(default)]
+    pub code: Protected<Option<String>>,
+}
+
+/// Only a protected field is of this type.
+#[value]
+pub struct Clearance {
+    pub level: String,
+}
+
+#[model(id = "staff", public, client_ids)]
+pub struct Staff {
+    pub name: String,
+    #[field(unique, default)]
+    pub salary: Protected<Option<String>>,
+    #[field(default)]
+    pub clearance: Protected<Vec<Clearance>>,
+    #[field(default)]
+    pub badge: Option<Badge>,
+    #[field(default)]
+    pub badges: Vec<Badge>,
+    #[field(default)]
+    pub by_door: std::collections::BTreeMap<String, Badge>,
+}
+
+/// The same as anyone is to see it.
+#[value]
+pub struct PlainBadge {
+    pub colour: String,
+}
+
+#[model(id = "plain", public, client_ids)]
+pub struct Plain {
+    pub name: String,
+    #[field(default)]
+    pub badge: Option<PlainBadge>,
+    #[field(default)]
+    pub badges: Vec<PlainBadge>,
+    #[field(default)]
+    pub by_door: std::collections::BTreeMap<String, PlainBadge>,
+}
+
+#[model(id = "vaults", public)]
+pub struct Vault {
+    pub name: String,
+    #[field(min_length = 4)]
+    pub key: Protected<String>,
+}
+
+#[model(id = "codes", public)]
+pub struct Code {
+    pub name: String,
+    #[field(unique, default = "same")]
+    pub code: Protected<String>,
+}
+
+/// Answers what it is given, and whom it finds.
+#[method(Staff)]
+async fn echo(args: Badge) -> Result<Badge> {
+    Ok(args)
+}
+
+#[method(Staff)]
+async fn everybody(staff: Model<Staff>) -> Result<Vec<Doc<Staff>>> {
+    staff.find(Filter::all()).await
+}
+
+#[method(Staff)]
+async fn tell(staff: Model<Staff>) -> Result<()> {
+    let first = staff.get(Filter::all()).await?;
+    staff.subscription(Filter::all()).publish(&first).await
+}
+
+/// Stores what does not fit.
+#[method(Vault)]
+async fn spoil(vaults: Model<Vault>) -> Result<()> {
+    vaults.insert(Vault { name: "v".into(), key: "no".into() }).await.map(drop)
+}
+
+struct Asked {
+    app: App,
+    router: axum::Router,
+    bearer: String,
+}
+
+async fn asked() -> Asked {
+    let app = App::new().model::<Staff>().model::<Plain>().model::<Vault>().model::<Code>();
+    let app = app.secret(SECRET).in_memory().open().await.unwrap();
+    let bearer = format!("Bearer {}", token(&app, "ada"));
+    Asked { router: app.router(), bearer, app }
+}
+
+impl Asked {
+    async fn verified(&self, method: &str, path: &str, body: Value) -> Answer {
+        ask_with(&self.router, method, path, body, &[("authorization", &self.bearer)]).await
+    }
+
+    /// Asked by anyone, who is never shown what is protected.
+    async fn anyone(&self, method: &str, path: &str, body: Value) -> Answer {
+        let answer = ask_with(&self.router, method, path, body, &[]).await;
+        let text = String::from_utf8_lossy(&answer.bytes);
+        assert!(!text.contains(HIDDEN), "{method} {path}: {text}");
+        answer
+    }
+
+    /// One with everything protected in it, and the same without in the plain model.
+    async fn seeded(&self) {
+        let made = self.verified("PUT", "/staff/a", whole("a")).await;
+        assert_eq!(made.status, 201, "{}", made.json());
+        assert_eq!(self.anyone("PUT", "/plain/a", open("a")).await.status, 201);
+    }
+
+    async fn stored(&self) -> Doc<Staff> {
+        self.app.model::<Staff>().get(Filter::all()).await.unwrap().unwrap()
+    }
+
+    /// The same is asked of the model with protected fields and of the one that never had them, with the same answer.
+    async fn alike(&self, method: &str, path: &str, body: Value) -> Answer {
+        let of = |model: &str| path.replace("{}", model);
+        let answer = self.anyone(method, &of("staff"), body.clone()).await;
+        let plain = self.anyone(method, &of("plain"), body.clone()).await;
+        let text = |answer: &Answer| {
+            let text = String::from_utf8_lossy(&answer.bytes).replace("PlainBadge", "Badge").replace("staff", "plain");
+            let mut json: Value = serde_json::from_str(&text).unwrap();
+            forget_revisions(&mut json);
+            json.to_string()
+        };
+        assert_eq!((answer.status, text(&answer)), (plain.status, text(&plain)), "{method} {path} {body}");
+        answer
+    }
+}
+
+/// Two documents of two models have not the same revision.
+fn forget_revisions(json: &mut Value) {
+    match json {
+        Value::Object(object) => {
+            ["_rev", "seq"].into_iter().for_each(|name| drop(object.remove(name)));
+            object.values_mut().for_each(forget_revisions);
+        }
+        Value::Array(values) => values.iter_mut().for_each(forget_revisions),
+        _ => {}
+    }
+}
+
+fn whole(name: &str) -> Value {
+    let badge = json!({"colour": "red", "code": HIDDEN});
+    json!({"name": name, "salary": HIDDEN, "clearance": [{"level": HIDDEN}], "badge": badge, "badges": [badge],
+           "by_door": {"front": badge}})
+}
+
+fn open(name: &str) -> Value {
+    let badge = json!({"colour": "red"});
+    json!({"name": name, "badge": badge, "badges": [badge], "by_door": {"front": badge}})
+}
+
+#[tokio::test]
+async fn c5_reads_show_it_to_verified_callers_only() {
+    let asked = asked().await;
+    asked.seeded().await;
+    asked.alike("GET", "/{}/a", Value::Null).await;
+    asked.alike("GET", "/{}", Value::Null).await;
+    asked.alike("GET", "/{}?count=true", Value::Null).await;
+    asked.alike("POST", "/{}/@query", json!({"filter": {"name": "a"}})).await;
+    let mut shown = asked.verified("GET", "/staff/a", Value::Null).await.json();
+    let listed = asked.verified("GET", "/staff", Value::Null).await.json();
+    assert_eq!(listed["items"][0], shown);
+    let object = shown.as_object_mut().unwrap();
+    object.retain(|name, _| !name.starts_with('_'));
+    assert_eq!(shown, whole("a"));
+    // A token that is not ours is nobody's.
+    let forged = ask_with(&asked.router, "GET", "/staff/a", Value::Null, &[("authorization", "Bearer x.y.z")]).await;
+    assert_eq!(forged.status, 401);
+}
+
+#[tokio::test]
+async fn c5_what_anyone_writes_of_it_is_an_unknown_name() {
+    let asked = asked().await;
+    asked.seeded().await;
+    for body in [
+        whole("b"),
+        json!({"name": "b", "salary": "x"}),
+        json!({"name": "b", "salary": null}),
+        json!({"name": "b", "badge": {"colour": "red", "code": "x"}}),
+        json!({"name": "b", "badges": [{"colour": "red", "code": 5}]}),
+        json!({"name": "b", "by_door": {"x": {"code": "x"}}}),
+        json!({"salary": "x"}),
+    ] {
+        for (method, path) in [("POST", "/{}"), ("PUT", "/{}/b"), ("PUT", "/{}/a")] {
+            let answer = asked.alike(method, path, body.clone()).await;
+            answer.assert_problem(422, "VALIDATION_ERROR");
+        }
+        asked.alike("POST", "/{}", json!([open("c"), body])).await;
+    }
+    asked.alike("PUT", "/{}/b", open("b")).await;
+    assert_eq!(asked.alike("POST", "/{}/", open("c")).await.status, 404);
+    let (right, wrong) = (HIDDEN, "0");
+    for value in [right, wrong] {
+        for update in [
+            json!({"salary": value}),
+            json!({"salary": null}),
+            json!({"badge": {"code": value}}),
+            json!({"$set": {"salary": value}}),
+            json!({"$set": {"salary.x": value}}),
+            json!({"$unset": {"salary": 1}}),
+            json!({"$inc": {"salary": 1}}),
+            json!({"$max": {"salary": value}}),
+            json!({"$rename": {"salary": "name"}}),
+            json!({"$rename": {"name": "salary"}}),
+            json!({"$set": {"badge.code": value}}),
+            json!({"$max": {"badge.code": value}}),
+            json!({"$rename": {"badge.code": "name"}}),
+            json!({"$rename": {"badge.colour": "badge.code"}}),
+            json!({"$set": {"badges.0.code": value}}),
+            json!({"$push": {"badges": {"colour": "x", "code": value}}}),
+            json!({"$set": {"by_door.front.code": value}}),
+            json!({"$set": {"by_door.new.code": value}}),
+        ] {
+            let answer = asked.alike("PATCH", "/{}/a", update.clone()).await;
+            assert!([400, 422, 200].contains(&answer.status.as_u16()), "{update}: {}", answer.json());
+            asked.alike("PATCH", "/{}?filter=%7B%22name%22%3A%22a%22%7D", update).await;
+        }
+        // What looks at whole values sees them without it.
+        for update in [
+            json!({"$pull": {"badges": {"code": value}}}),
+            json!({"$pull": {"badges": {"code": {"$gte": "h"}}}}),
+            json!({"$addToSet": {"badges": {"colour": "red"}}}),
+            json!({"$max": {"badge": {"colour": "red"}}}),
+            json!({"$push": {"badges": {"$each": [], "$sort": {"code": 1}}}}),
+        ] {
+            asked.alike("PATCH", "/{}/a", update).await;
+        }
+    }
+    assert_eq!(asked.app.model::<Staff>().count(Staff::SALARY.eq(Some(HIDDEN.to_owned()))).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn c5_what_anyone_changes_keeps_it() {
+    let asked = asked().await;
+    asked.seeded().await;
+    let kept = |staff: &Staff| {
+        let code = |badge: &Badge| badge.code.get().cloned().flatten();
+        assert_eq!(staff.salary.get(), Some(&Some(HIDDEN.to_owned())));
+        assert_eq!(staff.clearance.get().unwrap()[0].level, HIDDEN);
+        assert_eq!(staff.badge.as_ref().and_then(code).as_deref(), Some(HIDDEN));
+        assert_eq!(code(&staff.badges[0]).as_deref(), Some(HIDDEN));
+        assert_eq!(code(&staff.by_door["front"]).as_deref(), Some(HIDDEN));
+    };
+    for (method, body) in [
+        ("PATCH", json!({"name": "b"})),
+        ("PATCH", json!({"$set": {"badge.colour": "blue", "badges.0.colour": "blue"}})),
+        ("PATCH", json!({"$push": {"badges": {"colour": "green"}}})),
+        (
+            "PUT",
+            json!({"name": "c", "badge": {"colour": "x"}, "badges": [{"colour": "blue"}, {"colour": "green"}],
+                       "by_door": {"front": {"colour": "x"}}}),
+        ),
+    ] {
+        let answer = asked.alike(method, "/{}/a", body.clone()).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.json());
+        kept(&asked.stored().await.value());
+    }
+    // A verified caller sees it, so that what is not sent is meant to go.
+    assert_eq!(asked.verified("PUT", "/staff/a", open("d")).await.status, 200);
+    let staff = asked.stored().await;
+    assert_eq!((staff.salary.get(), staff.clearance.get().map(Vec::len)), (Some(&None), Some(0)));
+    // In process a withheld one is kept.
+    let value = Staff { salary: Some("x".to_owned()).into(), ..staff.value() };
+    let staff = asked.app.model::<Staff>().replace(&staff, value).await.unwrap();
+    let value = Staff { salary: Protected::withheld(), ..staff.value() };
+    let staff = asked.app.model::<Staff>().replace(&staff, value).await.unwrap();
+    assert_eq!(staff.salary.get(), Some(&Some("x".to_owned())));
+    let deleted = asked.anyone("DELETE", "/staff/a", Value::Null).await;
+    assert!(deleted.json().get("salary").is_none());
+}
+
+#[tokio::test]
+async fn c5_filters_and_sorts_are_no_oracle() {
+    let asked = asked().await;
+    asked.seeded().await;
+    asked.verified("PUT", "/staff/b", json!({"name": "b", "salary": "0", "badge": {"colour": "red"}})).await;
+    asked.anyone("PUT", "/plain/b", json!({"name": "b", "badge": {"colour": "red"}})).await;
+    for value in [HIDDEN, "0", "zz"] {
+        for filter in [
+            json!({"salary": value}),
+            json!({"salary": {"$gte": value}}),
+            json!({"salary": {"$exists": true}}),
+            json!({"salary": null}),
+            json!({"clearance.level": value}),
+            json!({"$or": [{"name": "zz"}, {"salary": {"$in": [value]}}]}),
+            json!({"badge.code": value}),
+            json!({"badge.code": {"$ne": value}}),
+            json!({"badge.code": {"$not": {"$lt": value}}}),
+            json!({"badge.code": {"$regex": "^hidden"}}),
+            json!({"badges.code": value}),
+            json!({"badges.0.code": {"$exists": true}}),
+            json!({"badges": {"$elemMatch": {"code": value}}}),
+            json!({"badge": {"colour": "red", "code": value}}),
+            json!({"badge": {"colour": "red"}}),
+            json!({"badge": {"$gt": {"colour": "red", "code": value}}}),
+            json!({"badges": [{"colour": "red", "code": value}]}),
+            json!({"by_door.front.code": value}),
+            json!({"salaryy": value}),
+        ] {
+            asked.alike("POST", "/{}/@query", json!({"filter": filter})).await;
+        }
+    }
+    for path in ["salary", "badge.code", "badges.code", "badge", "by_door", "clearance"] {
+        for direction in [1, -1] {
+            asked.alike("POST", "/{}/@query", json!({"sort": {path: direction}})).await;
+        }
+    }
+    for (filter, names) in [
+        (json!({"salary": HIDDEN}), vec!["a"]),
+        (json!({"salary": {"$gte": "1"}}), vec!["a"]),
+        (json!({"salary": {"$ne": HIDDEN}}), vec!["b"]),
+        (json!({"badge.code": HIDDEN}), vec!["a"]),
+        (json!({"badges": {"$elemMatch": {"code": HIDDEN}}}), vec!["a"]),
+        (json!({"clearance.level": HIDDEN}), vec!["a"]),
+    ] {
+        let query = json!({"filter": filter, "sort": {"salary": -1}});
+        let found = asked.verified("POST", "/staff/@query", query).await.json();
+        let found: Vec<_> = found["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
+        assert_eq!(found, names, "{filter}");
+    }
+    let sorted = asked.verified("POST", "/staff/@query", json!({"sort": {"salary": 1}})).await.json();
+    assert_eq!(sorted["items"][0]["name"], "b");
+}
+
+#[tokio::test]
+async fn c5_the_metadata_of_anyone_does_not_know_of_it() {
+    let asked = asked().await;
+    let metadata = asked.anyone("GET", "/@metadata", Value::Null).await;
+    let of = |metadata: &Value, id: &str| {
+        metadata["models"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap().clone()
+    };
+    let (staff, plain) = (of(&metadata.json(), "staff"), of(&metadata.json(), "plain"));
+    for word in ["salary", "clearance", "Clearance", "\"code\"", "\"protected\":true"] {
+        assert!(!staff.to_string().contains(word), "{word}: {staff}");
+    }
+    let alike = |model: &Value| {
+        let text = model["schema"].to_string().replace("PlainBadge", "Badge").replace("Plain", "Staff");
+        serde_json::from_str::<Value>(&text.replace(" The same as anyone is to see it.", "")).unwrap()
+    };
+    assert_eq!(alike(&staff)["properties"], alike(&plain)["properties"]);
+    assert_eq!(alike(&staff)["required"], alike(&plain)["required"]);
+    let vault = of(&metadata.json(), "vaults");
+    assert_eq!((&vault["schema"]["required"], vault["fields"].as_array().unwrap().len()), (&json!(["name"]), 1));
+    let verified = of(&asked.verified("GET", "/@metadata", Value::Null).await.json(), "staff");
+    let salary = verified["fields"].as_array().unwrap().iter().find(|field| field["name"] == "salary").unwrap();
+    assert_eq!((&salary["protected"], &salary["private"]), (&json!(true), &json!(false)));
+    assert_eq!(verified["schema"]["properties"]["salary"]["protected"], true);
+    assert!(verified["operations"].to_string().contains("\"code\""));
+}
+
+#[tokio::test]
+async fn c5_arguments_and_answers_of_methods() {
+    let asked = asked().await;
+    asked.seeded().await;
+    let badge = json!({"colour": "red", "code": HIDDEN});
+    let refused = asked.anyone("POST", "/staff/echo", badge.clone()).await;
+    let unknown = asked.anyone("POST", "/staff/echo", json!({"colour": "red", "kode": 1})).await;
+    let text = |answer: &Answer| String::from_utf8_lossy(&answer.bytes).replace("\"kode\"", "\"code\"");
+    assert_eq!((refused.status.as_u16(), text(&refused)), (422, text(&unknown)));
+    let verified = asked.verified("POST", "/staff/echo", badge.clone()).await;
+    assert_eq!((verified.status.as_u16(), verified.json()), (200, badge));
+    let all = asked.anyone("POST", "/staff/everybody", Value::Null).await.json();
+    assert_eq!((all[0]["name"].as_str(), all[0].get("salary")), (Some("a"), None));
+    assert_eq!(asked.verified("POST", "/staff/everybody", Value::Null).await.json()[0]["salary"], HIDDEN);
+    // A program that serializes a document itself is no verified caller.
+    assert!(!serde_json::to_string(&asked.stored().await).unwrap().contains(HIDDEN));
+    let shown = format!("{:?}", asked.stored().await);
+    assert!(shown.contains("<protected>") && !shown.contains(HIDDEN), "{shown}");
+}
+
+#[tokio::test]
+async fn c5_what_is_published_never_holds_it() {
+    let asked = asked().await;
+    asked.seeded().await;
+    let mut heard = asked.app.model::<Staff>().subscription(Filter::all()).listen();
+    assert_eq!(asked.verified("POST", "/staff/tell", Value::Null).await.status, 200);
+    let Some(Heard::Payload { payload, .. }) = heard.next().await else { panic!("nothing was heard") };
+    assert_eq!(payload["name"], "a");
+    assert!(!payload.to_string().contains(HIDDEN), "{payload}");
+}
+
+#[tokio::test]
+async fn c5_errors_of_it_tell_anyone_that_a_token_is_needed() {
+    let asked = asked().await;
+    // Required, and anyone cannot give it.
+    let first = asked.anyone("POST", "/vaults", json!({"name": "v"})).await;
+    first.assert_problem(401, "UNAUTHENTICATED");
+    assert!(!String::from_utf8_lossy(&first.bytes).contains("key"));
+    // What is wrong otherwise comes first.
+    let wrong = asked.anyone("POST", "/vaults", json!({})).await.assert_problem(422, "VALIDATION_ERROR");
+    assert_eq!(wrong["errors"].as_array().unwrap().len(), 1, "{wrong}");
+    let missing = asked.verified("POST", "/vaults", json!({"name": "v"})).await.assert_problem(422, "VALIDATION_ERROR");
+    assert_eq!(missing["errors"][0]["params"]["missingProperty"], "key");
+    let short = asked.verified("POST", "/vaults", json!({"name": "v", "key": "x"})).await;
+    assert_eq!(short.assert_problem(422, "VALIDATION_ERROR")["errors"][0]["instancePath"], "/key");
+    // Also when it was the program that gave it.
+    asked.anyone("POST", "/vaults/spoil", Value::Null).await.assert_problem(401, "UNAUTHENTICATED");
+    asked.verified("POST", "/vaults/spoil", Value::Null).await.assert_problem(422, "VALIDATION_ERROR");
+    // A default that is taken.
+    assert_eq!(asked.anyone("POST", "/codes", json!({"name": "x"})).await.status, 201);
+    let taken = asked.anyone("POST", "/codes", json!({"name": "y"})).await;
+    taken.assert_problem(401, "UNAUTHENTICATED");
+    assert!(!String::from_utf8_lossy(&taken.bytes).contains("code`"));
+    let taken = asked.verified("POST", "/codes", json!({"name": "y"})).await.assert_problem(409, "UNIQUE_VIOLATION");
+    assert_eq!(taken["field"], "code");
+}

@@ -1,0 +1,14 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+pub struct User {
+    #[field(error_message(type = "a", type = "b"))]
+    pub field: String,
+}
+
+// A use of what the attribute makes: it must not fail as well.
+pub fn known() -> &'static str {
+    User::FIELD.name()
+}
+
+fn main() {}
