@@ -66,7 +66,8 @@ macro_rules! codes {
 codes! {
     /// A document or an argument does not fit its schema; the violations are in `errors`.
     ValidationError => "VALIDATION_ERROR", 422;
-    /// Another document holds the value of a unique field; its name is in `field`.
+    /// Another document holds the value of a unique field, whose name is in `field`, or values that are unique together, in
+    /// `fields`.
     UniqueViolation => "UNIQUE_VIOLATION", 409;
     /// A reference that leads to no document, or the end of a document that others refer to; the field that refers is in
     /// `field`, the model at the other end in `model`.
@@ -242,6 +243,15 @@ impl Error {
             .detail("field", field)
     }
 
+    /// Values of several fields that another document holds together.
+    #[must_use]
+    pub(crate) fn unique_together(fields: &[String]) -> Self {
+        let names: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
+        Self::new(ErrorCode::UniqueViolation)
+            .message(format!("another document has these values of {}", names.join(" and ")))
+            .detail("fields", fields)
+    }
+
     /// A field that refers to a document of this model which is not there.
     #[must_use]
     pub fn no_reference(field: &str, model: &str) -> Self {
@@ -270,8 +280,8 @@ impl Error {
     /// protected, and anyone learns of it that a token is needed.
     #[must_use]
     pub(crate) fn known_to_anyone(mut self, violations: Vec<Violation>) -> Self {
-        let all = self.violations().len();
-        if all == 0 || violations.len() < all {
+        let all = self.violations();
+        if all.is_empty() || violations != all {
             self.0.known = Some(violations);
         }
         self

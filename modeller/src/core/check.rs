@@ -147,6 +147,7 @@ const SILENT: &[&str] = &[
     "protected",
     "hidden",
     "model",
+    "onDelete",
 ];
 
 struct Compiler<'s> {

@@ -11,6 +11,7 @@ mod fuzz;
 pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod json;
+pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod private;
 pub(crate) mod query;

@@ -20,7 +20,7 @@ use serde_json::{Map, Number, Value, json};
 
 use self::messages::Messages;
 use super::check::{Checker, Outcome};
-use super::schema::says_private;
+use super::private::Level;
 use super::value::{AsValue, ValueRef};
 use crate::error::{Error, Result, Violation};
 
@@ -45,7 +45,7 @@ pub(crate) struct Validator {
     nodes: Vec<Node>,
     /// Some `unevaluated…` keyword stands in the schema, so what was evaluated has to be remembered.
     tracks: bool,
-    /// The schema, where messages show values and there are private ones.
+    /// The schema, where messages show values and some are withheld.
     schema: Option<Value>,
 }
 
@@ -80,7 +80,7 @@ impl Validator {
         refuse_loops(&nodes)?;
         let fits = options().build(schema).map_err(|error| told(&error))?;
         let checker = Checker::new(schema);
-        let schema = (shows_values && says_private(schema)).then(|| schema.clone());
+        let schema = shows_values.then(|| schema.clone()).and_then(all_private);
         Ok(Self { checker, fits, nodes, tracks, schema })
     }
 
@@ -612,6 +612,24 @@ fn count(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_f64().filter(|float| *float >= 0.0).map(|float| float as u64))
 }
 
+/// The schema with all that is withheld from anybody as private; `None` when nothing is. A message does not know whom it is for.
+fn all_private(mut schema: Value) -> Option<Value> {
+    let mut found = false;
+    let mut open = vec![&mut schema];
+    while let Some(value) = open.pop() {
+        if Level::of(value).is_some() {
+            found = true;
+            value["private"] = true.into();
+        }
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(members) => open.extend(members.values_mut()),
+            _ => {}
+        }
+    }
+    found.then_some(schema)
+}
+
 /// The types of items, if they are declared and neither arrays nor objects. AJV then looks for duplicates from the end
 /// and among items of these types only, and so it names other ones.
 fn scalar_types(items: &Value) -> Option<&Value> {
@@ -714,7 +732,7 @@ enum Step<'a> {
 struct Walk<'a> {
     nodes: &'a [Node],
     tracks: bool,
-    /// The whole value, and the whole schema where some of it is private; for messages that show values.
+    /// The whole value, and the whole schema where some of it is withheld; for messages that show values.
     root: &'a Value,
     schema: Option<&'a Value>,
     /// JSON Pointer to the value at hand.

@@ -103,6 +103,11 @@ impl Path {
         }
     }
 
+    /// Whether it leads into private values.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.by.sees(Level::Private)
+    }
+
     /// The names in order.
     pub(crate) fn names(&self) -> &[Box<str>] {
         &self.names
@@ -347,7 +352,7 @@ impl Test {
     }
 
     /// The test as an object of operators.
-    fn operators(&self) -> Map<String, Value> {
+    pub(super) fn operators(&self) -> Map<String, Value> {
         let (name, operand) = match self {
             Self::Compare(compare, operand) => (compare.name(), operand.clone()),
             Self::In { values, negated } => (if *negated { "$nin" } else { "$in" }, Value::Array(values.clone())),
@@ -855,6 +860,7 @@ mod tests {
                 access: Access::Public,
                 client_ids: false,
                 fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },
+                indexes: &[],
                 kind: Kind::of::<Wallet>(),
                 site: Site { module: "", file: "", line: 0 },
             };

@@ -29,11 +29,11 @@ impl OpenForm {
 
     /// The error with what anyone may know of it: no violation that speaks of something protected.
     pub(super) fn without_protected(&self, whole: &Value, error: Error) -> Error {
-        let known = error.violations().iter().filter(|violation| {
-            let place: &str = &violation.schema_path;
-            !is_protected(whole, place.strip_prefix('#').unwrap_or(place), &violation.params)
+        let known = error.violations().iter().filter_map(|violation| {
+            let mut violation = violation.clone();
+            is_open(whole, &violation.schema_path, &mut violation.params).then_some(violation)
         });
-        let known = known.cloned().collect();
+        let known = known.collect();
         error.known_to_anyone(known)
     }
 }
@@ -41,6 +41,19 @@ impl OpenForm {
 /// What somebody asks for who would have to say who he is.
 fn needs_token() -> Error {
     Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")
+}
+
+/// Whether a violation speaks of nothing protected. One that stands for others stands for those of them that do not.
+fn is_open(root: &Value, place: &str, params: &mut Value) -> bool {
+    if is_protected(root, place.strip_prefix('#').unwrap_or(place), params) {
+        return false;
+    }
+    let Some(Value::Array(errors)) = params.get_mut("errors") else { return true };
+    errors.retain_mut(|error| {
+        let place = error.get("schemaPath").and_then(Value::as_str).unwrap_or_default().to_owned();
+        error.get_mut("params").is_none_or(|params| is_open(root, &place, params))
+    });
+    !errors.is_empty()
 }
 
 /// Whether the keyword at a place of the schema speaks of something protected.
@@ -85,6 +98,12 @@ fn take_protected(schema: &mut Value) -> bool {
                 // As it is written of a type that has nothing to require.
                 if required.is_empty() {
                     object.remove("required");
+                }
+            }
+            for named in ["properties", "required"] {
+                let messages = object.get_mut("errorMessage").and_then(|messages| messages.get_mut(named));
+                if let Some(Value::Object(messages)) = messages {
+                    messages.retain(|name, _| !taken.contains(name));
                 }
             }
             let below = object.values_mut().fold(false, |found, value| take_protected(value) | found);
@@ -362,5 +381,32 @@ mod tests {
         });
         assert_eq!(open(&whole), Some(expected.clone()));
         assert_eq!(open(&expected), None);
+    }
+
+    #[test]
+    fn messages_say_nothing_of_a_protected_member() {
+        let whole = json!({
+            "type": "object",
+            "properties": {"s": {"type": "string", "protected": true}, "n": {"type": "null", "errorMessage": "not ${/s}"}},
+            "required": ["s", "n"],
+            "errorMessage": {"properties": {"s": "tr0ub4dor"}, "required": {"s": "tr0ub4dor", "n": "no n"}, "_": "rest"},
+        });
+        let form = OpenForm::of(&whole).unwrap().unwrap();
+        assert!(!form.json.to_string().contains("tr0ub4dor"));
+        assert_eq!(form.json["errorMessage"]["required"], json!({"n": "no n"}));
+        let all = json!({"properties": whole["properties"], "required": whole["required"], "errorMessage": "all"});
+        for (schema, value, known) in [
+            (&whole, json!({"s": "secret", "n": 1}), vec!["not <private>"]),
+            (&whole, json!({"s": 1, "n": null}), vec![]),
+            (&whole, json!({"n": null}), vec![]),
+            (&all, json!({"n": null}), vec![]),
+            (&all, json!({}), vec!["all"]),
+        ] {
+            let error = Validator::new(schema).unwrap().check(&value).unwrap_err();
+            let error = form.without_protected(schema, error);
+            let error = error.for_anyone().unwrap_or(error);
+            assert_eq!(error.violations().iter().map(|it| it.message.as_ref()).collect::<Vec<_>>(), known, "{value}");
+            assert!(!error.to_json().to_string().contains("\"s\""), "{error:?}");
+        }
     }
 }

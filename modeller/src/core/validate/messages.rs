@@ -204,7 +204,8 @@ impl Pointer {
         }
         let mut shown = plain(value).to_string();
         if shown.len() > MAX_SHOWN {
-            shown.truncate(shown.floor_char_boundary(MAX_SHOWN));
+            let end = (0..=MAX_SHOWN).rev().find(|at| shown.is_char_boundary(*at)).unwrap_or(0);
+            shown.truncate(end);
             shown.push('…');
         }
         shown
