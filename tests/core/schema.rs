@@ -205,7 +205,8 @@ async fn c1_references_lead_to_registered_schemas() {
 
 #[tokio::test]
 async fn c1_a_reference_that_leads_nowhere_stops_the_start() {
-    let model = |reference: &str| SchemaModel::new("things", json!({"properties": {"a": {"items": {"$ref": reference}}}}));
+    let model =
+        |reference: &str| SchemaModel::new("things", json!({"properties": {"a": {"items": {"$ref": reference}}}}));
     for (reference, place) in [
         ("https://example.org/other.json", "#/properties/a/items"),
         ("https://example.org/address.json#/$defs/town", "#/properties/a/items/$ref"),

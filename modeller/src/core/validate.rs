@@ -459,14 +459,10 @@ impl Compiler<'_> {
 
     fn reference(&mut self, keyword: &str, value: &Value, base: &Uri<String>) -> Result<Option<Rule>, String> {
         let Some(reference) = value.as_str() else { return Ok(None) };
-        let found = self
-            .registry
-            .resolver(base.clone())
-            .lookup(reference)
-            .map_err(|error| {
-                let place = place_of(self.schema, reference).map(|place| format!(" at `{place}`")).unwrap_or_default();
-                format!("`{keyword}` to `{reference}` does not resolve{place}: {error}")
-            })?;
+        let found = self.registry.resolver(base.clone()).lookup(reference).map_err(|error| {
+            let place = place_of(self.schema, reference).map(|place| format!(" at `{place}`")).unwrap_or_default();
+            format!("`{keyword}` to `{reference}` does not resolve{place}: {error}")
+        })?;
         if keyword == "$dynamicRef"
             && let Some(anchor) = found.contents().get("$dynamicAnchor").and_then(Value::as_str)
             && reference.ends_with(&format!("#{anchor}"))

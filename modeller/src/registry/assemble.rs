@@ -114,8 +114,8 @@ pub(crate) fn assemble(
             }
             Declaration::Method(operation) | Declaration::Event(operation) => {
                 let Some(model) = find(operation.model).and_then(|at| models.get_mut(at)) else { continue };
-                let known = model.methods.get(operation.id).or_else(|| model.events.get(operation.id));
-                if let Some(other) = known {
+                let twin = model.methods.get(operation.id).or_else(|| model.events.get(operation.id));
+                if let Some(other) = twin {
                     // A method is reached by its id alone, so one id is one operation.
                     wrong.push(twice(
                         "operation",

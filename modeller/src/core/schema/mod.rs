@@ -4,9 +4,9 @@ mod defaults;
 mod indexes;
 pub mod keywords;
 pub(crate) mod outside;
+pub(crate) mod registered;
 mod runtime;
 pub(crate) mod shape;
-pub(crate) mod registered;
 pub(crate) mod walk;
 
 use std::any::{Any, TypeId};
@@ -284,11 +284,6 @@ fn keep_withheld(
             _ => {}
         }
     }
-}
-
-/// Whether a schema says anywhere that something is private or protected.
-pub(crate) fn says_withheld(schema: &Value) -> bool {
-    Level::of(schema).is_some() || members(schema).into_iter().any(says_withheld)
 }
 
 /// Whether a schema says `"private": true` anywhere. A member of that name in an example is harmless.

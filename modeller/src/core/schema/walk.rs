@@ -97,15 +97,22 @@ pub(super) fn inside_mut(schema: &mut Value) -> Vec<(String, &mut Value)> {
     let is = |known: &[(&str, Role)], keyword: &str| known.iter().any(|(known, _)| *known == keyword);
     let mut all = Vec::new();
     for (keyword, value) in members {
+        let listed = value.is_array() && is(LISTS, keyword);
+        let named = value.is_object() && (is(NAMED, keyword) || keyword == "dependencies");
+        if !listed && !named {
+            if is(SINGLE, keyword) {
+                all.push((format!("/{keyword}"), value));
+            }
+            continue;
+        }
         match value {
-            Value::Array(list) if is(LISTS, keyword) => {
+            Value::Array(list) => {
                 all.extend(list.iter_mut().enumerate().map(|(at, schema)| (format!("/{keyword}/{at}"), schema)));
             }
-            Value::Object(named) if is(NAMED, keyword) || keyword == "dependencies" => {
+            Value::Object(named) => {
                 let named = named.iter_mut().filter(|(_, schema)| !schema.is_array());
                 all.extend(named.map(|(name, schema)| (format!("/{keyword}/{}", escaped(name)), schema)));
             }
-            _ if is(SINGLE, keyword) => all.push((format!("/{keyword}"), value)),
             _ => {}
         }
     }
