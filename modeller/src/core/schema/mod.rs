@@ -3,9 +3,9 @@
 mod defaults;
 pub mod keywords;
 pub(crate) mod outside;
+pub(crate) mod registered;
 mod runtime;
 pub(crate) mod shape;
-pub(crate) mod registered;
 pub(crate) mod walk;
 
 use std::any::{Any, TypeId};

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::walk::{self, escaped};
 use crate::core::private::Level;
 use crate::core::query::update::nests_deeper;
-use crate::core::validate::{BASE, DIALECT, resolved};
+use crate::core::validate::{BASE, DIALECT, Validator, resolved};
 
 /// The older dialect that is read.
 const DRAFT_07: &str = "http://json-schema.org/draft-07/schema";
@@ -48,7 +48,9 @@ impl Schemas {
                     .into_iter()
                     .find(|keyword| inner.get(*keyword).is_some() && (place != "#" || *keyword != "$id"));
                 if let Some(keyword) = keyword {
-                    return Err(wrong(&format!("`{place}/{keyword}` cannot be taken over; register that part by itself")));
+                    return Err(wrong(&format!(
+                        "`{place}/{keyword}` cannot be taken over; register that part by itself"
+                    )));
                 }
             }
             if known.insert(uri, schema).is_some() {
@@ -56,9 +58,12 @@ impl Schemas {
             }
         }
         let schemas = Self(known);
-        for (uri, schema) in &schemas.0 {
+        for uri in schemas.0.keys() {
             // What nothing refers to is never run, but a mistake in it is one all the same.
-            schemas.contained(schema.clone()).map_err(|what| format!("the registered schema `{uri}`: {what}"))?;
+            let whole = schemas.contained(json!({"$ref": uri}));
+            whole
+                .and_then(|whole| Validator::new(&whole))
+                .map_err(|what| format!("the registered schema `{uri}`: {what}"))?;
         }
         Ok(schemas)
     }
@@ -140,7 +145,8 @@ impl Taken<'_> {
                 members.remove("$anchor");
             }
             if let Some(Value::String(reference)) = members.get_mut("$ref")
-                && let Some(path) = self.path(reference, base, home).map_err(|what| format!("`{place}/$ref`: {what}"))?
+                && let Some(path) =
+                    self.path(reference, base, home).map_err(|what| format!("`{place}/$ref`: {what}"))?
             {
                 *reference = path;
             }
@@ -161,7 +167,9 @@ impl Taken<'_> {
         let Some(target) = self.schemas.0.get(&uri) else { return Ok(None) };
         let inner = match fragment {
             "" => String::new(),
-            pointer if pointer.starts_with('/') => target.pointer(pointer).map(|_| pointer.to_owned()).unwrap_or_default(),
+            pointer if pointer.starts_with('/') => {
+                target.pointer(pointer).map(|_| pointer.to_owned()).unwrap_or_default()
+            }
             anchor => walk::all(target)
                 .into_iter()
                 .find(|(_, schema)| schema.get("$anchor").and_then(Value::as_str) == Some(anchor))
@@ -243,8 +251,6 @@ fn upgrade(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::validate::Validator;
-    use serde_json::json;
 
     fn schemas(all: &[Value]) -> Schemas {
         Schemas::new(all).unwrap()
@@ -286,8 +292,10 @@ mod tests {
 
     #[test]
     fn relative_ids_resolve_against_that_of_the_schema() {
-        let known = schemas(&[json!({"$id": "name", "type": "string"}), json!({"$id": "urn:x:age", "type": "integer"})]);
-        let whole = known.contained(json!({"properties": {"n": {"$ref": "name"}, "a": {"$ref": "urn:x:age"}}})).unwrap();
+        let known =
+            schemas(&[json!({"$id": "name", "type": "string"}), json!({"$id": "urn:x:age", "type": "integer"})]);
+        let whole =
+            known.contained(json!({"properties": {"n": {"$ref": "name"}, "a": {"$ref": "urn:x:age"}}})).unwrap();
         assert_eq!(whole["$defs"], json!({"name": {"type": "string"}, "age": {"type": "integer"}}));
         let elsewhere = known.contained(json!({"$id": "https://example.org/a", "$ref": "name"})).unwrap();
         assert_eq!(elsewhere["$ref"], "name");
@@ -297,13 +305,21 @@ mod tests {
     fn what_leads_nowhere_is_refused_with_its_place() {
         let known = || json!({"$id": "a", "properties": {"b": {}}});
         for (all, schema, expected) in [
-            (vec![known()], json!({"items": {"$ref": "a#/properties/c"}}), "`#/items/$ref`: `a#/properties/c` leads nowhere"),
+            (
+                vec![known()],
+                json!({"items": {"$ref": "a#/properties/c"}}),
+                "`#/items/$ref`: `a#/properties/c` leads nowhere",
+            ),
             (vec![known()], json!({"items": {"$ref": "a#c"}}), "leads nowhere"),
             (vec![known(), known()], json!({}), "two registered schemas have the `$id` `a`"),
             (vec![json!({})], json!({}), "has no `$id`"),
             (vec![json!({"$id": "a#b"})], json!({}), "has a fragment"),
             (vec![json!({"$id": "a", "items": {"$id": "b"}})], json!({}), "`#/items/$id` cannot be taken over"),
-            (vec![json!({"$id": "a", "items": {"$ref": "a#/x"}})], json!({}), "the registered schema `json-schema:///a`: `"),
+            (
+                vec![json!({"$id": "a", "items": {"$ref": "a#/x"}})],
+                json!({}),
+                "the registered schema `json-schema:///a`: `",
+            ),
             (vec![], json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "draft-04"),
             (vec![], json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": 5}), "not valid at `/type`"),
         ] {

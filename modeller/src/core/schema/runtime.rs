@@ -227,7 +227,8 @@ mod tests {
         ];
         for (schema, place) in cases {
             let error = ModelSchema::prove_json("things", Access::Public, false, schema.clone(), &Schemas::default())
-                .map(drop).unwrap_err();
+                .map(drop)
+                .unwrap_err();
             assert_eq!(error.code().as_str(), "INVALID_DECLARATION", "{schema}");
             assert!(error.text().contains("`things`") && error.text().contains(place), "{schema}: {}", error.text());
         }
