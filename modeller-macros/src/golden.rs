@@ -44,6 +44,27 @@ fn a_model() {
 }
 
 #[test]
+fn a_model_with_indexes_over_several_fields() {
+    let args = quote!(
+        id = "things",
+        rename_all = "camelCase",
+        unique(owner, wire_name),
+        index(kind, age, secret),
+        index(age, kind)
+    );
+    let item = quote! {
+        pub struct Thing {
+            pub owner: Id<User>,
+            pub wire_name: String,
+            pub kind: Option<Kind>,
+            pub age: u8,
+            pub secret: Private<String>,
+        }
+    };
+    golden("model_indexes", &model::expand(args, item));
+}
+
+#[test]
 fn a_reference() {
     let item = quote! {
         struct Member {

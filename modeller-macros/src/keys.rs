@@ -54,6 +54,8 @@ pub(crate) enum Form {
     List,
     /// `key = "text"` or `key(…)`
     TextOrList,
+    /// `key(…)`, as often as one likes
+    Lists,
 }
 
 impl Form {
@@ -67,7 +69,7 @@ impl Form {
             Self::Whole => "a whole number",
             Self::Bool => "`true` or `false`",
             Self::Path => "a path",
-            Self::List => "a list in parentheses",
+            Self::List | Self::Lists => "a list in parentheses",
             Self::TextOrList => "a text, or a list in parentheses",
         }
     }
@@ -159,8 +161,10 @@ impl<K: Key> Keys<K> {
         while !input.is_empty() {
             match entry::<K>(input) {
                 Ok(entry) => match self.entries.iter().find(|known| known.key == entry.key) {
-                    Some(_) => errors.at(&entry.name, format!("`{}` is given twice; remove one", entry.name)),
-                    None => self.entries.push(entry),
+                    Some(_) if !is_repeatable(entry.key) => {
+                        errors.at(&entry.name, format!("`{}` is given twice; remove one", entry.name));
+                    }
+                    _ => self.entries.push(entry),
                 },
                 Err((key, error)) => {
                     self.misshapen.extend(key);
@@ -186,6 +190,14 @@ impl<K: Key> Keys<K> {
 
     pub(crate) fn get(&self, key: K) -> Option<&Entry<K>> {
         self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// The lists of a key that may be given several times, each with the key as it was written.
+    pub(crate) fn lists(&self, key: K) -> impl Iterator<Item = (&Ident, &TokenStream)> {
+        self.entries.iter().filter(move |entry| entry.key == key).filter_map(|entry| match &entry.given {
+            Given::List(tokens) => Some((&entry.name, tokens)),
+            _ => None,
+        })
     }
 
     pub(crate) fn has(&self, key: K) -> bool {
@@ -228,6 +240,10 @@ impl<K: Key> Keys<K> {
     pub(crate) fn span(&self, key: K) -> Span {
         self.get(key).map_or_else(Span::call_site, |entry| entry.name.span())
     }
+}
+
+fn is_repeatable<K: Key>(key: K) -> bool {
+    K::SPECS.iter().any(|spec| spec.key == key && spec.form == Form::Lists)
 }
 
 /// Runs a parser that reports by itself.
@@ -296,7 +312,7 @@ fn given<K: Key>(spec: &Spec<K>, name: &Ident, input: ParseStream<'_>) -> syn::R
         let content;
         parenthesized!(content in input);
         let tokens: TokenStream = content.parse()?;
-        return if matches!(spec.form, Form::List | Form::TextOrList) {
+        return if matches!(spec.form, Form::List | Form::Lists | Form::TextOrList) {
             Ok(Given::List(tokens))
         } else {
             refuse(name.span())
@@ -307,7 +323,7 @@ fn given<K: Key>(spec: &Spec<K>, name: &Ident, input: ParseStream<'_>) -> syn::R
         return if bare { Ok(Given::Flag) } else { refuse(name.span()) };
     }
     let equals = input.parse::<Token![=]>()?;
-    if matches!(spec.form, Form::Flag | Form::List) {
+    if matches!(spec.form, Form::Flag | Form::List | Form::Lists) {
         return refuse(name.span());
     }
     if input.is_empty() || input.peek(Token![,]) {
@@ -345,7 +361,7 @@ fn shape(form: Form, expr: Expr) -> Option<Given> {
         Form::Count => number(&expr)
             .filter(|number| number.whole.is_some_and(|whole| u64::try_from(whole).is_ok()))
             .map(Given::Number),
-        Form::Flag | Form::Path | Form::List => None,
+        Form::Flag | Form::Path | Form::List | Form::Lists => None,
     }
 }
 

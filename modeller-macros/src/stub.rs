@@ -55,6 +55,7 @@ fn record(m: &TokenStream, item: TokenStream, is_model: bool) -> TokenStream {
                     access: #m::Access::Internal,
                     client_ids: false,
                     fields: &[],
+                    indexes: &[],
                     kind: #m::Kind::of::<#name>(),
                     site: #m::Site { module: "", file: "", line: 0 },
                 };

@@ -66,7 +66,8 @@ macro_rules! codes {
 codes! {
     /// A document or an argument does not fit its schema; the violations are in `errors`.
     ValidationError => "VALIDATION_ERROR", 422;
-    /// Another document holds the value of a unique field; its name is in `field`.
+    /// Another document holds the value of a unique field, whose name is in `field`, or values that are unique together, in
+    /// `fields`.
     UniqueViolation => "UNIQUE_VIOLATION", 409;
     /// A reference that leads to no document, or the end of a document that others refer to; the field that refers is in
     /// `field`, the model at the other end in `model`.
@@ -240,6 +241,15 @@ impl Error {
         Self::new(ErrorCode::UniqueViolation)
             .message(format!("another document has this value of `{field}`"))
             .detail("field", field)
+    }
+
+    /// Values of several fields that another document holds together.
+    #[must_use]
+    pub(crate) fn unique_together(fields: &[String]) -> Self {
+        let names: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
+        Self::new(ErrorCode::UniqueViolation)
+            .message(format!("another document has these values of {}", names.join(" and ")))
+            .detail("fields", fields)
     }
 
     /// A field that refers to a document of this model which is not there.

@@ -14,7 +14,9 @@ pub use crate::core::id::Id;
 pub use crate::core::private::withholds;
 pub use crate::core::query::project::PartOf;
 pub use crate::core::schema::keywords::reference;
-pub use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords};
+pub use crate::core::schema::{
+    Access, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords,
+};
 pub use crate::core::value::{AsValue, BySerialize, ByView, ObjectRef, Probe, ValueRef};
 pub use crate::error::{Error, Result};
 pub use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};

@@ -7,6 +7,7 @@
 mod contention;
 mod engine;
 mod faults;
+mod indexes;
 mod lists;
 mod model;
 mod projections;

@@ -14,6 +14,8 @@ keys! {
         Public = "public", Flag, "public";
         Protected = "protected", Flag, "protected";
         ClientIds = "client_ids", Flag, "client_ids";
+        Unique = "unique", Lists, "unique(owner, name)";
+        Index = "index", Lists, "index(role, age)";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";
         ErrorMessage = "error_message", TextOrList, "error_message = \"…\"";
         Crate = "crate", Path, "crate = path::to::modeller";
@@ -369,4 +371,17 @@ pub(crate) fn nested_withheld(ty: &Type) -> Option<&Path> {
 pub(crate) fn withheld(path: &Path) -> Option<&'static str> {
     let last = path.segments.last().filter(|last| !last.arguments.is_empty())?;
     ["Private", "Protected"].into_iter().find(|name| last.ident == name)
+}
+
+/// The type in a `Private<…>` or a `Protected<…>`; any other as it is.
+pub(crate) fn without_wrapper(ty: &Type) -> &Type {
+    if let Type::Path(path) = ty
+        && withheld(&path.path).is_some()
+        && let Some(last) = path.path.segments.last()
+        && let syn::PathArguments::AngleBracketed(arguments) = &last.arguments
+        && let Some(syn::GenericArgument::Type(inner)) = arguments.args.first()
+    {
+        return inner;
+    }
+    ty
 }

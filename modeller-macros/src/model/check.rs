@@ -3,20 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use proc_macro2::{Ident, TokenStream};
-use syn::Type;
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::ext::IdentExt as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::punctuated::Punctuated;
+use syn::{Token, Type};
 
 use super::args::{
     FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, nested_withheld, take_derives, withheld,
 };
-use super::ir::{Access, Default, Field, ModelPart, Record};
+use super::ir::{Access, Default, Field, Index, ModelPart, Record};
 use super::message::Messages;
 use super::{message, schema};
 use crate::diagnostics::Diagnostics;
-use crate::keys::{Given, Key, Keys};
+use crate::keys::{Given, Key, Keys, nearest};
 use crate::register::is_id;
 use crate::rename::RenameRule;
 use crate::signature::{docs, last_segment, plain};
+
+/// How many fields one index is over at most: what the runtime takes.
+const MAX_MEMBERS: usize = 32;
 
 /// Proves a model.
 pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, errors: &Diagnostics) -> Record {
@@ -32,8 +38,91 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
         id: model_id(keys, &name, &written.item.ident, errors),
         access,
         client_ids: keys.has(ModelKey::ClientIds),
+        indexes: Vec::new(),
     };
-    record(m, "#[model]", keys, keys.text(ModelKey::RenameAll), Some(part), written, errors)
+    let mut record = record(m, "#[model]", keys, keys.text(ModelKey::RenameAll), Some(part), written, errors);
+    let indexes = indexes(keys, &record, errors);
+    if let Some(part) = &mut record.model {
+        part.indexes = indexes;
+    }
+    record
+}
+
+/// The indexes over several fields. One with a mistake is left out.
+fn indexes(keys: &Keys<ModelKey>, record: &Record, errors: &Diagnostics) -> Vec<Index> {
+    let mut found: Vec<Index> = Vec::new();
+    for (key, unique) in [(ModelKey::Unique, true), (ModelKey::Index, false)] {
+        for (word, list) in keys.lists(key) {
+            let names = Punctuated::<Ident, Token![,]>::parse_terminated_with;
+            let names = match (|input: ParseStream<'_>| names(input, Ident::parse_any)).parse2(list.clone()) {
+                Ok(names) => names,
+                Err(error) => {
+                    let example = if unique { "unique(owner, name)" } else { "index(role, age)" };
+                    errors.at_span(error.span(), format!("`{word}` needs names of fields; write `{example}`"));
+                    continue;
+                }
+            };
+            let Some(fields) = members(&names, unique, record, errors) else { continue };
+            if fields.len() < 2 {
+                errors.at(
+                    word,
+                    format!("`{word}(…)` is over several fields; for one, write `#[field({word})]` above it"),
+                );
+                continue;
+            }
+            if fields.len() > MAX_MEMBERS {
+                errors.at(word, format!("`{word}(…)` is over at most {MAX_MEMBERS} fields; take some out"));
+                continue;
+            }
+            if found.iter().any(|known| known.fields.iter().map(|field| field.0).eq(fields.iter().map(|field| field.0)))
+            {
+                errors.at(word, "there are two indexes over these fields in this order; remove one");
+                continue;
+            }
+            found.push(Index { unique, fields });
+        }
+    }
+    found
+}
+
+/// The places of the fields that a list names; `None` after a mistake.
+fn members(
+    names: &Punctuated<Ident, Token![,]>,
+    unique: bool,
+    record: &Record,
+    errors: &Diagnostics,
+) -> Option<Vec<(usize, Span)>> {
+    let mut fields: Vec<(usize, Span)> = Vec::new();
+    let mut right = true;
+    for name in names {
+        let text = plain(name);
+        let mistake = match record.fields.iter().position(|field| plain(&field.name) == text) {
+            None => {
+                let known: Vec<String> = record.fields.iter().map(|field| plain(&field.name)).collect();
+                let hint = nearest(&text, known.iter().map(String::as_str))
+                    .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                format!("`{}` has no field `{text}`{hint}", plain(&record.item.ident))
+            }
+            Some(at) if fields.iter().any(|(known, _)| *known == at) => {
+                format!("`{text}` is named twice in one list; remove one")
+            }
+            Some(at) if record.fields[at].flatten => {
+                format!("`{text}` is flattened, and has no value of its own to be found by; remove it")
+            }
+            Some(at) if unique && record.fields[at].private => {
+                format!(
+                    "`unique` cannot be over the `Private<…>` field `{text}`: what is taken would tell what it is; remove it"
+                )
+            }
+            Some(at) => {
+                fields.push((at, name.span()));
+                continue;
+            }
+        };
+        errors.at(name, mistake);
+        right = false;
+    }
+    right.then_some(fields)
 }
 
 /// Proves a value that is a struct of named fields.

@@ -4,8 +4,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, LitStr, parse_quote};
 
+use super::args::without_wrapper;
 use super::fields;
-use super::ir::{Access, Default, Field, Record};
+use super::ir::{Access, Default, Field, Index, Record};
 use crate::signature::conditions;
 use crate::{paths, register};
 
@@ -18,6 +19,7 @@ pub(crate) fn record(record: &Record, clean: bool) -> TokenStream {
     let part = clean.then(|| part(record));
     let fits = clean.then(|| fits(&record.m, &record.fields));
     let distinct = (clean && record.fields.iter().any(|field| field.flatten)).then(|| distinct(record));
+    let indexable = clean.then(|| indexable(record));
     let cfg = conditions(&record.item.attrs);
     quote! {
         #item
@@ -30,6 +32,28 @@ pub(crate) fn record(record: &Record, clean: bool) -> TokenStream {
             #part
             #fits
             #distinct
+            #indexable
+        };
+    }
+}
+
+/// The assertions that the fields of indexes over several can be in one. A private field can: it is asked for in process alone.
+fn indexable(record: &Record) -> TokenStream {
+    let Record { m, model, fields, .. } = record;
+    let members = model.iter().flat_map(|model| &model.indexes).flat_map(|index| &index.fields);
+    let calls: Vec<TokenStream> = members
+        .filter_map(|(at, span)| {
+            let ty = without_wrapper(&fields.get(*at)?.ty);
+            Some(quote_spanned!(*span=> indexable::<#ty>();))
+        })
+        .collect();
+    if calls.is_empty() {
+        return TokenStream::new();
+    }
+    quote! {
+        const _: fn() = || {
+            fn indexable<T: ?::core::marker::Sized + #m::keywords::Indexable>() {}
+            #(#calls)*
         };
     }
 }
@@ -107,12 +131,39 @@ fn structure(record: &Record) -> TokenStream {
         target.attrs.extend(keywords(field));
     }
     let derives = derives(m);
+    let indexes = schema_indexes(record);
     let rename_all = rename_all.as_ref().map(|rule| quote!(, rename_all = #rule));
     quote! {
         #derives
         #[serde(deny_unknown_fields #rename_all)]
+        #indexes
         #item
     }
+}
+
+/// The names on the wire of the fields of an index.
+fn names<'a>(record: &'a Record, index: &'a Index) -> impl Iterator<Item = &'a str> {
+    index.fields.iter().filter_map(|(at, _)| record.fields.get(*at)).map(|field| field.wire.as_str())
+}
+
+/// The indexes over several fields, for the schema.
+fn schema_indexes(record: &Record) -> Option<TokenStream> {
+    let indexes = &record.model.as_ref()?.indexes;
+    let keywords: Vec<TokenStream> = [("unique", true), ("index", false)]
+        .into_iter()
+        .filter_map(|(keyword, unique)| {
+            let lists: Vec<TokenStream> = indexes
+                .iter()
+                .filter(|index| index.unique == unique)
+                .map(|index| {
+                    let names = names(record, index);
+                    quote!([#(#names),*])
+                })
+                .collect();
+            (!lists.is_empty()).then(|| quote!(#keyword = [#(#lists),*]))
+        })
+        .collect();
+    (!keywords.is_empty()).then(|| quote!(#[schemars(extend(#(#keywords),*))]))
 }
 
 /// The keywords of a field, for its schema.
@@ -233,6 +284,10 @@ fn model(record: &Record, clean: bool) -> TokenStream {
             },
         }
     });
+    let indexes = model.indexes.iter().map(|index| {
+        let (unique, names) = (index.unique, names(record, index));
+        quote!(#m::IndexDeclaration { fields: &[#(#names),*], unique: #unique },)
+    });
     let site = register::site(m);
     let registration =
         clean.then(|| register::register(m, &quote!(#m::Declaration::Model(<#name as #m::ModelType>::DECLARATION))));
@@ -244,6 +299,7 @@ fn model(record: &Record, clean: bool) -> TokenStream {
                 access: #access,
                 client_ids: #client_ids,
                 fields: &[#(#declared)*],
+                indexes: &[#(#indexes)*],
                 kind: #m::Kind::of::<#name>(),
                 site: #site,
             };

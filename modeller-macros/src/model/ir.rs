@@ -26,6 +26,15 @@ pub(crate) struct ModelPart {
     pub(crate) access: Access,
     /// Whether clients may choose the ids of documents.
     pub(crate) client_ids: bool,
+    /// Its indexes over several fields.
+    pub(crate) indexes: Vec<Index>,
+}
+
+/// An index over several fields.
+pub(crate) struct Index {
+    pub(crate) unique: bool,
+    /// Places of the fields, each with where its name was written.
+    pub(crate) fields: Vec<(usize, Span)>,
 }
 
 /// Who may reach it from outside.

@@ -192,6 +192,7 @@ const _: () = {
                     protected: false,
                 },
             ],
+            indexes: &[],
             kind: ::modeller::__private::Kind::of::<User>(),
             site: ::modeller::__private::Site {
                 module: ::core::module_path!(),

@@ -129,6 +129,7 @@ const _: () = {
                     protected: false,
                 },
             ],
+            indexes: &[],
             kind: ::modeller::__private::Kind::of::<Member>(),
             site: ::modeller::__private::Site {
                 module: ::core::module_path!(),

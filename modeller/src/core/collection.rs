@@ -1,18 +1,22 @@
 //! All documents of one model at one moment, with their indexes: a value. A clone is cheap and shares everything.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
 use super::document::{DocView, DynDoc};
 use super::id::RawId;
-use super::index::{Index, Key};
+use super::index::{Course, Index, Member, Span, is_empty};
+use super::key::Key;
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
-use super::query::plan::Plan;
+use super::query::plan::{Choice, Plan, Source, tighter};
+use super::query::sort::Position;
 use super::reference::{Links, broken};
 use super::schema::ModelSchema;
 use crate::error::Error;
+use crate::wire::explanation::Explanation;
 
 /// Place of a model in the list of all models of an application.
 pub(crate) type ModelIndex = usize;
@@ -37,12 +41,18 @@ pub(crate) struct Collection {
 
 impl Collection {
     pub(crate) fn new(schema: &ModelSchema) -> Self {
+        let member =
+            |name: &str| Member { name: name.into(), private: schema.field(name).is_some_and(|field| field.private) };
         let indexes = schema
-            .fields
+            .indexes
             .iter()
-            .filter(|field| field.unique || field.index)
-            .map(|field| Index::new(&field.name, field.unique))
+            .map(|index| Index::new(index.fields.iter().map(|name| member(name)).collect(), index.unique))
             .collect();
+        Self::with(indexes)
+    }
+
+    /// No documents, with these indexes.
+    pub(crate) fn with(indexes: Vec<Index>) -> Self {
         Self { docs: OrdMap::new(), indexes }
     }
 
@@ -59,13 +69,19 @@ impl Collection {
         self.docs.len()
     }
 
-    pub(crate) fn index(&self, field: &str) -> Option<&Index> {
-        self.indexes.iter().find(|index| &*index.field == field)
+    pub(crate) fn indexes(&self) -> &[Index] {
+        &self.indexes
     }
 
-    /// The unique field whose value another document has.
-    pub(crate) fn taken(&self, doc: &DynDoc) -> Option<&str> {
-        self.indexes.iter().find(|index| index.is_taken(doc)).map(|index| &*index.field)
+    /// The documents between two ids, in the order of their ids.
+    pub(crate) fn between(&self, low: &Bound<RawId>, high: &Bound<RawId>) -> impl DoubleEndedIterator<Item = &DynDoc> {
+        let within = (!is_empty(low, high)).then(|| self.docs.range((low.clone(), high.clone())));
+        within.into_iter().flatten().map(|(_, doc)| doc)
+    }
+
+    /// The unique value of the document that another one has.
+    pub(crate) fn taken(&self, doc: &DynDoc) -> Option<Taken> {
+        self.indexes.iter().find(|index| index.is_taken(doc)).map(|index| Taken { fields: index.names() })
     }
 
     /// The ids of the other documents that have a unique value of this one.
@@ -75,11 +91,10 @@ impl Collection {
 
     /// The documents that have this key on `_id` or on an indexed field.
     pub(crate) fn with_key<'a>(&'a self, field: &str, key: &Key) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
-        match (field, key) {
-            ("_id", Key::Text(id)) => Box::new(self.docs.get(id).into_iter()),
-            ("_id", _) => Box::new(std::iter::empty()),
-            _ => match self.index(field) {
-                Some(index) => index.docs(key),
+        match field {
+            "_id" => Box::new(key.to_id().and_then(|id| self.docs.get(&id)).into_iter()),
+            _ => match self.indexes.iter().find(|index| index.is_on(field)) {
+                Some(index) => index.walk(&Span::Point(key.clone()), Course::default(), None),
                 None => Box::new(std::iter::empty()),
             },
         }
@@ -100,56 +115,58 @@ impl Collection {
         }
     }
 
-    /// Every document that matches, until `f` answers false. With several keys of an index in no order, and some twice.
-    fn each<'a>(&'a self, plan: &Plan<'a>, filter: &RawFilter, f: &mut dyn FnMut(&'a DynDoc) -> bool) {
-        let mut visit = |doc: &'a DynDoc| !filter.matches(&DocView(doc.as_ref())) || f(doc);
-        match plan {
-            Plan::Scan => {
-                self.docs.values().all(visit);
+    /// The documents of a plan, until `f` answers false. Those that are given, only behind a position of the plan's course.
+    fn visit<'a>(&'a self, plan: &Plan<'a>, behind: Option<&Position>, f: &mut dyn FnMut(&'a DynDoc) -> bool) -> bool {
+        let course = plan.course.unwrap_or_default();
+        match &plan.source {
+            Source::Ids(ids) => {
+                let found = ids.iter().filter_map(|id| self.docs.get(id));
+                let mut found = found.filter(|doc| {
+                    behind
+                        .is_none_or(|position| (*doc.id() > position.id) != course.reverse && *doc.id() != position.id)
+                });
+                if course.reverse { found.rev().all(f) } else { found.all(f) }
             }
-            Plan::Ids(ids) => {
-                ids.iter().filter_map(|id| self.docs.get(id)).all(visit);
+            Source::Documents(low, high) => {
+                let from = behind.map(|position| Bound::Excluded(position.id.clone()));
+                if course.reverse {
+                    let high = from.map_or_else(|| high.clone(), |from| tighter(high.clone(), from, true));
+                    self.between(low, &high).rev().all(f)
+                } else {
+                    let low = from.map_or_else(|| low.clone(), |from| tighter(low.clone(), from, false));
+                    self.between(&low, high).all(f)
+                }
             }
-            Plan::Index(index, keys) => {
-                keys.iter().all(|key| index.docs(key).all(&mut visit));
+            Source::Index(scan) => {
+                let place = behind.map(|position| scan.place(position));
+                let walk = |span| scan.index.walk(span, course, place.as_ref()).all(&mut *f);
+                if course.reverse { scan.spans.iter().rev().all(walk) } else { scan.spans.iter().all(walk) }
             }
+            Source::Any(plans) => plans.iter().all(|plan| self.visit(plan, None, f)),
         }
+    }
+
+    /// The documents that the query asks for, in its order: so many at most, and only those behind a position.
+    pub(crate) fn search<'a>(&'a self, query: &'a RawQuery, most: usize, behind: Option<&Position>) -> Found<'a> {
+        let wanted = query.skip.saturating_add(most);
+        let Choice { plan, otherwise } = Plan::choose(query, wanted, self);
+        let mut found = Found { docs: Vec::new(), plan, keys: 0, documents: 0 };
+        let (budget, mut otherwise) = match otherwise {
+            Some((budget, plan)) => (budget, Some(plan)),
+            None => (usize::MAX, None),
+        };
+        let mut is_done = found.run(self, query, wanted, behind, budget);
+        while !is_done && let Some(plan) = otherwise.take() {
+            found.plan = plan;
+            is_done = found.run(self, query, wanted, behind, usize::MAX);
+        }
+        found.docs.drain(..query.skip.min(found.docs.len()));
+        found
     }
 
     /// The documents that the query asks for, in its order.
     pub(crate) fn find(&self, query: &RawQuery, most: usize) -> Vec<DynDoc> {
-        let wanted = query.skip.saturating_add(most);
-        let plan = Plan::of(&query.filter, self);
-        let mut found: Vec<&DynDoc> = Vec::new();
-        if query.sort.is_empty() && plan.is_by_id() {
-            self.each(&plan, &query.filter, &mut |doc| {
-                found.push(doc);
-                found.len() < wanted
-            });
-        } else {
-            // Twice what is wanted is kept at most: whenever there is that much, the worse half goes.
-            let compare = |a: &&DynDoc, b: &&DynDoc| query.sort.compare(a, b);
-            let full = wanted.saturating_mul(2).saturating_add(64);
-            let mut bound: Option<&DynDoc> = None;
-            self.each(&plan, &query.filter, &mut |doc| {
-                if bound.is_some_and(|bound| query.sort.compare(doc, bound).is_gt()) {
-                    return true;
-                }
-                found.push(doc);
-                if found.len() >= full && wanted > 0 {
-                    dedup(&mut found, plan.may_repeat());
-                    if found.len() > wanted {
-                        let (_, last, _) = found.select_nth_unstable_by(wanted - 1, compare);
-                        bound = Some(last);
-                        found.truncate(wanted);
-                    }
-                }
-                true
-            });
-            dedup(&mut found, plan.may_repeat());
-            found.sort_unstable_by(compare);
-        }
-        found.into_iter().skip(query.skip).take(most).cloned().collect()
+        self.search(query, most, None).into_docs()
     }
 
     /// How many documents match.
@@ -157,21 +174,105 @@ impl Collection {
         if *filter == RawFilter::all() {
             return self.len();
         }
-        let plan = Plan::of(filter, self);
+        let plan = Plan::narrowest(filter, self);
         let mut found: Vec<&DynDoc> = Vec::new();
         let mut count = 0;
-        self.each(&plan, filter, &mut |doc| {
-            count += 1;
-            if plan.may_repeat() {
+        self.visit(&plan, None, &mut |doc| {
+            if plan.may_repeat {
                 found.push(doc);
+            } else if plan.is_covered || filter.matches(&DocView(doc.as_ref())) {
+                count += 1;
             }
             true
         });
-        if plan.may_repeat() {
-            dedup(&mut found, true);
-            count = found.len();
+        dedup(&mut found, plan.may_repeat);
+        count + found.iter().filter(|doc| filter.matches(&DocView(doc.as_ref()))).count()
+    }
+}
+
+/// What a query found, and how.
+pub(crate) struct Found<'a> {
+    docs: Vec<&'a DynDoc>,
+    plan: Plan<'a>,
+    keys: usize,
+    documents: usize,
+}
+
+impl<'a> Found<'a> {
+    pub(crate) fn into_docs(self) -> Vec<DynDoc> {
+        self.docs.into_iter().cloned().collect()
+    }
+
+    /// How they were found.
+    pub(crate) fn explain(&self) -> Explanation {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let mut told = self.plan.explain(self.plan.course.is_some());
+        told.keys_examined = count(self.keys);
+        told.documents_examined = count(self.documents);
+        told.returned = count(self.docs.len());
+        told
+    }
+
+    /// Finds the first so many by the plan. False when that took more documents than there is a budget for.
+    fn run(
+        &mut self,
+        collection: &'a Collection,
+        query: &RawQuery,
+        wanted: usize,
+        behind: Option<&Position>,
+        budget: usize,
+    ) -> bool {
+        let Self { docs: found, plan, keys, documents } = self;
+        found.clear();
+        if wanted == 0 {
+            return true;
         }
-        count
+        let is_scan = matches!(plan.source, Source::Documents(..));
+        let mut left = budget;
+        let mut matches = |doc: &DynDoc| {
+            *documents += 1;
+            *keys += usize::from(!is_scan);
+            plan.is_covered || query.filter.matches(&DocView(doc.as_ref()))
+        };
+        if plan.course.is_some() {
+            collection.visit(plan, behind, &mut |doc| {
+                if left == 0 {
+                    return false;
+                }
+                left -= 1;
+                if matches(doc) {
+                    found.push(doc);
+                }
+                found.len() < wanted
+            });
+            return left > 0 || found.len() >= wanted;
+        }
+        // Twice what is wanted is kept at most: whenever there is that much, the worse half goes.
+        let compare = |a: &&DynDoc, b: &&DynDoc| query.sort.compare(a, b);
+        let full = wanted.saturating_mul(2).saturating_add(64);
+        let mut bound: Option<&DynDoc> = None;
+        collection.visit(plan, None, &mut |doc| {
+            if !matches(doc)
+                || bound.is_some_and(|bound| query.sort.compare(doc, bound).is_gt())
+                || behind.is_some_and(|position| !query.sort.is_behind(doc, position))
+            {
+                return true;
+            }
+            found.push(doc);
+            if found.len() >= full {
+                dedup(found, plan.may_repeat);
+                if found.len() > wanted {
+                    let (_, last, _) = found.select_nth_unstable_by(wanted - 1, compare);
+                    bound = Some(last);
+                    found.truncate(wanted);
+                }
+            }
+            true
+        });
+        dedup(found, plan.may_repeat);
+        found.sort_unstable_by(compare);
+        found.truncate(wanted);
+        true
     }
 }
 
@@ -190,6 +291,22 @@ pub(crate) struct State {
     /// Sequence number of the last commit that it shows.
     pub(crate) seq: u64,
     collections: Vec<Arc<Collection>>,
+}
+
+/// A unique value that another document has.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Taken {
+    /// The field, or those whose values are unique together.
+    pub(crate) fields: Vec<String>,
+}
+
+impl From<Taken> for Error {
+    fn from(taken: Taken) -> Self {
+        match taken.fields.as_slice() {
+            [field] => Self::unique(field),
+            fields => Self::unique_together(fields),
+        }
+    }
 }
 
 /// Changes that cannot be made.
@@ -249,8 +366,8 @@ impl State {
         let mut failed = None;
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
-            if let Some(field) = collection.taken(after) {
-                failed = Some((at, Unfit { error: Error::unique(field), at }));
+            if let Some(taken) = collection.taken(after) {
+                failed = Some((at, Unfit { error: taken.into(), at }));
                 break;
             }
             collection.put(after.clone());

@@ -181,7 +181,6 @@ impl<M: ?Sized, F: ?Sized> Flattened<M, F> {
     /// For expansions.
     #[doc(hidden)]
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "only expansions make one")]
     pub const fn new() -> Self {
         Self(PhantomData)
     }

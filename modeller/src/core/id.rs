@@ -72,9 +72,22 @@ impl RawId {
         Self(Repr::Uuid(high, low))
     }
 
-    /// Any text in the same compact form, as the key of an index. It need not be a valid id.
+    /// Any text in the same form, as a bound. It need not be a valid id.
     pub(crate) fn of_any_text(text: &str) -> Self {
         canonical_uuid(text).map_or_else(|| Self(Repr::of_text(text)), Self::of_uuid)
+    }
+
+    /// The halves of the UUID that the text is the canonical text of.
+    pub(crate) fn uuid_of_text(text: &str) -> Option<(u64, u64)> {
+        canonical_uuid(text).map(|uuid| uuid.as_u64_pair())
+    }
+
+    /// The halves of the UUID that the id is.
+    pub(crate) fn as_uuid(&self) -> Option<(u64, u64)> {
+        match self.0 {
+            Repr::Uuid(high, low) => Some((high, low)),
+            _ => None,
+        }
     }
 
     /// The one before all others.

@@ -205,6 +205,9 @@ impl ObjectRef for Document {
         let (name, value) = self.members.iter().nth(slot)?;
         Some((name, self.view(name, value)))
     }
+    fn each(&self, f: &mut dyn FnMut(&str, ValueRef<'_>)) {
+        self.members.iter().for_each(|(name, value)| f(name, self.view(name, value)));
+    }
 }
 
 impl Document {

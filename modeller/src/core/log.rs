@@ -26,7 +26,8 @@ use uuid::Uuid;
 use super::collection::{Change, ModelIndex, State};
 use super::document::{AnyValue, DocView, DynDoc};
 use super::id::RawId;
-use super::index::{Key, keys_of};
+use super::index::keys_of;
+use super::key::Key;
 use super::query::filter::RawFilter;
 use super::query::update::RawUpdate;
 use super::reference::{Links, dangling};
@@ -1133,8 +1134,12 @@ fn epoch_text(schemas: &[Arc<ModelSchema>]) -> String {
     let all: serde_json::Map<String, Value> = schemas
         .iter()
         .map(|schema| {
-            let unique: Vec<Value> =
-                schema.fields.iter().filter(|field| field.unique).map(|field| field.name.as_ref().into()).collect();
+            let names = |fields: &[Box<str>]| match fields {
+                [field] => Value::from(field.as_ref()),
+                fields => fields.iter().map(AsRef::as_ref).map(Value::from).collect(),
+            };
+            let unique = schema.indexes.iter().filter(|index| index.unique);
+            let unique: Vec<Value> = unique.map(|index| names(&index.fields)).collect();
             (schema.id.to_string(), serde_json::json!({"schema": schema.json, "unique": unique}))
         })
         .collect();
@@ -1167,8 +1172,9 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
             Ok(value) => {
                 let doc = value.into_doc(id, stored.rev);
                 if let Some(collection) = state.collection_mut(model) {
-                    if let Some(field) = collection.taken(&doc) {
-                        wrong.push(format!("{}/{}: another document has its `{field}`", stored.model, stored.id));
+                    if let Some(taken) = collection.taken(&doc) {
+                        let fields = taken.fields.join("`, `");
+                        wrong.push(format!("{}/{}: another document has its `{fields}`", stored.model, stored.id));
                         return Ok(());
                     }
                     collection.put(doc);

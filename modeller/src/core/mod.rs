@@ -4,9 +4,14 @@ pub(crate) mod check;
 pub(crate) mod collection;
 pub(crate) mod document;
 pub(crate) mod field;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+#[expect(clippy::print_stdout, reason = "counts and times that show what the tests have done")]
+mod fuzz;
 pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod json;
+pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod private;
 pub(crate) mod query;
@@ -17,3 +22,8 @@ pub(crate) mod text;
 pub(crate) mod transaction;
 pub(crate) mod validate;
 pub(crate) mod value;
+
+#[cfg(test)]
+#[path = "../../../tests/src/random.rs"]
+#[allow(unreachable_pub, reason = "public where the other tests share it")]
+pub(crate) mod random;

@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use super::collection::{Change, ModelIndex, State};
 use super::document::{AnyDoc, DynDoc};
 use super::id::RawId;
-use super::index::{Key, keys_of};
+use super::index::keys_of;
+use super::key::Key;
 use super::schema::ModelSchema;
 use super::validate::Validator;
 use super::value::AsValue;
@@ -176,7 +177,7 @@ impl Link {
     pub(crate) fn cut(&self, json: &mut Value, key: &Key) {
         match json.get_mut(&*self.field) {
             Some(Value::Array(elements)) => {
-                elements.retain(|element| Key::of(&element.as_value()).as_ref() != Some(key));
+                elements.retain(|element| Key::of_value(&element.as_value()) != *key);
             }
             Some(member) => *member = Value::Null,
             None => {}

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use parking_lot::Mutex;
 
-use super::collection::{Change, ModelIndex, State};
+use super::collection::{Change, Collection, ModelIndex, State};
 use super::document::{AnyValue, DynDoc};
 use super::id::RawId;
-use super::index::{Key, keys_of};
+use super::index::keys_of;
+use super::key::Key;
 use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, check_rev, next_rev};
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
@@ -117,18 +118,22 @@ impl Transaction {
         })
     }
 
-    pub(crate) fn find(&self, model: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+    /// Looks for the documents that match the filter, which is noted as read.
+    pub(crate) fn read<R>(
+        &self,
+        model: ModelIndex,
+        filter: &Arc<RawFilter>,
+        look: impl FnOnce(&Collection) -> R,
+    ) -> Result<R> {
         self.open(|inner| {
-            inner.read_filter(model, &query.filter);
-            Ok(inner.written.state.collection(model).map(|collection| collection.find(query, most)).unwrap_or_default())
+            inner.read_filter(model, filter);
+            let collection = inner.written.state.collection(model);
+            collection.map(|collection| look(collection)).ok_or_else(|| Error::internal("unknown model"))
         })
     }
 
-    pub(crate) fn count(&self, model: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
-        self.open(|inner| {
-            inner.read_filter(model, filter);
-            Ok(inner.written.state.collection(model).map_or(0, |collection| collection.count(filter)))
-        })
+    pub(crate) fn find(&self, model: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+        self.read(model, &query.filter, |collection| collection.find(query, most))
     }
 
     /// Puts a value in the place of an id. `checked` says that it is known to fit the schema.
@@ -152,11 +157,10 @@ impl Transaction {
             let Some(collection) = inner.written.state.collection_mut(model) else {
                 return Err(Error::internal("unknown model"));
             };
-            if let Some(field) = collection.taken(&doc) {
-                let error = Error::unique(field);
+            if let Some(taken) = collection.taken(&doc) {
                 // Who is in the way was seen by this.
                 inner.read_holders(model, &doc);
-                return Err(error);
+                return Err(taken.into());
             }
             inner.check_references(self.log.links(), model, &doc)?;
             let encoded: Option<Arc<str>> = if self.log.keeps() { Some(doc.encode()?.into()) } else { None };

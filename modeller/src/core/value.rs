@@ -75,6 +75,10 @@ pub trait ArrayRef {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// Whether the function holds for one element; asks them in order. What is slow to reach by position does it better.
+    fn any(&self, f: &mut dyn FnMut(ValueRef<'_>) -> bool) -> bool {
+        (0..self.len()).any(|at| f(self.at(at)))
+    }
 }
 
 /// An object that can be read by name.
@@ -85,6 +89,12 @@ pub trait ObjectRef {
     fn slots(&self) -> usize;
     /// Name and value of the member in a slot below [`ObjectRef::slots`].
     fn entry(&self, slot: usize) -> Option<(&str, ValueRef<'_>)>;
+    /// Calls the function with each member. What is slow to reach by slot does it better.
+    fn each(&self, f: &mut dyn FnMut(&str, ValueRef<'_>)) {
+        for (name, value) in (0..self.slots()).filter_map(|slot| self.entry(slot)) {
+            f(name, value);
+        }
+    }
 }
 
 /// Whatever serde can turn into JSON, behind a pointer.
@@ -162,14 +172,23 @@ impl<'a> ValueRef<'a> {
             Self::Float(value) => Number::from_f64(*value).map_or(Value::Null, Value::Number),
             Self::Str(text) => Value::String((*text).to_owned()),
             Self::Id(id) => Value::String(id.to_string()),
-            Self::Array(array) => (0..array.len()).map(|at| array.at(at).to_json()).collect(),
-            Self::Object(object) => Value::Object(
-                (0..object.slots())
-                    .filter_map(|slot| object.entry(slot))
-                    .filter(|(_, value)| !value.is_withheld())
-                    .map(|(name, value)| (name.to_owned(), value.to_json()))
-                    .collect(),
-            ),
+            Self::Array(array) => {
+                let mut all = Vec::with_capacity(array.len());
+                array.any(&mut |element| {
+                    all.push(element.to_json());
+                    false
+                });
+                Value::Array(all)
+            }
+            Self::Object(object) => {
+                let mut all = Map::new();
+                object.each(&mut |name, value| {
+                    if !value.is_withheld() {
+                        all.insert(name.to_owned(), value.to_json());
+                    }
+                });
+                Value::Object(all)
+            }
             Self::Serialized(value) => value.to_json(),
             Self::Part { .. } => self.resolved(|value| value.to_json()),
         }
@@ -292,20 +311,26 @@ fn compare_int_float(a: i128, b: f64) -> Ordering {
 }
 
 fn compare_arrays(a: &dyn ArrayRef, b: &dyn ArrayRef) -> Ordering {
-    (0..a.len().min(b.len()))
-        .map(|at| a.at(at).compare(&b.at(at)))
-        .find(|order| order.is_ne())
-        .unwrap_or_else(|| a.len().cmp(&b.len()))
+    let (mut at, mut order) = (0, Ordering::Equal);
+    a.any(&mut |element| {
+        if at < b.len() {
+            order = element.compare(&b.at(at));
+            at += 1;
+        }
+        order.is_ne() || at >= b.len()
+    });
+    order.then_with(|| a.len().cmp(&b.len()))
 }
 
 /// With their keys sorted; at each position first the kind of the value, then the name, then the value, as in MongoDB.
 fn compare_objects(a: &dyn ObjectRef, b: &dyn ObjectRef) -> Ordering {
     let sorted = |object: &dyn ObjectRef| {
-        let mut names: Vec<String> = (0..object.slots())
-            .filter_map(|slot| object.entry(slot))
-            .filter(|(_, value)| !value.is_withheld())
-            .map(|(name, _)| name.to_owned())
-            .collect();
+        let mut names = Vec::with_capacity(object.slots());
+        object.each(&mut |name, value| {
+            if !value.is_withheld() {
+                names.push(name.to_owned());
+            }
+        });
         names.sort_unstable();
         names
     };
@@ -405,6 +430,9 @@ impl<T: AsValue> ArrayRef for BTreeSet<T> {
     fn at(&self, index: usize) -> ValueRef<'_> {
         self.iter().nth(index).map_or(ValueRef::Null, AsValue::as_value)
     }
+    fn any(&self, f: &mut dyn FnMut(ValueRef<'_>) -> bool) -> bool {
+        self.iter().any(|element| f(element.as_value()))
+    }
 }
 
 impl<T: AsValue> AsValue for BTreeSet<T> {
@@ -443,6 +471,9 @@ macro_rules! maps {
         fn entry(&self, slot: usize) -> Option<(&str, ValueRef<'_>)> {
             self.iter().nth(slot).map(|(name, value)| (name.as_str(), value.as_value()))
         }
+        fn each(&self, f: &mut dyn FnMut(&str, ValueRef<'_>)) {
+            self.iter().for_each(|(name, value)| f(name, value.as_value()));
+        }
     };
 }
 
@@ -457,6 +488,9 @@ impl ObjectRef for Map<String, Value> {
     }
     fn entry(&self, slot: usize) -> Option<(&str, ValueRef<'_>)> {
         self.iter().nth(slot).map(|(name, value)| (name.as_str(), value.as_value()))
+    }
+    fn each(&self, f: &mut dyn FnMut(&str, ValueRef<'_>)) {
+        self.iter().for_each(|(name, value)| f(name, value.as_value()));
     }
 }
 

@@ -23,6 +23,7 @@ use crate::core::query::update::Update;
 use crate::core::query::{Page, Query};
 use crate::core::schema::ModelType;
 use crate::error::{Error, ErrorCode, Result};
+use crate::wire::explanation::Explanation;
 
 /// The documents and the behaviour of one model.
 ///
@@ -513,6 +514,22 @@ impl<'a, T: Stored> Find<'a, T> {
         // As in MongoDB, a limit of 0 is none.
         let most = self.query.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
         self.model.scope.find(self.model.index, &self.query.to_raw(), most).await
+    }
+}
+
+impl<T: Stored> Find<'_, T> {
+    /// Answers the query, and says how: by which index, and how many documents were looked at. See [`Explanation`].
+    ///
+    /// # Errors
+    /// Those of a transaction.
+    pub async fn explain(self) -> Result<Explanation> {
+        self.model.scope.explain(self.model.index, &self.query.to_raw(), self.most()).await
+    }
+
+    /// How many documents it answers at most.
+    fn most(&self) -> usize {
+        // As in MongoDB, a limit of 0 is none.
+        self.query.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX)
     }
 }
 

@@ -23,7 +23,7 @@ use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
 use super::subscription::{Room, Rooms};
 use super::worker::Workers;
-use crate::core::collection::{Change as CommittedChange, ModelIndex, State};
+use crate::core::collection::{Change as CommittedChange, Collection, ModelIndex, State};
 use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, Settled, check_rev};
@@ -36,6 +36,7 @@ use crate::core::schema::outside::{Checked, Described};
 use crate::core::schema::{Access, ModelSchema};
 use crate::core::transaction::{Limits, Referring, Transaction, closed, missing};
 use crate::error::{Error, ErrorCode, Result};
+use crate::wire::explanation::Explanation;
 
 /// How long a transaction lives at most.
 const LIFETIME: Duration = Duration::from_secs(10);
@@ -968,33 +969,34 @@ impl Scope {
         }
     }
 
-    pub(crate) async fn find(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+    /// Looks for the documents that match the filter, where this scope reads.
+    fn read<R>(&self, index: ModelIndex, filter: &Arc<RawFilter>, look: impl FnOnce(&Collection) -> R) -> Result<R> {
         self.model(index)?;
         match &self.binding {
             Binding::Step(step) => {
                 step.check_open()?;
-                step.transaction.find(index, query, most)
+                step.transaction.read(index, filter, look)
             }
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
                 let state = self.runtime.durable();
-                Ok(state.collection(index).map(|collection| collection.find(query, most)).unwrap_or_default())
+                let collection = state.collection(index).ok_or_else(|| Error::internal("unknown model"))?;
+                Ok(look(collection))
             }
         }
     }
 
+    pub(crate) async fn find(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+        self.read(index, &query.filter, |collection| collection.find(query, most))
+    }
+
     pub(crate) async fn count(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
-        self.model(index)?;
-        match &self.binding {
-            Binding::Step(step) => {
-                step.check_open()?;
-                step.transaction.count(index, filter)
-            }
-            Binding::Application | Binding::Detached => {
-                self.check_not_nested()?;
-                Ok(self.runtime.durable().collection(index).map_or(0, |collection| collection.count(filter)))
-            }
-        }
+        self.read(index, filter, |collection| collection.count(filter))
+    }
+
+    /// Answers the query, and how that was done.
+    pub(crate) async fn explain(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Explanation> {
+        self.read(index, &query.filter, |collection| collection.search(query, most, None).explain())
     }
 
     /// The documents of a query with the hooks of `list`, and the commit they were read at.

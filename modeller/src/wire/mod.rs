@@ -1,5 +1,6 @@
 //! What travels between a server and its clients, as types. It knows nothing of either side.
 
+pub mod explanation;
 #[cfg(feature = "server")]
 pub(crate) mod frame;
 pub mod metadata;

@@ -103,6 +103,11 @@ impl Path {
         }
     }
 
+    /// Whether it leads into private values.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.by.sees(Level::Private)
+    }
+
     /// The names in order.
     pub(crate) fn names(&self) -> &[Box<str>] {
         &self.names
@@ -119,9 +124,9 @@ impl Path {
 pub(crate) enum Test {
     /// A comparison with one operand.
     Compare(Compare, Value),
-    /// `$in`; `$nin` when negated.
+    /// `$in`; `$nin` when negated. Made by [`Test::is_in`].
     In {
-        /// The operands.
+        /// The operands; in their order when they are more than [`FEW`].
         values: Vec<Value>,
         /// Whether it is `$nin`.
         negated: bool,
@@ -234,7 +239,7 @@ impl RawFilter {
     }
 
     pub(crate) fn is_in(path: &str, values: Vec<Value>, negated: bool) -> Self {
-        Self::Field(Path::new(path), Test::In { values, negated })
+        Self::Field(Path::new(path), Test::is_in(values, negated))
     }
 
     /// All of both.
@@ -334,9 +339,20 @@ fn merged(members: &[RawFilter]) -> Option<Map<String, Value>> {
     Some(object)
 }
 
+/// Up to so many operands of `$in` are looked through one by one. More are searched: lists may be long on both sides.
+const FEW: usize = 16;
+
 impl Test {
+    /// `$in` or `$nin`.
+    pub(crate) fn is_in(mut values: Vec<Value>, negated: bool) -> Self {
+        if values.len() > FEW {
+            values.sort_by(|a, b| a.as_value().compare(&b.as_value()));
+        }
+        Self::In { values, negated }
+    }
+
     /// The test as an object of operators.
-    fn operators(&self) -> Map<String, Value> {
+    pub(super) fn operators(&self) -> Map<String, Value> {
         let (name, operand) = match self {
             Self::Compare(compare, operand) => (compare.name(), operand.clone()),
             Self::In { values, negated } => (if *negated { "$nin" } else { "$in" }, Value::Array(values.clone())),
@@ -367,9 +383,7 @@ impl Test {
         match self {
             Self::Compare(Compare::Ne, operand) => !any(&mut |value| compares(Compare::Eq, value, operand)),
             Self::Compare(compare, operand) => any(&mut |value| compares(*compare, value, operand)),
-            Self::In { values, negated } => {
-                *negated != any(&mut |value| values.iter().any(|operand| compares(Compare::Eq, value, operand)))
-            }
+            Self::In { values, negated } => *negated != any(&mut |value| is_one_of(value, values)),
             Self::Exists(wanted) => *wanted == any(&mut |value| value.is_some()),
             Self::Not(tests) => !tests.iter().all(|test| test.holds(subject)),
             Self::Type(types) => any(&mut |value| value.is_some_and(|value| types.holds(&value))),
@@ -380,11 +394,18 @@ impl Test {
             Self::Size(size) => {
                 subject.any_array(&mut |array| u64::try_from(array.len()).is_ok_and(|len| len == *size))
             }
-            Self::ElemMatch(test) => {
-                subject.any_array(&mut |array| (0..array.len()).any(|at| test.holds(array.at(at))))
-            }
+            Self::ElemMatch(test) => subject.any_array(&mut |array| array.any(&mut |element| test.holds(element))),
         }
     }
+}
+
+/// Whether a value is equal to one of the operands of an `$in`; `None` is a missing one.
+fn is_one_of(value: Option<ValueRef<'_>>, operands: &[Value]) -> bool {
+    let value = value.unwrap_or(ValueRef::Null);
+    if operands.len() <= FEW {
+        return operands.iter().any(|operand| value.equals(&operand.as_value()));
+    }
+    operands.binary_search_by(|operand| operand.as_value().compare(&value)).is_ok()
 }
 
 /// One comparison of one value; `None` is a missing one.
@@ -451,7 +472,7 @@ impl Reach {
             return f(Some(value))
                 || match value {
                     ValueRef::Array(array) if self.elements => {
-                        (0..array.len()).any(|at| array.at(at).resolved(|element| f(Some(element))))
+                        array.any(&mut |element| element.resolved(|element| f(Some(element))))
                     }
                     _ => false,
                 };
@@ -463,8 +484,8 @@ impl Reach {
                     .filter(|at| *at < array.len())
                     .is_some_and(|at| self.value(array.at(at), rest.get(1..).unwrap_or_default(), f));
                 by_position
-                    || (0..array.len()).any(|at| {
-                        array.at(at).resolved(|element| match element {
+                    || array.any(&mut |element| {
+                        element.resolved(|element| match element {
                             ValueRef::Object(object) => self.object(object, rest, f),
                             _ => false,
                         })
@@ -840,6 +861,7 @@ mod tests {
                 access: Access::Public,
                 client_ids: false,
                 fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },
+                indexes: &[],
                 kind: Kind::of::<Wallet>(),
                 site: Site { module: "", file: "", line: 0 },
             };

@@ -1,6 +1,8 @@
 //! Queries: the syntax of the MongoDB manual, parsed once into one tree that field constants build as well.
 
 pub(crate) mod canonical;
+#[cfg(test)]
+mod differential;
 pub(crate) mod filter;
 pub(crate) mod operator;
 pub(crate) mod parse;

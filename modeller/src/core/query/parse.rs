@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::RawQuery;
-use super::filter::{Compare, ElemMatch, Path, RawFilter, Test};
+use super::filter::{Compare, ElemMatch, Path, RawFilter, Test, position};
 use super::operator::{Bits, BitsTest, Modulo, Pattern, Types, whole};
 use super::sort::{Direction, RawSort};
 use crate::core::private::Audience;
@@ -25,6 +25,9 @@ const MAX_PATTERNS: usize = 16;
 const MAX_LIST: usize = 10_000;
 /// How many names a dotted path may have.
 const MAX_PATH: usize = 32;
+/// How many of them may be numbers. Each leads into an array by position and into its elements by name, so each can double
+/// the ways through a document.
+const MAX_POSITIONS: usize = 8;
 /// How many keys a sort may have.
 const MAX_SORT: usize = 16;
 /// How many documents may be passed over.
@@ -230,7 +233,10 @@ impl Parser<'_> {
                 _ if holds_operators(value) => {
                     Err(Error::query(at, "takes values, and of operators only `$elemMatch`"))
                 }
-                _ => Ok(Test::Compare(Compare::Eq, value.clone())),
+                _ => {
+                    self.count(at)?;
+                    Ok(Test::Compare(Compare::Eq, value.clone()))
+                }
             })
             .collect::<Result<_>>()
             .map(Test::All)
@@ -265,7 +271,7 @@ impl Parser<'_> {
                 Value::Array(values) if values.iter().any(holds_operators) => {
                     Err(Error::query(at, "takes values, not operators"))
                 }
-                Value::Array(values) => Ok(Test::In { values: values.clone(), negated: name == "$nin" }),
+                Value::Array(values) => Ok(Test::is_in(values.clone(), name == "$nin")),
                 _ => Err(Error::query(at, "needs a list")),
             },
             "$exists" => match operand {
@@ -317,6 +323,9 @@ pub(crate) fn parse_path(name: &str, at: &str) -> Result<Path> {
     }
     if name.split('.').any(|part| part.is_empty() || part.starts_with('$')) {
         return Err(Error::query(at, "a path is names joined by dots"));
+    }
+    if name.split('.').filter(|part| position(part).is_some()).count() > MAX_POSITIONS {
+        return Err(Error::query(at, format!("a path has at most {MAX_POSITIONS} numbers")));
     }
     Ok(Path::new(name))
 }

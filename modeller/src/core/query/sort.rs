@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::filter::Path;
 use super::parse::{Schema, parse_sort};
 use crate::core::document::{AnyDoc, DocView, DynDoc};
+use crate::core::id::RawId;
 use crate::core::value::{AsValue, ValueRef};
 use crate::error::Result;
 
@@ -25,24 +26,63 @@ pub(crate) enum Direction {
 pub(crate) struct RawSort(Vec<(Path, Direction)>);
 
 impl RawSort {
+    /// Appends a key. Behind the id, which no two documents share, none counts.
     pub(crate) fn push(&mut self, path: Path, direction: Direction) {
-        self.0.push((path, direction));
+        if !self.0.iter().any(|(known, _)| known.single() == Some("_id")) {
+            self.0.push((path, direction));
+        }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The paths in the order in which they count.
+    pub(crate) fn keys(&self) -> &[(Path, Direction)] {
+        &self.0
     }
 
     pub(crate) fn compare(&self, a: &DynDoc, b: &DynDoc) -> Ordering {
         self.0
             .iter()
-            .map(|(path, direction)| match direction {
-                Direction::Ascending => compare_at(a.as_ref(), b.as_ref(), path, *direction),
-                Direction::Descending => compare_at(a.as_ref(), b.as_ref(), path, *direction).reverse(),
-            })
+            .map(|(path, direction)| direction.directed(compare_at(a.as_ref(), b.as_ref(), path, *direction)))
             .find(|order| order.is_ne())
             .unwrap_or_else(|| a.id().cmp(b.id()))
     }
+
+    /// Where the document stands in this order.
+    #[cfg(test)]
+    pub(crate) fn position(&self, doc: &DynDoc) -> Position {
+        let values = self.0.iter().map(|(path, direction)| key(doc.as_ref(), path, *direction)).collect();
+        Position { values, id: doc.id().clone() }
+    }
+
+    /// Whether the document comes after that position.
+    pub(crate) fn is_behind(&self, doc: &DynDoc, position: &Position) -> bool {
+        self.0
+            .iter()
+            .zip(&position.values)
+            .map(|((path, direction), value)| {
+                let own = key(doc.as_ref(), path, *direction);
+                direction.directed(compare_keys(own.as_ref(), value.as_ref()))
+            })
+            .find(|order| order.is_ne())
+            .unwrap_or_else(|| doc.id().cmp(&position.id))
+            .is_gt()
+    }
+}
+
+impl Direction {
+    fn directed(self, order: Ordering) -> Ordering {
+        match self {
+            Self::Ascending => order,
+            Self::Descending => order.reverse(),
+        }
+    }
+}
+
+/// A place in an order: that of a document when it was read, which may have changed or gone since.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Position {
+    /// What it is sorted by, for each key of the sort; `None` for an empty array.
+    pub(crate) values: Vec<Option<Value>>,
+    pub(crate) id: RawId,
 }
 
 /// An array stands for its least element when rising, its greatest when falling; an empty one is below `null`.
@@ -53,9 +93,13 @@ fn compare_at(a: &dyn AnyDoc, b: &dyn AnyDoc, path: &Path, direction: Direction)
     {
         return of_a.compare(&of_b);
     }
-    match (key(a, path, direction), key(b, path, direction)) {
-        (Some(of_a), Some(of_b)) => of_a.as_value().compare(&of_b.as_value()),
-        (of_a, of_b) => of_a.is_some().cmp(&of_b.is_some()),
+    compare_keys(key(a, path, direction).as_ref(), key(b, path, direction).as_ref())
+}
+
+fn compare_keys(a: Option<&Value>, b: Option<&Value>) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => a.as_value().compare(&b.as_value()),
+        (a, b) => a.is_some().cmp(&b.is_some()),
     }
 }
 
@@ -131,7 +175,7 @@ impl<T: ?Sized> Sort<T> {
     /// By this first, by `next` where it is equal.
     #[must_use]
     pub fn then(mut self, next: Self) -> Self {
-        self.0.0.extend(next.0.0);
+        next.0.0.into_iter().for_each(|(path, direction)| self.0.push(path, direction));
         self
     }
 

@@ -1,6 +1,7 @@
 //! What a model is made of: its declaration, as an attribute or a program writes it, and the schema that is proved from it.
 
 mod defaults;
+mod indexes;
 pub mod keywords;
 pub(crate) mod outside;
 pub(crate) mod registered;
@@ -17,6 +18,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use self::defaults::Defaults;
+pub(crate) use self::indexes::IndexSchema;
 use self::outside::OpenForm;
 use self::registered::Schemas;
 use self::shape::{ROOT, Shape};
@@ -93,6 +95,8 @@ pub struct ModelDeclaration {
     pub client_ids: bool,
     /// Its fields, in the order of the struct.
     pub fields: &'static [FieldDeclaration],
+    /// Its indexes over several fields.
+    pub indexes: &'static [IndexDeclaration],
     /// The Rust type.
     pub kind: Kind,
     /// Where it was declared.
@@ -112,6 +116,15 @@ pub struct FieldDeclaration {
     pub private: bool,
     /// Its type is written `Protected<…>`.
     pub protected: bool,
+}
+
+/// What `index(…)` and `unique(…)` of `#[model]` say.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexDeclaration {
+    /// Names of the fields on the wire, in the order of the index.
+    pub fields: &'static [&'static str],
+    /// No two documents have the same values.
+    pub unique: bool,
 }
 
 /// A Rust type that documents of a model have: how to make its values, and its schema.
@@ -207,6 +220,8 @@ pub(crate) struct ModelSchema {
     pub json: Value,
     /// Its fields.
     pub fields: Vec<FieldSchema>,
+    /// Its indexes: those of one field, in the order of the fields, and those of several.
+    pub indexes: Vec<IndexSchema>,
     /// What its fields refer to.
     pub references: Vec<Reference>,
     /// Whether a document may have members that are not among the fields.
@@ -445,6 +460,16 @@ impl ModelSchema {
                 });
             }
         }
+        let indexes = IndexSchema::all(&fields, &json).map_err(&wrong)?;
+        for index in declaration.indexes {
+            let is_it = |known: &IndexSchema| {
+                known.unique == index.unique && known.fields.iter().map(AsRef::as_ref).eq(index.fields.iter().copied())
+            };
+            if !indexes.iter().any(is_it) {
+                let fields = index.fields.join("`, `");
+                return Err(wrong(format!("its schema does not know of the index over `{fields}`")));
+            }
+        }
         Ok(Arc::new(Self {
             id: declaration.id.into(),
             access: declaration.access,
@@ -455,6 +480,7 @@ impl ModelSchema {
             defaults: None,
             json,
             fields,
+            indexes,
             references,
             open_form,
             form: Form::Typed,
@@ -495,7 +521,7 @@ impl ModelSchema {
     /// The same without the way through `Value`, where that cannot make a difference: for an object without members of the
     /// document, in a schema of plain keywords.
     pub(crate) fn value_at_once(&self, text: &str) -> Option<Result<Box<dyn AnyValue>>> {
-        if self.form == Form::Json {
+        if self.form == Form::Json || self.indexes.iter().any(IndexSchema::asks_for_one_array) {
             return None;
         }
         let json: Json<'_> = serde_json::from_str(text).ok()?;
@@ -574,7 +600,9 @@ impl ModelSchema {
     /// # Errors
     /// `VALIDATION_ERROR` with all violations.
     pub(crate) fn check(&self, json: &Value) -> Result<()> {
-        self.validator.check(json).map_err(|error| self.guarded(error))
+        self.validator.check(json).map_err(|error| self.guarded(error))?;
+        let violations: Vec<Violation> = self.indexes.iter().filter_map(|index| index.second_array(json)).collect();
+        if violations.is_empty() { Ok(()) } else { Err(self.guarded(Error::validation(violations))) }
     }
 
     /// Checks a typed value against the schema.

@@ -9,7 +9,7 @@ use super::defaults::Defaults;
 use super::registered::Schemas;
 use super::shape::Shape;
 use super::walk::{self, Role};
-use super::{Access, FieldSchema, Form, Kind, ModelSchema, is_operation_id, says_private};
+use super::{Access, FieldSchema, Form, IndexSchema, Kind, ModelSchema, is_operation_id, says_private};
 use crate::core::json::Document;
 use crate::core::query::update::nests_deeper;
 use crate::core::reference::{KEYWORDS, Reference};
@@ -60,6 +60,7 @@ impl ModelSchema {
             // Who refers to a document is asked whenever one goes.
             field.index |= references.iter().any(|reference| *reference.field == *field.name);
         }
+        let indexes = IndexSchema::all(&fields, &json).map_err(&wrong)?;
         Ok(Arc::new(Self {
             id: Cow::Owned(id.to_owned()),
             access,
@@ -71,6 +72,7 @@ impl ModelSchema {
             shape: Ok(shape),
             json,
             fields,
+            indexes,
             references,
             kind: Kind::of::<Document>(),
             form: Form::Json,
@@ -105,7 +107,9 @@ fn check_keywords(root: &Value) -> Result<(), String> {
         top.iter().filter_map(|(_, schema)| schema.get("properties")?.as_object()).flat_map(Map::values).collect();
     for (place, schema) in walk::all(root) {
         for keyword in FLAGS {
-            if schema.get(keyword).is_some_and(|value| !value.is_boolean()) {
+            // There they are lists of what belongs together, which are read with the indexes.
+            let of_several = std::ptr::eq(schema, root) && matches!(keyword, "unique" | "index");
+            if !of_several && schema.get(keyword).is_some_and(|value| !value.is_boolean()) {
                 return Err(format!("`{place}/{keyword}`: is true or false"));
             }
         }

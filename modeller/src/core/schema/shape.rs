@@ -317,6 +317,10 @@ impl ObjectRef for Part<'_> {
         let (name, value) = self.value.as_object()?.iter().nth(slot)?;
         Some((name, self.member(name, value)))
     }
+    fn each(&self, f: &mut dyn FnMut(&str, ValueRef<'_>)) {
+        let members = self.value.as_object().into_iter().flatten();
+        members.for_each(|(name, value)| f(name, self.member(name, value)));
+    }
 }
 
 impl ArrayRef for Part<'_> {

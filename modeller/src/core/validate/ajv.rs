@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use self::differences::Differences;
 use self::node::Node;
-use self::random::Random;
 use super::Validator;
+use crate::core::random::Random;
 
 #[path = "../../../../tests/src/differences.rs"]
 #[allow(unreachable_pub, reason = "public where the other tests share it")]
@@ -18,10 +18,6 @@ mod differences;
 #[path = "../../../../tests/src/node.rs"]
 #[allow(unreachable_pub, reason = "public where the other tests share it")]
 mod node;
-#[path = "../../../../tests/src/random.rs"]
-#[allow(unreachable_pub, reason = "public where the other tests share it")]
-mod random;
-
 /// How many values are checked against one schema.
 const VALUES: usize = 10;
 

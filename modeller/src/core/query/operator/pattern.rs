@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 
 /// How long a pattern may be, in bytes.
 const MAX_LENGTH: usize = 4_096;
-/// How much memory a compiled pattern may take.
-const MAX_COMPILED: usize = 1 << 20;
+/// How much memory a compiled pattern may take. The time of a search is at most its product with the length of the text.
+const MAX_COMPILED: usize = 1 << 18;
 /// How deep groups may be nested.
 const MAX_NESTING: u32 = 64;
 
@@ -82,6 +82,23 @@ impl Pattern {
             .map(|(_, letter)| letter)
             .collect();
         (!letters.is_empty()).then_some(letters)
+    }
+
+    /// A text that all texts begin with which the pattern is found in, where that is easily seen.
+    pub(crate) fn beginning(&self) -> Option<String> {
+        let rest = self.text.strip_prefix('^')?;
+        // An alternative may begin otherwise, and a line need not be the first.
+        if self.options.ignore_case || self.options.lines || rest.contains('|') {
+            return None;
+        }
+        let end = rest.find(|letter| r"\.+*?()[]{}^$".contains(letter)).unwrap_or(rest.len());
+        let (letters, more) = rest.split_at(end);
+        let mut beginning = letters.to_owned();
+        if more.starts_with(['*', '?', '{']) {
+            // The last one may be missing.
+            beginning.pop();
+        }
+        (!beginning.is_empty()).then_some(beginning)
     }
 
     pub(crate) fn holds(&self, value: &ValueRef<'_>) -> bool {
@@ -254,6 +271,32 @@ mod tests {
         for (pattern, expected) in cases {
             assert_eq!(translated(pattern).as_deref(), Ok(expected), "{pattern}");
             assert!(Pattern::plain(pattern, "").is_ok(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_at_the_start_says_how_texts_begin() {
+        let cases = [
+            ("^abc", Some("abc")),
+            ("^ab*", Some("a")),
+            ("^ab?c", Some("a")),
+            ("^ab{0,1}", Some("a")),
+            ("^ab+c", Some("ab")),
+            (r"^a\.b", Some("a")),
+            ("^é(b|c)", None),
+            ("^ab|cd", None),
+            ("^a(?i)b", Some("a")),
+            ("(?i)^ab", None),
+            ("^a?", None),
+            ("^", None),
+            ("ab", None),
+        ];
+        for (pattern, beginning) in cases {
+            assert_eq!(Pattern::plain(pattern, "").unwrap().beginning().as_deref(), beginning, "{pattern}");
+        }
+        for options in ["i", "m"] {
+            let pattern = Pattern::parse(&"^ab".into(), Some(&options.into()), "", "").unwrap();
+            assert_eq!(pattern.beginning(), None, "{options}");
         }
     }
 
