@@ -1,6 +1,6 @@
 //! What a schema can say, beyond types and bounds: messages of its own, hints for clients, defaults.
 
-use modeller::__private::serde_json::{Value, json};
+use modeller::__private::serde_json::{self, Value, json};
 use modeller::prelude::*;
 
 /// Who may come.
@@ -141,7 +141,7 @@ async fn c7_defaults_are_filled_in_before_validation() {
 #[model(id = "receivers")]
 pub struct Receiver {
     #[field(schema_ref = "https://example.org/address.json")]
-    pub address: modeller::Document,
+    pub address: Document,
 }
 
 #[value]
@@ -197,7 +197,7 @@ async fn c1_references_lead_to_registered_schemas() {
     assert_eq!(places(people.insert(person("1234")).await.unwrap_err()), pattern("/home/zip"));
     // What the schema that is referred to says is private is private.
     let stored = people.insert(person("12345")).await.unwrap();
-    assert!(!modeller::__private::serde_json::to_string(&stored).unwrap().contains("tr0ub4dor"));
+    assert!(!serde_json::to_string(&stored).unwrap().contains("tr0ub4dor"));
     // What is shown is complete.
     assert_eq!(people.schema()["properties"]["home"]["$ref"], "#/$defs/address.json");
     assert_eq!(people.schema()["$defs"]["address.json"]["required"], json!(["zip"]));

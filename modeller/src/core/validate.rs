@@ -21,7 +21,7 @@ use serde_json::{Map, Number, Value, json};
 use self::messages::Messages;
 use super::check::{Checker, Outcome};
 use super::private::Level;
-use super::schema::walk::place_of;
+use super::schema::walk::find_reference;
 use super::value::{AsValue, ValueRef};
 use crate::error::{Error, Result, Violation};
 
@@ -67,7 +67,7 @@ impl Validator {
             .draft(Draft::Draft202012)
             .add(BASE, schema)
             .and_then(jsonschema::RegistryBuilder::prepare)
-            .map_err(|error| format!("a reference of the schema does not resolve: {error}"))?;
+            .map_err(|error| unresolved(schema, &error.to_string()))?;
         let mut compiler = Compiler {
             schema,
             registry: &registry,
@@ -460,7 +460,8 @@ impl Compiler<'_> {
     fn reference(&mut self, keyword: &str, value: &Value, base: &Uri<String>) -> Result<Option<Rule>, String> {
         let Some(reference) = value.as_str() else { return Ok(None) };
         let found = self.registry.resolver(base.clone()).lookup(reference).map_err(|error| {
-            let place = place_of(self.schema, reference).map(|place| format!(" at `{place}`")).unwrap_or_default();
+            let found = find_reference(self.schema, |other| other == reference);
+            let place = found.map(|(place, _)| format!(" at `{place}`")).unwrap_or_default();
             format!("`{keyword}` to `{reference}` does not resolve{place}: {error}")
         })?;
         if keyword == "$dynamicRef"
@@ -581,6 +582,21 @@ pub(super) fn told_of(keyword: &str, value: &Value) -> Option<(&'static str, Tol
         _ => return None,
     };
     Some((keyword, Told::new(message, params)))
+}
+
+/// A schema of which some reference leads out of it; the error names the address.
+fn unresolved(schema: &Value, error: &str) -> String {
+    let base = schema.get("$id").and_then(Value::as_str).unwrap_or_default();
+    let is_meant = |reference: &str| {
+        let address = reference.split('#').next().filter(|address| !address.is_empty());
+        let whole = address.and_then(|address| resolved(&resolved(BASE, base).ok()?, address).ok());
+        // Without a base it is named as it is written.
+        address.into_iter().chain(whole.as_deref()).any(|address| error.contains(&format!("'{address}'")))
+    };
+    match find_reference(schema, is_meant) {
+        Some((place, reference)) => format!("`$ref` to `{reference}` does not resolve at `{place}`: {error}"),
+        None => format!("a reference of the schema does not resolve: {error}"),
+    }
 }
 
 /// The URI of a reference from a base.

@@ -30,8 +30,8 @@ pub(crate) fn assemble(
     given: &[SchemaModel],
     registered: &[Value],
 ) -> Result<Assembly> {
-    let known = match Schemas::new(registered) {
-        Ok(known) => known,
+    let shared = match Schemas::new(registered) {
+        Ok(schemas) => schemas,
         Err(mistake) => return refuse(&[mistake]),
     };
     let mut wrong: Vec<String> = Vec::new();
@@ -79,12 +79,12 @@ pub(crate) fn assemble(
         Err(error) => wrong.push(error.text().to_owned()),
     };
     for declaration in &chosen {
-        proved(Some(declaration.site), ModelSchema::prove(declaration, &known), &[]);
+        proved(Some(declaration.site), ModelSchema::prove(declaration, &shared), &[]);
     }
     for model in given {
         proved(
             None,
-            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone(), &known),
+            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone(), &shared),
             &model.hooks,
         );
     }
@@ -126,7 +126,7 @@ pub(crate) fn assemble(
                     ));
                     continue;
                 }
-                match prove(operation, model.schema.access, &known) {
+                match prove(operation, model.schema.access, &shared) {
                     Ok(proved) if matches!(declaration, Declaration::Method(_)) => {
                         model.methods.insert(operation.id, proved);
                     }
@@ -175,7 +175,7 @@ fn refuse(wrong: &[String]) -> Result<Assembly> {
 fn prove(
     operation: &'static OperationDeclaration,
     of_model: Access,
-    known: &Schemas,
+    shared: &Schemas,
 ) -> std::result::Result<OperationRuntime, String> {
     let wrong = |what: &str| format!("`{}.{}` ({}): {what}", operation.model.id, operation.id, place(&operation.site));
     if !is_operation_id(operation.id) {
@@ -184,7 +184,7 @@ fn prove(
     let args = match &operation.args {
         None => None,
         Some(kind) => {
-            let schema = known.contained_in_type((kind.schema)().to_value()).map_err(|reason| wrong(&reason))?;
+            let schema = shared.contained_in_type((kind.schema)().to_value()).map_err(|reason| wrong(&reason))?;
             Some(Checked::new(schema).map_err(|reason| wrong(&reason))?)
         }
     };
@@ -193,7 +193,7 @@ fn prove(
         access: operation.access.unwrap_or(of_model),
         args,
         output: Described::new(
-            known.contained_in_type((operation.output.schema)().to_value()).map_err(|reason| wrong(&reason))?,
+            shared.contained_in_type((operation.output.schema)().to_value()).map_err(|reason| wrong(&reason))?,
         ),
     })
 }

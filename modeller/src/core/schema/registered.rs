@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::walk::{self, escaped};
 use crate::core::private::Level;
 use crate::core::query::update::nests_deeper;
-use crate::core::validate::{BASE, DIALECT, resolved};
+use crate::core::validate::{BASE, DIALECT, Validator, resolved};
 
 /// The older dialect that is read.
 const DRAFT_07: &str = "http://json-schema.org/draft-07/schema";
@@ -58,9 +58,12 @@ impl Schemas {
             }
         }
         let schemas = Self(known);
-        for (uri, schema) in &schemas.0 {
+        for uri in schemas.0.keys() {
             // What nothing refers to is never run, but a mistake in it is one all the same.
-            schemas.contained(schema.clone()).map_err(|what| format!("the registered schema `{uri}`: {what}"))?;
+            let whole = schemas.contained(json!({"$ref": uri}));
+            whole
+                .and_then(|whole| Validator::new(&whole))
+                .map_err(|what| format!("the registered schema `{uri}`: {what}"))?;
         }
         Ok(schemas)
     }
@@ -248,8 +251,6 @@ fn upgrade(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::validate::Validator;
-    use serde_json::json;
 
     fn schemas(all: &[Value]) -> Schemas {
         Schemas::new(all).unwrap()

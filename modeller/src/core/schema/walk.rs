@@ -97,19 +97,12 @@ pub(super) fn inside_mut(schema: &mut Value) -> Vec<(String, &mut Value)> {
     let is = |known: &[(&str, Role)], keyword: &str| known.iter().any(|(known, _)| *known == keyword);
     let mut all = Vec::new();
     for (keyword, value) in members {
-        let listed = value.is_array() && is(LISTS, keyword);
-        let named = value.is_object() && (is(NAMED, keyword) || keyword == "dependencies");
-        if !listed && !named {
-            if is(SINGLE, keyword) {
-                all.push((format!("/{keyword}"), value));
-            }
-            continue;
-        }
         match value {
-            Value::Array(list) => {
+            schema if is(SINGLE, keyword) => all.push((format!("/{keyword}"), schema)),
+            Value::Array(list) if is(LISTS, keyword) => {
                 all.extend(list.iter_mut().enumerate().map(|(at, schema)| (format!("/{keyword}/{at}"), schema)));
             }
-            Value::Object(named) => {
+            Value::Object(named) if is(NAMED, keyword) || keyword == "dependencies" => {
                 let named = named.iter_mut().filter(|(_, schema)| !schema.is_array());
                 all.extend(named.map(|(name, schema)| (format!("/{keyword}/{}", escaped(name)), schema)));
             }
@@ -119,10 +112,10 @@ pub(super) fn inside_mut(schema: &mut Value) -> Vec<(String, &mut Value)> {
     all
 }
 
-/// Where a `$ref` stands in a schema.
-pub(crate) fn place_of(root: &Value, reference: &str) -> Option<String> {
-    let says = |schema: &Value| schema.get("$ref").and_then(Value::as_str) == Some(reference);
-    all(root).into_iter().find(|(_, schema)| says(schema)).map(|(place, _)| place)
+/// Where a `$ref` of this kind stands first in a schema, and what it says.
+pub(crate) fn find_reference(root: &Value, is_meant: impl Fn(&str) -> bool) -> Option<(String, &str)> {
+    let mut said = all(root).into_iter().filter_map(|(place, schema)| Some((place, schema.get("$ref")?.as_str()?)));
+    said.find(|(_, reference)| is_meant(reference))
 }
 
 /// What the `$ref` of a schema leads to: `None` without one, and an error where it does not lead into `root` by a pointer.
