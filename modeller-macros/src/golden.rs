@@ -118,9 +118,23 @@ fn an_enum_with_data() {
         enum Shape {
             Empty,
             Circle { radius: f64 },
+            Square(u8),
         }
     };
     golden("value_enum_data", &value::expand(TokenStream::new(), item));
+}
+
+#[test]
+fn an_enum_with_a_tag() {
+    let item = quote! {
+        #[serde(tag = "kind", rename_all_fields = "camelCase")]
+        enum Shape {
+            Empty,
+            Circle { radius_in_mm: f64 },
+            Square(Square),
+        }
+    };
+    golden("value_enum_tagged", &value::expand(TokenStream::new(), item));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod rename;
 mod signature;
 mod stub;
 mod value;
+mod variants;
 mod worker;
 
 #[cfg(test)]

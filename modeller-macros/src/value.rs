@@ -10,13 +10,12 @@ use syn::{Fields, Item, ItemEnum, ItemStruct, parse_quote};
 use crate::diagnostics::Diagnostics;
 use crate::keys::Keys;
 use crate::model::args::{
-    self, FieldKey, SerdeItem, ValueKey, Written, check_generics, name_value, refuse_field_keys, serde_metas,
-    take_derives,
+    self, FieldKey, SerdeItem, ValueKey, Written, check_generics, refuse_field_keys, take_derives,
 };
 use crate::model::{check, emit, message, schema};
 use crate::rename::RenameRule;
-use crate::signature::{conditions, last_segment, plain};
-use crate::{paths, stub};
+use crate::signature::{conditions, last_segment};
+use crate::{paths, stub, variants};
 
 /// Expands `#[value(args)] item`.
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -88,25 +87,9 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
     let structs = item.variants.iter().any(|variant| matches!(variant.fields, Fields::Named(_)));
     let deny = structs.then(|| quote!(#[serde(deny_unknown_fields)]));
     let name = &item.ident;
-    let units = item.variants.iter().filter(|variant| matches!(variant.fields, Fields::Unit));
-    let arms: Vec<TokenStream> = units
-        .map(|variant| {
-            let own = &variant.ident;
-            let renamed =
-                serde_metas(&variant.attrs).iter().filter(|meta| meta.path().is_ident("rename")).find_map(name_value);
-            let wire = renamed.map_or_else(|| rule.variant(&plain(own)), |text| text.value());
-            let cfg = conditions(&variant.attrs);
-            quote!(#(#cfg)* Self::#own => #m::ValueRef::Str(#wire),)
-        })
-        .collect();
-    let all_units = arms.len() == item.variants.len() && !arms.is_empty();
-    let view = if serde.tagged || arms.is_empty() {
-        // With a tag even a unit variant is an object.
-        quote!(#m::ValueRef::Serialized(self))
-    } else {
-        let rest = (!all_units).then(|| quote!(_ => #m::ValueRef::Serialized(self),));
-        quote!(match self { #(#arms)* #rest })
-    };
+    let all_units =
+        item.variants.iter().all(|variant| matches!(variant.fields, Fields::Unit)) && !item.variants.is_empty();
+    let (view, impls) = variants::view(m, &item, rule);
     let indexable = (all_units && !serde.tagged).then(|| {
         quote! {
             #[automatically_derived]
@@ -128,6 +111,7 @@ fn enumeration(m: &TokenStream, keys: &Keys<ValueKey>, mut item: ItemEnum, error
                     #view
                 }
             }
+            #impls
             #indexable
         };
     }

@@ -17,7 +17,10 @@ pub use crate::core::schema::keywords::reference;
 pub use crate::core::schema::{
     Access, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords,
 };
-pub use crate::core::value::{AsValue, BySerialize, ByView, ObjectRef, Probe, ValueRef};
+pub use crate::core::value::{
+    AsValue, BySerialize, ByView, ObjectRef, Probe, Take, ValueRef, Variants, inner_members, variant_entry,
+    variant_member, variant_slots,
+};
 pub use crate::error::{Error, Result};
 pub use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
 pub use crate::model::handle::Model;

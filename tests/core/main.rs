@@ -8,6 +8,7 @@ mod contention;
 mod engine;
 mod faults;
 mod indexes;
+mod law;
 mod lists;
 mod model;
 mod projections;

@@ -511,6 +511,58 @@ impl AsValue for Value {
     }
 }
 
+/// An enum of which some variants are objects on the wire, so that they are read in place.
+pub trait Variants {
+    /// Hands the members of such a variant on, one by one, until one is taken; whether one was.
+    fn members<'a>(&'a self, take: &mut Take<'_, 'a>) -> bool;
+}
+
+/// Takes a member, or passes it by.
+pub type Take<'t, 'a> = dyn FnMut(&'a str, ValueRef<'a>) -> bool + 't;
+
+/// The members of a value within a variant, as those of the variant itself.
+pub fn inner_members<'a>(value: ValueRef<'a>, take: &mut Take<'_, 'a>) -> bool {
+    let ValueRef::Object(object) = value else { return false };
+    (0..object.slots()).filter_map(|slot| object.entry(slot)).any(|(name, value)| take(name, value))
+}
+
+/// [`ObjectRef::get`] of a variant.
+pub fn variant_member<'a>(of: &'a dyn Variants, name: &str) -> Option<ValueRef<'a>> {
+    let mut found = None;
+    of.members(&mut |member, value| {
+        let is_it = member == name;
+        if is_it {
+            found = Some(value);
+        }
+        is_it
+    });
+    found
+}
+
+/// [`ObjectRef::slots`] of a variant.
+pub fn variant_slots(of: &dyn Variants) -> usize {
+    let mut count = 0;
+    of.members(&mut |_, _| {
+        count += 1;
+        false
+    });
+    count
+}
+
+/// [`ObjectRef::entry`] of a variant.
+pub fn variant_entry(of: &dyn Variants, slot: usize) -> Option<(&str, ValueRef<'_>)> {
+    let (mut found, mut at) = (None, 0);
+    of.members(&mut |name, value| {
+        let is_it = at == slot;
+        if is_it {
+            found = Some((name, value));
+        }
+        at += 1;
+        is_it
+    });
+    found
+}
+
 /// Picks, in an expansion, the view of a field whose type the macro cannot know: by [`AsValue`] where there is one, else by
 /// `Serialize`. Method lookup tries `Probe<T>` before `&Probe<T>`, which is the whole trick.
 pub struct Probe<'a, T: ?Sized>(pub &'a T);
