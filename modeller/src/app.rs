@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 
 use crate::core::json::Document;
 use crate::core::log::CommitLog;
@@ -243,6 +244,7 @@ enum Engine {
 pub struct AppBuilder {
     models: Option<Vec<&'static ModelDeclaration>>,
     given: Vec<SchemaModel>,
+    schemas: Vec<Value>,
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) data: Option<PathBuf>,
@@ -256,6 +258,7 @@ impl Default for AppBuilder {
         Self {
             models: None,
             given: Vec::new(),
+            schemas: Vec::new(),
             engine: Engine::Default,
             states: HashMap::new(),
             data: None,
@@ -281,6 +284,35 @@ impl AppBuilder {
     /// With a model that is given as a JSON Schema.
     pub fn schema_model(mut self, model: SchemaModel) -> Self {
         self.given.push(model);
+        self
+    }
+
+    /// With a schema that others refer to by its `$id`: those of models given as JSON, and fields with
+    /// `#[field(schema_ref = "…")]`. Nothing is ever fetched. Whoever refers to it takes it into its own `$defs`, so that what
+    /// [`Model::schema`] and the metadata show is complete. It is written in draft 2020-12, or in draft-07 when its `$schema` says so.
+    ///
+    /// A `$ref` that leads nowhere is told with its place when the application is opened.
+    ///
+    /// ```
+    /// use modeller::prelude::*;
+    /// # use modeller::__private::serde_json::{self, json};
+    /// #[model(id = "users")]
+    /// pub struct User {
+    ///     #[field(schema_ref = "zip.json#/$defs/german")]
+    ///     pub zip: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let zip = json!({"$id": "zip.json", "$defs": {"german": {"pattern": "^[0-9]{5}$"}}});
+    /// let app = App::new().schema(zip).model::<User>().in_memory().open().await?;
+    /// let error = app.model::<User>().insert(User { zip: "1234".into() }).await.unwrap_err();
+    /// assert_eq!(error.violations()[0].keyword, "pattern");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn schema(mut self, schema: Value) -> Self {
+        self.schemas.push(schema);
         self
     }
 
@@ -332,7 +364,7 @@ impl AppBuilder {
             return Err(mistake);
         }
         let folder = (!self.is_in_memory()).then(|| self.folder().into());
-        let assembly = assemble(self.models.as_deref(), &self.given)?;
+        let assembly = assemble(self.models.as_deref(), &self.given, &self.schemas)?;
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
             Engine::Memory => Arc::new(crate::storage::volatile::Volatile),

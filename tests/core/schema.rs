@@ -1,6 +1,6 @@
 //! What a schema can say, beyond types and bounds: messages of its own, hints for clients, defaults.
 
-use modeller::__private::serde_json::{Value, json};
+use modeller::__private::serde_json::{self, Value, json};
 use modeller::prelude::*;
 
 /// Who may come.
@@ -135,4 +135,93 @@ async fn keywords_of_lists_maps_and_constants_are_asserted() {
 async fn c7_defaults_are_filled_in_before_validation() {
     let guest = guests().await.insert_json(r#"{"name":"Ada","mail":"a@b.de","pin":"s3cret"}"#).await.unwrap();
     assert_eq!((guest.seats, guest.version, &guest.meal), (1, 1, &Meal::Lunch));
+}
+
+/// Somebody who gets mail.
+#[model(id = "receivers")]
+pub struct Receiver {
+    #[field(schema_ref = "https://example.org/address.json")]
+    pub address: Document,
+}
+
+#[value]
+pub struct Parcel {
+    #[field(schema_ref = "https://example.org/address.json#/$defs/zip")]
+    pub zip: String,
+}
+
+#[method(Receiver)]
+async fn send(args: Parcel) -> Result<usize> {
+    Ok(args.zip.len())
+}
+
+fn addresses() -> Value {
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": "https://example.org/address.json",
+        "type": "object",
+        "properties": {"zip": {"$ref": "#/$defs/zip"}},
+        "required": ["zip"],
+        "$defs": {"zip": {"type": "string", "pattern": "^[0-9]{5}$"}},
+    })
+}
+
+#[tokio::test]
+async fn c1_references_lead_to_registered_schemas() {
+    let given = json!({"$id": "https://example.org/people/person.json",
+        "properties": {"home": {"$ref": "../address.json"}, "note": {"$ref": "/note.json"}}});
+    let note = json!({"$id": "https://example.org/note.json", "type": "string", "private": true});
+    let app = App::new()
+        .schema(addresses())
+        .schema(note.clone())
+        .model::<Receiver>()
+        .schema_model(SchemaModel::new("people", given).public())
+        .in_memory()
+        .open()
+        .await
+        .unwrap();
+    let places = |error: Error| -> Vec<(String, String)> {
+        error.violations().iter().map(|it| (it.instance_path.clone(), it.keyword.to_string())).collect()
+    };
+    let pattern = |place: &str| vec![(place.to_owned(), "pattern".to_owned())];
+
+    // Of a model with a type, of the arguments of a method, and of a model given as JSON.
+    let receivers = app.model::<Receiver>();
+    let receiver = |zip: &str| Receiver { address: json!({"zip": zip}).try_into().unwrap() };
+    receivers.insert(receiver("12345")).await.unwrap();
+    assert_eq!(places(receivers.insert(receiver("1234")).await.unwrap_err()), pattern("/address/zip"));
+    assert_eq!(receivers.call("send", json!({"zip": "12345"})).await.unwrap(), 5);
+    assert_eq!(places(receivers.call("send", json!({"zip": "1234"})).await.unwrap_err()), pattern("/zip"));
+    let people = app.model_by_id("people").unwrap();
+    let person = |zip: &str| json!({"home": {"zip": zip}, "note": "tr0ub4dor"}).try_into().unwrap();
+    assert_eq!(places(people.insert(person("1234")).await.unwrap_err()), pattern("/home/zip"));
+    // What the schema that is referred to says is private is private.
+    let stored = people.insert(person("12345")).await.unwrap();
+    assert!(!serde_json::to_string(&stored).unwrap().contains("tr0ub4dor"));
+    // What is shown is complete.
+    assert_eq!(people.schema()["properties"]["home"]["$ref"], "#/$defs/address.json");
+    assert_eq!(people.schema()["$defs"]["address.json"]["required"], json!(["zip"]));
+}
+
+#[tokio::test]
+async fn c1_a_reference_that_leads_nowhere_stops_the_start() {
+    let model =
+        |reference: &str| SchemaModel::new("things", json!({"properties": {"a": {"items": {"$ref": reference}}}}));
+    for (reference, place) in [
+        ("https://example.org/other.json", "#/properties/a/items"),
+        ("https://example.org/address.json#/$defs/town", "#/properties/a/items/$ref"),
+        ("#/$defs/none", "#/properties/a/items"),
+    ] {
+        let app = App::new().schema(addresses()).schema_model(model(reference)).in_memory().open().await;
+        let error = app.err().unwrap();
+        assert_eq!(error.code().as_str(), "INVALID_DECLARATION");
+        assert!(error.text().contains(reference) && error.text().contains(place), "{}", error.text());
+    }
+    // Of the values of a type, the type alone can say what is private.
+    let mut private = addresses();
+    private["$defs"]["zip"]["private"] = true.into();
+    let withheld = App::new().schema(private).model::<Receiver>().in_memory().open().await;
+    assert!(withheld.err().unwrap().text().contains("`address.json` has something private in it"));
+    let unnamed = App::new().schema(json!({"type": "object"})).model::<Guest>().in_memory().open().await;
+    assert!(unnamed.err().unwrap().text().contains("no `$id`"));
 }

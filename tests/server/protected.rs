@@ -67,6 +67,38 @@ pub struct Code {
     pub code: Protected<String>,
 }
 
+#[value]
+pub struct Pay {
+    pub currency: String,
+    #[field(default)]
+    pub amount: Protected<Option<String>>,
+}
+
+/// With messages of the author's own, and members beside those of the model.
+#[model(id = "payrolls", public, error_message(additional_properties = "unknown, beside ${/pin} and ${/amount}"))]
+pub struct Payroll {
+    #[field(min_length = 2, error_message(min_length = "too short beside ${/pin}"))]
+    pub name: String,
+    #[field(error_message(required = "say the pin"))]
+    pub pin: Protected<String>,
+    #[serde(flatten)]
+    pub pay: Pay,
+}
+
+/// Stores what does not fit, beside something that is protected.
+#[method(Payroll)]
+async fn misname(payrolls: Model<Payroll>) -> Result<()> {
+    let pay = Pay { currency: "EUR".into(), amount: Some(HIDDEN.to_owned()).into() };
+    payrolls.insert(Payroll { name: "x".into(), pin: HIDDEN.into(), pay }).await.map(drop)
+}
+
+/// Stores nothing that is required.
+#[method(Payroll)]
+async fn unpin(payrolls: Model<Payroll>) -> Result<()> {
+    let pay = Pay { currency: "EUR".into(), amount: None.into() };
+    payrolls.insert(Payroll { name: "xx".into(), pin: Protected::withheld(), pay }).await.map(drop)
+}
+
 /// Answers what it is given, and whom it finds.
 #[method(Staff)]
 async fn echo(args: Badge) -> Result<Badge> {
@@ -97,7 +129,7 @@ struct Asked {
 }
 
 async fn asked() -> Asked {
-    let app = App::new().model::<Staff>().model::<Plain>().model::<Vault>().model::<Code>();
+    let app = App::new().model::<Staff>().model::<Plain>().model::<Vault>().model::<Code>().model::<Payroll>();
     let app = app.secret(SECRET).in_memory().open().await.unwrap();
     let bearer = format!("Bearer {}", token(&app, "ada"));
     Asked { router: app.router(), bearer, app }
@@ -420,4 +452,54 @@ async fn c5_errors_of_it_tell_anyone_that_a_token_is_needed() {
     assert!(!String::from_utf8_lossy(&taken.bytes).contains("code`"));
     let taken = asked.verified("POST", "/codes", json!({"name": "y"})).await.assert_problem(409, "UNIQUE_VIOLATION");
     assert_eq!(taken["field"], "code");
+}
+
+#[tokio::test]
+async fn c5_messages_of_the_author_do_not_tell_it() {
+    let asked = asked().await;
+    let payroll = asked.anyone("GET", "/@metadata", Value::Null).await.json();
+    let payroll = payroll["models"].as_array().unwrap().iter().find(|model| model["id"] == "payrolls").unwrap();
+    assert!(!payroll.to_string().contains("say the pin"), "{payroll}");
+    for body in [json!({"name": "x", "currency": "EUR"}), json!({"name": "xx", "currency": "EUR", "pin": "guess"})] {
+        asked.anyone("POST", "/payrolls", body).await.assert_problem(422, "VALIDATION_ERROR");
+    }
+    let required = asked.verified("POST", "/payrolls", json!({"name": "xx", "currency": "EUR"})).await;
+    let required = required.assert_problem(422, "VALIDATION_ERROR");
+    assert_eq!(required["errors"][0]["message"], "say the pin", "{required}");
+    // What the program does wrong is said without it, also to a verified caller who is not shown it otherwise.
+    let wrong = asked.anyone("POST", "/payrolls/misname", Value::Null).await.assert_problem(422, "VALIDATION_ERROR");
+    assert_eq!(wrong["errors"][0]["message"], "too short beside <protected>", "{wrong}");
+    let missing = asked.anyone("POST", "/payrolls/unpin", Value::Null).await;
+    missing.assert_problem(401, "UNAUTHENTICATED");
+    asked.verified("POST", "/payrolls/unpin", Value::Null).await.assert_problem(422, "VALIDATION_ERROR");
+}
+
+#[tokio::test]
+async fn c5_members_beside_those_of_the_model_and_parts_of_a_document() {
+    let asked = asked().await;
+    let pay = json!({"name": "xx", "pin": HIDDEN, "currency": "EUR", "amount": HIDDEN});
+    let made = asked.verified("POST", "/payrolls", pay).await;
+    assert_eq!((made.status.as_u16(), &made.json()["amount"]), (201, &json!(HIDDEN)), "{}", made.json());
+    let path = format!("/payrolls/{}", made.json()["_id"].as_str().unwrap());
+    let read = asked.anyone("GET", &path, Value::Null).await.json();
+    assert_eq!((&read["currency"], read.get("amount")), (&json!("EUR"), None));
+    for name in ["amount", "pin", "other"] {
+        for query in [json!({"filter": {name: HIDDEN}}), json!({"sort": {name: 1}}), json!({"fields": {name: 1}})] {
+            let told =
+                asked.anyone("POST", "/payrolls/@query", query.clone()).await.assert_problem(400, "INVALID_QUERY");
+            let unknown = query.to_string().replace(name, "nothing");
+            let unknown =
+                asked.anyone("POST", "/payrolls/@query", serde_json::from_str(&unknown).unwrap()).await.json();
+            assert_eq!(told.to_string().replace(name, "nothing"), unknown.to_string(), "{query}");
+        }
+        let set = asked.anyone("PATCH", &path, json!({"$set": {name: "x"}})).await;
+        set.assert_problem(400, "INVALID_QUERY");
+    }
+    assert_eq!(asked.anyone("PATCH", &path, json!({"currency": "CHF"})).await.status, 200);
+    let stored = asked.app.model::<Payroll>().get(Filter::all()).await.unwrap().unwrap();
+    assert_eq!((stored.pay.currency.as_str(), stored.pay.amount.get()), ("CHF", Some(&Some(HIDDEN.to_owned()))));
+    let all = asked.anyone("POST", "/payrolls/@query", json!({"fields": {"currency": 0}})).await.json();
+    assert!(all["items"][0].get("amount").is_none() && all["items"][0].get("pin").is_none(), "{all}");
+    let part = asked.verified("POST", "/payrolls/@query", json!({"fields": {"amount": 1}})).await.json();
+    assert_eq!(part["items"][0]["amount"], HIDDEN);
 }

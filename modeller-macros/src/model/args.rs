@@ -59,6 +59,7 @@ keys! {
         MinProperties = "min_properties", Count, "min_properties = 1";
         MaxProperties = "max_properties", Count, "max_properties = 10";
         Const = "const", Expr, "const = 1";
+        SchemaRef = "schema_ref", Text, "schema_ref = \"address.json\"";
         Title = "title", Text, "title = \"A name\"";
         Example = "example", Expr, "example = \"ada@example.com\"";
         Constant = "constant", Text, "constant = \"NAME\"";

@@ -37,6 +37,7 @@ const KEYWORDS: &[Row] = &[
     (FieldKey::MinProperties, "minProperties", Some("Map")),
     (FieldKey::MaxProperties, "maxProperties", Some("Map")),
     (FieldKey::Const, "const", None),
+    (FieldKey::SchemaRef, "$ref", None),
     (FieldKey::Title, "title", None),
     (FieldKey::Example, "examples", None),
     (FieldKey::Hidden, "hidden", None),

@@ -1,5 +1,5 @@
 ::core::compile_error! {
-    "unknown key `uniqe`; did you mean `unique`? (the keys of `#[field]` are `unique`, `index`, `references`, `on_delete`, `default`, `min_length`, `max_length`, `pattern`, `format`, `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum`, `multiple_of`, `min_items`, `max_items`, `unique_items`, `contains`, `min_properties`, `max_properties`, `const`, `title`, `example`, `constant`, `rename`, `hidden`, `error_message`)"
+    "unknown key `uniqe`; did you mean `unique`? (the keys of `#[field]` are `unique`, `index`, `references`, `on_delete`, `default`, `min_length`, `max_length`, `pattern`, `format`, `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum`, `multiple_of`, `min_items`, `max_items`, `unique_items`, `contains`, `min_properties`, `max_properties`, `const`, `schema_ref`, `title`, `example`, `constant`, `rename`, `hidden`, `error_message`)"
 }
 ::core::compile_error! {
     "`Users` cannot be the id of a model: ids match `[a-z][A-Za-z0-9_-]*`; write `id = \"users\"`"

@@ -20,6 +20,7 @@ use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{Schema, parse_filter, parse_sort};
 use crate::core::query::project::RawProjection;
 use crate::core::query::sort::RawSort;
+use crate::core::schema::registered::Schemas;
 use crate::core::schema::{Access, ModelSchema};
 use crate::error::Result;
 
@@ -56,7 +57,8 @@ impl Arguments {
                 "--fields" => read.fields = Some(value()?),
                 "--schema" => {
                     let json = schema(Path::new(&value()?))?;
-                    read.schema = Some(ModelSchema::prove_json("documents", Access::Internal, false, json)?);
+                    let known = Schemas::default();
+                    read.schema = Some(ModelSchema::prove_json("documents", Access::Internal, false, json, &known)?);
                 }
                 other if other.starts_with("--") => {
                     return Err(wrong(format!("unknown argument `{other}`; see --help")));

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::lines::Lines;
 use super::{Outcome, USAGE, print, schema, unless_closed, wrong};
+use crate::core::schema::registered::Schemas;
 use crate::core::validate::Validator;
 use crate::error::Result;
 
@@ -18,7 +19,8 @@ pub(super) fn run(mut args: impl Iterator<Item = OsString>) -> Result<Outcome> {
     if path == "--help" || path == "-h" {
         return print(USAGE);
     }
-    let validator = Validator::new(&schema(Path::new(&path))?).map_err(wrong)?;
+    let schema = Schemas::default().contained(schema(Path::new(&path))?).map_err(wrong)?;
+    let validator = Validator::new(&schema).map_err(wrong)?;
     let mut lines = Lines::of(io::stdin().lock());
     let mut out = BufWriter::new(io::stdout().lock());
     let mut all_fit = true;

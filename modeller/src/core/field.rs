@@ -336,7 +336,7 @@ macro_rules! holds {
     )*};
 }
 
-holds!(Option, Box, Private);
+holds!(Option, Box, Private, Protected);
 
 impl<V: ?Sized, F: Holds<V>> Holds<V> for Vec<F> {
     type Kind<K: FieldKind> = Spread;

@@ -21,6 +21,7 @@ use serde_json::{Map, Number, Value, json};
 use self::messages::Messages;
 use super::check::{Checker, Outcome};
 use super::private::Level;
+use super::schema::walk::find_reference;
 use super::value::{AsValue, ValueRef};
 use crate::error::{Error, Result, Violation};
 
@@ -32,10 +33,10 @@ pub(super) const MAX_VIOLATIONS: usize = 100;
 pub(super) const MAX_VIOLATION_BYTES: usize = 64 * 1024;
 
 /// The only dialect that is read.
-const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+pub(super) const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The base of references in a schema without `$id`; it is never shown.
-const BASE: &str = "json-schema:///";
+pub(super) const BASE: &str = "json-schema:///";
 
 /// A schema, made ready to check values.
 pub(crate) struct Validator {
@@ -66,8 +67,9 @@ impl Validator {
             .draft(Draft::Draft202012)
             .add(BASE, schema)
             .and_then(jsonschema::RegistryBuilder::prepare)
-            .map_err(|error| format!("a reference of the schema does not resolve: {error}"))?;
+            .map_err(|error| unresolved(schema, &error.to_string()))?;
         let mut compiler = Compiler {
+            schema,
             registry: &registry,
             known: HashMap::new(),
             nodes: Vec::new(),
@@ -317,6 +319,7 @@ impl Rule {
 
 /// Turns a schema that fits its meta-schema into rules.
 struct Compiler<'s> {
+    schema: &'s Value,
     registry: &'s Registry<'s>,
     /// Schemas that were seen, by their address: references lead to them more than once, and may lead back.
     known: HashMap<*const Value, usize>,
@@ -456,11 +459,11 @@ impl Compiler<'_> {
 
     fn reference(&mut self, keyword: &str, value: &Value, base: &Uri<String>) -> Result<Option<Rule>, String> {
         let Some(reference) = value.as_str() else { return Ok(None) };
-        let found = self
-            .registry
-            .resolver(base.clone())
-            .lookup(reference)
-            .map_err(|error| format!("`{keyword}` to `{reference}` does not resolve: {error}"))?;
+        let found = self.registry.resolver(base.clone()).lookup(reference).map_err(|error| {
+            let found = find_reference(self.schema, |other| other == reference);
+            let place = found.map(|(place, _)| format!(" at `{place}`")).unwrap_or_default();
+            format!("`{keyword}` to `{reference}` does not resolve{place}: {error}")
+        })?;
         if keyword == "$dynamicRef"
             && let Some(anchor) = found.contents().get("$dynamicAnchor").and_then(Value::as_str)
             && reference.ends_with(&format!("#{anchor}"))
@@ -579,6 +582,30 @@ pub(super) fn told_of(keyword: &str, value: &Value) -> Option<(&'static str, Tol
         _ => return None,
     };
     Some((keyword, Told::new(message, params)))
+}
+
+/// A schema of which some reference leads out of it; the error names the address.
+fn unresolved(schema: &Value, error: &str) -> String {
+    let base = schema.get("$id").and_then(Value::as_str).unwrap_or_default();
+    let is_meant = |reference: &str| {
+        let address = reference.split('#').next().filter(|address| !address.is_empty());
+        let whole = address.and_then(|address| resolved(&resolved(BASE, base).ok()?, address).ok());
+        // Without a base it is named as it is written.
+        address.into_iter().chain(whole.as_deref()).any(|address| error.contains(&format!("'{address}'")))
+    };
+    match find_reference(schema, is_meant) {
+        Some((place, reference)) => format!("`$ref` to `{reference}` does not resolve at `{place}`: {error}"),
+        None => format!("a reference of the schema does not resolve: {error}"),
+    }
+}
+
+/// The URI of a reference from a base.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn resolved(base: &str, reference: &str) -> Result<String, String> {
+    let base = jsonschema::uri::from_str(base).map_err(|error| error.to_string())?;
+    resolve(&base, reference).map(|uri| uri.as_str().to_owned())
 }
 
 fn resolve(base: &Uri<String>, id: &str) -> Result<Uri<String>, String> {

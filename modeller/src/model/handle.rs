@@ -506,8 +506,8 @@ impl<'a, T: Stored> Find<'a, T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn project<P: PartOf<T>>(self) -> Showing<Self, As<P>> {
-        Showing { query: self, view: As(PhantomData) }
+    pub fn project<P: PartOf<T>>(self) -> Showing<Self, As<T, P>> {
+        Showing { query: self, view: As(P::part_of) }
     }
 
     async fn docs(&self) -> Result<Vec<DynDoc>> {
@@ -559,8 +559,8 @@ impl<'a, T: Stored> Listing<'a, T> {
     }
 
     /// Of each document the part that a struct with `#[value(of = …)]` is; see [`Find::project`].
-    pub fn project<P: PartOf<T>>(self) -> Showing<Self, As<P>> {
-        Showing { query: self, view: As(PhantomData) }
+    pub fn project<P: PartOf<T>>(self) -> Showing<Self, As<T, P>> {
+        Showing { query: self, view: As(P::part_of) }
     }
 
     async fn page<P>(&self, show: impl Fn(&DynDoc) -> Result<Doc<P>>) -> Result<Page<P>> {
@@ -587,12 +587,17 @@ pub struct Showing<Q, V> {
 }
 
 /// As a struct that is a part of a model.
-#[derive(Debug)]
-pub struct As<P>(PhantomData<fn() -> P>);
+pub struct As<T, P>(fn(&T) -> P);
 
-impl<P> Clone for As<P> {
+impl<T, P> Clone for As<T, P> {
     fn clone(&self) -> Self {
-        Self(PhantomData)
+        Self(self.0)
+    }
+}
+
+impl<T, P> std::fmt::Debug for As<T, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("As").field(&std::any::type_name::<P>()).finish()
     }
 }
 
@@ -611,10 +616,10 @@ impl<T: Stored> View<T> for Projection<T> {
     }
 }
 
-impl<T: Stored, P: PartOf<T>> View<T> for As<P> {
+impl<T: Stored, P> View<T> for As<T, P> {
     type Shown = P;
     fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<P>> {
-        let part = P::part_of(&*model.typed(doc)?);
+        let part = (self.0)(&*model.typed(doc)?);
         Ok(Doc::from_parts(Id::from_raw(doc.id().clone()), doc.rev(), part))
     }
 }
@@ -629,7 +634,7 @@ macro_rules! shown {
             }
         }
 
-        impl<'a, T: Stored, P: PartOf<T> + Send + Sync + 'static> IntoFuture for Showing<$query<'a, T>, As<P>> {
+        impl<'a, T: Stored, P: Send + Sync + 'static> IntoFuture for Showing<$query<'a, T>, As<T, P>> {
             type Output = Result<$all<P>>;
             type IntoFuture = Operation<'a, $all<P>>;
             fn into_future(self) -> Self::IntoFuture {

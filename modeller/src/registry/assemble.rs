@@ -4,11 +4,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{DECLARATIONS, Declaration};
 use crate::core::collection::ModelIndex;
 use crate::core::reference::Links;
 use crate::core::schema::outside::Checked;
 use crate::core::schema::outside::Described;
+use crate::core::schema::registered::Schemas;
 use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operation_id};
 use crate::error::{Error, Result};
 use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
@@ -22,7 +25,15 @@ pub(crate) struct Assembly {
 }
 
 /// All models of the program, or those that are named, and those that are given, in the order of their ids.
-pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>, given: &[SchemaModel]) -> Result<Assembly> {
+pub(crate) fn assemble(
+    named: Option<&[&'static ModelDeclaration]>,
+    given: &[SchemaModel],
+    registered: &[Value],
+) -> Result<Assembly> {
+    let shared = match Schemas::new(registered) {
+        Ok(schemas) => schemas,
+        Err(mistake) => return refuse(&[mistake]),
+    };
     let mut wrong: Vec<String> = Vec::new();
     let mut declarations: Vec<&Declaration> = DECLARATIONS.iter().collect();
     declarations.sort_by_key(|declaration| site(declaration));
@@ -68,12 +79,12 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>, given: &[Sch
         Err(error) => wrong.push(error.text().to_owned()),
     };
     for declaration in &chosen {
-        proved(Some(declaration.site), ModelSchema::prove(declaration), &[]);
+        proved(Some(declaration.site), ModelSchema::prove(declaration, &shared), &[]);
     }
     for model in given {
         proved(
             None,
-            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone()),
+            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone(), &shared),
             &model.hooks,
         );
     }
@@ -103,8 +114,8 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>, given: &[Sch
             }
             Declaration::Method(operation) | Declaration::Event(operation) => {
                 let Some(model) = find(operation.model).and_then(|at| models.get_mut(at)) else { continue };
-                let known = model.methods.get(operation.id).or_else(|| model.events.get(operation.id));
-                if let Some(other) = known {
+                let twin = model.methods.get(operation.id).or_else(|| model.events.get(operation.id));
+                if let Some(other) = twin {
                     // A method is reached by its id alone, so one id is one operation.
                     wrong.push(twice(
                         "operation",
@@ -115,7 +126,7 @@ pub(crate) fn assemble(named: Option<&[&'static ModelDeclaration]>, given: &[Sch
                     ));
                     continue;
                 }
-                match prove(operation, model.schema.access) {
+                match prove(operation, model.schema.access, &shared) {
                     Ok(proved) if matches!(declaration, Declaration::Method(_)) => {
                         model.methods.insert(operation.id, proved);
                     }
@@ -161,7 +172,11 @@ fn refuse(wrong: &[String]) -> Result<Assembly> {
     Err(Error::new("INVALID_DECLARATION").status(500).message(wrong.join("; ")))
 }
 
-fn prove(operation: &'static OperationDeclaration, of_model: Access) -> std::result::Result<OperationRuntime, String> {
+fn prove(
+    operation: &'static OperationDeclaration,
+    of_model: Access,
+    shared: &Schemas,
+) -> std::result::Result<OperationRuntime, String> {
     let wrong = |what: &str| format!("`{}.{}` ({}): {what}", operation.model.id, operation.id, place(&operation.site));
     if !is_operation_id(operation.id) {
         return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*"));
@@ -169,7 +184,7 @@ fn prove(operation: &'static OperationDeclaration, of_model: Access) -> std::res
     let args = match &operation.args {
         None => None,
         Some(kind) => {
-            let schema = (kind.schema)().to_value();
+            let schema = shared.contained_in_type((kind.schema)().to_value()).map_err(|reason| wrong(&reason))?;
             Some(Checked::new(schema).map_err(|reason| wrong(&reason))?)
         }
     };
@@ -177,7 +192,9 @@ fn prove(operation: &'static OperationDeclaration, of_model: Access) -> std::res
         declaration: operation,
         access: operation.access.unwrap_or(of_model),
         args,
-        output: Described::new((operation.output.schema)().to_value()),
+        output: Described::new(
+            shared.contained_in_type((operation.output.schema)().to_value()).map_err(|reason| wrong(&reason))?,
+        ),
     })
 }
 

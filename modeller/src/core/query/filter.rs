@@ -828,6 +828,7 @@ mod tests {
         use super::*;
         use crate::core::private::Audience;
         use crate::core::private::Private;
+        use crate::core::schema::registered::Schemas;
         use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
         use modeller_macros::value;
 
@@ -864,7 +865,7 @@ mod tests {
                 kind: Kind::of::<Wallet>(),
                 site: Site { module: "", file: "", line: 0 },
             };
-            ModelSchema::prove(&declaration).unwrap()
+            ModelSchema::prove(&declaration, &Schemas::default()).unwrap()
         }
 
         fn wallet() -> Wallet {

@@ -4,9 +4,10 @@ mod defaults;
 mod indexes;
 pub mod keywords;
 pub(crate) mod outside;
+pub(crate) mod registered;
 mod runtime;
 pub(crate) mod shape;
-mod walk;
+pub(crate) mod walk;
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use self::defaults::Defaults;
 pub(crate) use self::indexes::IndexSchema;
 use self::outside::OpenForm;
+use self::registered::Schemas;
 use self::shape::{ROOT, Shape};
 use super::document::{AnyValue, DynDoc, Stored};
 use super::json::{Document, not_an_object};
@@ -300,25 +302,39 @@ enum Secrecy {
     Is,
     /// Also whether they have private parts.
     Holds,
+    /// The same of what is private or protected.
+    HoldsAny,
 }
 
-/// Whether what the names lead to is private, or has private parts.
-pub(crate) fn holds_private(root: &Value, names: &[Box<str>]) -> bool {
-    secret(root, root, names, Secrecy::Holds, 0)
+impl Secrecy {
+    /// Whether a schema says it of its value.
+    fn is_said(self, schema: &Value) -> bool {
+        match self {
+            Self::Is | Self::Holds => schema.get("private") == Some(&Value::Bool(true)),
+            Self::HoldsAny => Level::of(schema).is_some(),
+        }
+    }
+}
+
+/// How far what the names lead to is withheld, or the most secret of its parts.
+pub(crate) fn held_level(root: &Value, names: &[Box<str>]) -> Option<Level> {
+    [(Level::Private, Secrecy::Holds), (Level::Protected, Secrecy::HoldsAny)]
+        .into_iter()
+        .find_map(|(level, asked)| secret(root, root, names, asked, 0).then_some(level))
 }
 
 /// Whether what the names lead to is private. Where the schema leaves a choice, one private alternative is enough; a schema that
 /// is nested too deep to be looked at counts as private.
 fn secret(root: &Value, schema: &Value, names: &[Box<str>], asked: Secrecy, depth: usize) -> bool {
-    if depth > 2 * KEPT_DEPTH || schema.get("private") == Some(&Value::Bool(true)) {
+    if depth > 2 * KEPT_DEPTH || asked.is_said(schema) {
         return true;
     }
     let inner = |schema: &Value, names: &[Box<str>]| secret(root, schema, names, asked, depth + 1);
     if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
         let target_is = match (referred(root, path), names) {
             // A type that holds itself would be followed without end; its parts are all in the definitions.
-            (Some(target), []) if asked == Secrecy::Is => target.get("private") == Some(&Value::Bool(true)),
-            (Some(target), []) => says_private_with(root, target),
+            (Some(target), []) if asked == Secrecy::Is => asked.is_said(target),
+            (Some(target), []) => says_with(root, target, asked),
             (Some(target), names) => inner(target, names),
             (None, _) => true,
         };
@@ -331,7 +347,7 @@ fn secret(root: &Value, schema: &Value, names: &[Box<str>], asked: Secrecy, dept
     let Some((name, rest)) = names.split_first() else {
         return match asked {
             Secrecy::Is => alternatives.into_iter().any(|schema| inner(schema, names)),
-            Secrecy::Holds => says_private_with(root, schema),
+            Secrecy::Holds | Secrecy::HoldsAny => says_with(root, schema, asked),
         };
     };
     let property = schema.get("properties").and_then(|properties| properties.get(name.as_ref()));
@@ -349,12 +365,12 @@ fn members(schema: &Value) -> Vec<&Value> {
     }
 }
 
-/// Whether a schema says `"private": true` anywhere, the definitions that it leads to included.
-fn says_private_with(root: &Value, schema: &Value) -> bool {
+/// Whether a schema says it anywhere, the definitions that it leads to included.
+fn says_with(root: &Value, schema: &Value, asked: Secrecy) -> bool {
     let mut seen: Vec<&str> = Vec::new();
     let mut open = vec![schema];
     while let Some(schema) = open.pop() {
-        if schema.get("private") == Some(&Value::Bool(true)) {
+        if asked.is_said(schema) {
             return true;
         }
         if let Some(path) = schema.get("$ref").and_then(Value::as_str)
@@ -400,7 +416,7 @@ impl ModelSchema {
     ///
     /// # Errors
     /// `INTERNAL` with what is wrong with the declaration, and where it stands.
-    pub(crate) fn prove(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
+    pub(crate) fn prove(declaration: &ModelDeclaration, schemas: &Schemas) -> Result<Arc<Self>> {
         let wrong = |what: String| {
             let Site { file, line, .. } = declaration.site;
             Error::new("INVALID_DECLARATION")
@@ -410,7 +426,7 @@ impl ModelSchema {
         if !is_operation_id(declaration.id) {
             return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*".into()));
         }
-        let json = (declaration.kind.schema)().to_value();
+        let json = schemas.contained_in_type((declaration.kind.schema)().to_value()).map_err(&wrong)?;
         let validator = Validator::new(&json).map_err(&wrong)?;
         let open_form = OpenForm::of(&json).map_err(&wrong)?;
         let empty = Map::new();

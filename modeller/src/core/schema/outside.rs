@@ -45,7 +45,7 @@ fn needs_token() -> Error {
 
 /// Whether a violation speaks of nothing protected. One that stands for others stands for those of them that do not.
 fn is_open(root: &Value, place: &str, params: &mut Value) -> bool {
-    if is_protected(root, place.strip_prefix('#').unwrap_or(place), params) {
+    if is_protected(root, place, params) {
         return false;
     }
     let Some(Value::Array(errors)) = params.get_mut("errors") else { return true };
@@ -58,6 +58,7 @@ fn is_open(root: &Value, place: &str, params: &mut Value) -> bool {
 
 /// Whether the keyword at a place of the schema speaks of something protected.
 fn is_protected(root: &Value, place: &str, params: &Value) -> bool {
+    let place = place.strip_prefix('#').unwrap_or(place);
     let mut ends: Vec<usize> = place.match_indices('/').map(|(at, _)| at).skip(1).collect();
     ends.push(place.len());
     let mut on_the_way = ends.iter().filter_map(|end| root.pointer(place.get(..*end)?));
@@ -93,6 +94,9 @@ fn take_protected(schema: &mut Value) -> bool {
                     kept
                 });
             }
+            if let Some(Value::Object(messages)) = object.get_mut("errorMessage") {
+                take_messages(messages, &taken);
+            }
             if let Some(Value::Array(required)) = object.get_mut("required") {
                 required.retain(|name| !taken.iter().any(|taken| name == taken));
                 // As it is written of a type that has nothing to require.
@@ -111,6 +115,17 @@ fn take_protected(schema: &mut Value) -> bool {
         }
         Value::Array(values) => values.iter_mut().fold(false, |found, value| take_protected(value) | found),
         _ => false,
+    }
+}
+
+/// Takes the author's own messages about these members out of those of an object.
+fn take_messages(messages: &mut Map<String, Value>, taken: &[String]) {
+    for keyword in ["required", "properties"] {
+        let Some(Value::Object(named)) = messages.get_mut(keyword) else { continue };
+        named.retain(|name, _| !taken.contains(name));
+        if named.is_empty() {
+            messages.remove(keyword);
+        }
     }
 }
 
@@ -372,11 +387,13 @@ mod tests {
             "properties": {"a": {"$ref": "#/$defs/A"}, "s": {"$ref": "#/$defs/S", "protected": true},
                            "protected": {"type": "boolean"}},
             "required": ["s"],
+            "errorMessage": {"required": {"s": "say s"}, "properties": {"s": "s", "a": "a"}},
             "$defs": {"A": {"properties": {"p": {"protected": true}, "q": true}, "required": ["p", "q"]},
                       "S": {"items": {"$ref": "#/$defs/T"}}, "T": {"items": {"$ref": "#/$defs/T"}}},
         });
         let expected = json!({
             "properties": {"a": {"$ref": "#/$defs/A"}, "protected": {"type": "boolean"}},
+            "errorMessage": {"properties": {"a": "a"}},
             "$defs": {"A": {"properties": {"q": true}, "required": ["q"]}},
         });
         assert_eq!(open(&whole), Some(expected.clone()));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::defaults::Defaults;
+use super::registered::Schemas;
 use super::shape::Shape;
 use super::walk::{self, Role};
 use super::{Access, FieldSchema, Form, IndexSchema, Kind, ModelSchema, is_operation_id, says_private};
@@ -30,7 +31,13 @@ impl ModelSchema {
     ///
     /// # Errors
     /// `INVALID_DECLARATION` with what is wrong, and the place in the schema.
-    pub(crate) fn prove_json(id: &str, access: Access, client_ids: bool, json: Value) -> Result<Arc<Self>> {
+    pub(crate) fn prove_json(
+        id: &str,
+        access: Access,
+        client_ids: bool,
+        json: Value,
+        schemas: &Schemas,
+    ) -> Result<Arc<Self>> {
         let wrong = |what: String| {
             Error::new("INVALID_DECLARATION").message(format!("the schema of the model `{id}`: {what}")).status(500)
         };
@@ -43,6 +50,7 @@ impl ModelSchema {
         if !json.is_object() {
             return Err(wrong("it is an object, which describes the documents".into()));
         }
+        let json = schemas.contained(json).map_err(&wrong)?;
         let validator = Validator::new(&json).map_err(&wrong)?;
         check_keywords(&json).map_err(&wrong)?;
         let shape = Shape::of(&json).map_err(&wrong)?.map(Arc::new);
@@ -222,11 +230,13 @@ mod tests {
             (deep, "nested"),
         ];
         for (schema, place) in cases {
-            let error = ModelSchema::prove_json("things", Access::Public, false, schema.clone()).map(drop).unwrap_err();
+            let error = ModelSchema::prove_json("things", Access::Public, false, schema.clone(), &Schemas::default())
+                .map(drop)
+                .unwrap_err();
             assert_eq!(error.code().as_str(), "INVALID_DECLARATION", "{schema}");
             assert!(error.text().contains("`things`") && error.text().contains(place), "{schema}: {}", error.text());
         }
-        assert!(ModelSchema::prove_json("Things", Access::Public, false, json!({})).is_err());
+        assert!(ModelSchema::prove_json("Things", Access::Public, false, json!({}), &Schemas::default()).is_err());
     }
 
     #[test]
@@ -237,7 +247,7 @@ mod tests {
             "allOf": [{"properties": {"b": {"index": true}, "c": {"$ref": "#/$defs/secret"}}}],
             "properties": {"d": {}, "unique": {"type": "boolean"}},
         });
-        let proved = ModelSchema::prove_json("things", Access::Public, false, schema).unwrap();
+        let proved = ModelSchema::prove_json("things", Access::Public, false, schema, &Schemas::default()).unwrap();
         let of = |name: &str| proved.field(name).map(|field| (field.unique, field.index, field.private));
         assert_eq!(of("a"), Some((true, false, false)));
         assert_eq!(of("b"), Some((false, true, false)));

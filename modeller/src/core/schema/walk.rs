@@ -91,6 +91,33 @@ pub(super) fn inside(schema: &Value) -> Vec<Inner<'_>> {
     all
 }
 
+/// The same to be changed, with what leads to each of them; also those of draft-07's `dependencies`.
+pub(super) fn inside_mut(schema: &mut Value) -> Vec<(String, &mut Value)> {
+    let Value::Object(members) = schema else { return Vec::new() };
+    let is = |known: &[(&str, Role)], keyword: &str| known.iter().any(|(known, _)| *known == keyword);
+    let mut all = Vec::new();
+    for (keyword, value) in members {
+        match value {
+            schema if is(SINGLE, keyword) => all.push((format!("/{keyword}"), schema)),
+            Value::Array(list) if is(LISTS, keyword) => {
+                all.extend(list.iter_mut().enumerate().map(|(at, schema)| (format!("/{keyword}/{at}"), schema)));
+            }
+            Value::Object(named) if is(NAMED, keyword) || keyword == "dependencies" => {
+                let named = named.iter_mut().filter(|(_, schema)| !schema.is_array());
+                all.extend(named.map(|(name, schema)| (format!("/{keyword}/{}", escaped(name)), schema)));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// Where a `$ref` of this kind stands first in a schema, and what it says.
+pub(crate) fn find_reference(root: &Value, is_meant: impl Fn(&str) -> bool) -> Option<(String, &str)> {
+    let mut said = all(root).into_iter().filter_map(|(place, schema)| Some((place, schema.get("$ref")?.as_str()?)));
+    said.find(|(_, reference)| is_meant(reference))
+}
+
 /// What the `$ref` of a schema leads to: `None` without one, and an error where it does not lead into `root` by a pointer.
 pub(super) fn referred<'a>(root: &'a Value, schema: &Value) -> Result<Option<&'a Value>, String> {
     let Some(Value::String(path)) = schema.get("$ref") else { return Ok(None) };

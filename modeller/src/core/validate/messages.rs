@@ -9,7 +9,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Walk, escape, plain};
-use crate::core::schema::holds_private;
+use crate::core::schema::held_level;
 use crate::error::Violation;
 
 /// The keyword.
@@ -188,8 +188,8 @@ impl Pointer {
             return if holder.is_some_and(Value::is_array) { name.into() } else { Value::from(&*name).to_string() };
         }
         names.extend(self.down.iter().map(|name| name.as_str().into()));
-        if walk.schema.is_some_and(|schema| holds_private(schema, &names)) {
-            return "<private>".to_owned();
+        if let Some(level) = walk.schema.and_then(|schema| held_level(schema, &names)) {
+            return level.shown().to_owned();
         }
         let mut value = walk.root;
         for name in &names {
