@@ -15,4 +15,5 @@ mod schema_models;
 mod socket;
 mod start;
 mod support;
+mod ways_out;
 mod writes;
