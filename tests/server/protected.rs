@@ -468,7 +468,7 @@ async fn c5_messages_of_the_author_do_not_tell_it() {
     assert_eq!(required["errors"][0]["message"], "say the pin", "{required}");
     // What the program does wrong is said without it, also to a verified caller who is not shown it otherwise.
     let wrong = asked.anyone("POST", "/payrolls/misname", Value::Null).await.assert_problem(422, "VALIDATION_ERROR");
-    assert_eq!(wrong["errors"][0]["message"], "too short beside <protected>", "{wrong}");
+    assert_eq!(wrong["errors"][0]["message"], "too short beside <private>", "{wrong}");
     let missing = asked.anyone("POST", "/payrolls/unpin", Value::Null).await;
     missing.assert_problem(401, "UNAUTHENTICATED");
     asked.verified("POST", "/payrolls/unpin", Value::Null).await.assert_problem(422, "VALIDATION_ERROR");
