@@ -5,6 +5,7 @@
 
 mod handles;
 mod hooks;
+mod later;
 mod many;
 mod operations;
 mod paths;
