@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::core::clock::Clock;
 use crate::core::json::Document;
 use crate::core::log::CommitLog;
 use crate::core::schema::{ModelDeclaration, ModelType};
@@ -222,6 +223,9 @@ pub struct AppBuilder {
     schemas: Vec<Value>,
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    pub(crate) clock: Clock,
+    /// Whether the first run of each transaction is thrown away.
+    pub(crate) rehearses: bool,
     pub(crate) data: Option<PathBuf>,
     pub(crate) extras: Extras,
     /// What is wrong with what was said so far; told when the application is opened.
@@ -236,6 +240,8 @@ impl Default for AppBuilder {
             schemas: Vec::new(),
             engine: Engine::Default,
             states: HashMap::new(),
+            clock: Clock::default(),
+            rehearses: false,
             data: None,
             extras: Extras::default(),
             mistakes: Vec::new(),
@@ -381,6 +387,8 @@ impl AppBuilder {
             emitters,
             workers,
             limits: Limits::default(),
+            clock: self.clock,
+            rehearses: self.rehearses,
             number: next_number(),
         });
         Ok(App { runtime, summary: summary.into(), folder, extras: self.extras })

@@ -10,3 +10,4 @@ mod many;
 mod operations;
 mod paths;
 mod references;
+mod workers;

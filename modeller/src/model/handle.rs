@@ -12,7 +12,9 @@ use super::emitter::Emissions;
 use super::handler::{self, HookEvent};
 use super::hook::{HookCall, HookFuture};
 use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
+use super::schedule::Schedule;
 use super::subscription::{Listener, Subscription, event_key};
+use super::worker::Worker;
 use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
 use crate::core::id::Id;
@@ -462,6 +464,46 @@ impl<T: Stored> Model<T> {
     /// Takes a hook away, also one that was declared. What has begun still runs it. False when there is none of that id.
     pub fn unhook(&self, id: &str) -> bool {
         self.runtime().model(self.index).is_ok_and(|model| model.hooks.remove(id))
+    }
+
+    /// Adds a worker to the model, named or not. It is started as all others: by [`Model::start_worker`] and its like. It is given a
+    /// handle of the application, and is gone with that.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use modeller::{Schedule, prelude::*};
+    /// # #[model(id = "sessions")]
+    /// # pub struct Session { pub closed: bool }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<Session>().in_memory().open().await?;
+    /// let sessions = app.model::<Session>();
+    /// sessions.worker(Some("sweep"), Schedule::every(Duration::from_secs(30)), |sessions| async move {
+    ///     sessions.delete_many(Session::CLOSED.eq(true)).await.map(drop)
+    /// })?;
+    /// assert!(sessions.start_worker("sweep") && sessions.is_running("sweep"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `INVALID_DECLARATION` when there is a worker of that id, and for a schedule that is none.
+    #[expect(clippy::needless_pass_by_value, reason = "a schedule is handed over")]
+    pub fn worker<F, Fut>(&self, id: Option<&str>, schedule: Schedule, run: F) -> Result<()>
+    where
+        F: Fn(Self) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        let (index, timetable) = (self.index, schedule.prove()?);
+        self.runtime().workers().add(Worker::by_closure(index, id.map(str::to_owned), timetable, move |scope| {
+            Box::pin(run(Self { scope, index, of: PhantomData }))
+        }))
+    }
+
+    /// The ids of the model's workers; unnamed ones have none.
+    #[must_use]
+    pub fn workers(&self) -> Vec<String> {
+        self.runtime().workers().ids(self.index)
     }
 
     /// Starts all workers of the model that do not run.

@@ -8,6 +8,7 @@ pub(crate) mod handle;
 pub(crate) mod handler;
 pub(crate) mod hook;
 pub(crate) mod runtime;
+pub(crate) mod schedule;
 pub(crate) mod subscription;
 pub(crate) mod transaction;
 pub(crate) mod witness;
