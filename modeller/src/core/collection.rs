@@ -3,18 +3,18 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
 use super::document::{DocView, DynDoc};
 use super::id::RawId;
-use super::index::{Course, Index, Member, Span, is_empty};
+use super::index::{Course, Index, Keys, Member, Span};
 use super::key::Key;
 use super::query::RawQuery;
-use super::query::filter::RawFilter;
+use super::query::filter::{Compare, RawFilter, Test};
 use super::query::plan::{Choice, Plan, Source, tighter};
-use super::query::sort::Position;
+use super::query::sort::{Position, RawSort};
 use super::reference::{Links, broken};
 use super::schema::ModelSchema;
+use super::tree::Tree;
+use super::value::AsValue;
 use crate::error::Error;
 use crate::wire::explanation::Explanation;
 
@@ -35,7 +35,7 @@ pub(crate) struct Change {
 /// The documents of one model.
 #[derive(Clone)]
 pub(crate) struct Collection {
-    docs: OrdMap<RawId, DynDoc>,
+    docs: Tree<(RawId, DynDoc)>,
     indexes: Vec<Index>,
 }
 
@@ -53,16 +53,16 @@ impl Collection {
 
     /// No documents, with these indexes.
     pub(crate) fn with(indexes: Vec<Index>) -> Self {
-        Self { docs: OrdMap::new(), indexes }
+        Self { docs: Tree::new(), indexes }
     }
 
     pub(crate) fn get(&self, id: &RawId) -> Option<&DynDoc> {
-        self.docs.get(id)
+        self.docs.get(id).map(|(_, doc)| doc)
     }
 
     /// All documents in the order of their ids.
     pub(crate) fn all(&self) -> impl Iterator<Item = &DynDoc> {
-        self.docs.values()
+        self.docs.iter().map(|(_, doc)| doc)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -73,15 +73,29 @@ impl Collection {
         &self.indexes
     }
 
-    /// The documents between two ids, in the order of their ids.
-    pub(crate) fn between(&self, low: &Bound<RawId>, high: &Bound<RawId>) -> impl DoubleEndedIterator<Item = &DynDoc> {
-        let within = (!is_empty(low, high)).then(|| self.docs.range((low.clone(), high.clone())));
-        within.into_iter().flatten().map(|(_, doc)| doc)
+    /// The documents between two ids, in the order of their ids or in reverse.
+    pub(crate) fn between(
+        &self,
+        low: &Bound<RawId>,
+        high: &Bound<RawId>,
+        reverse: bool,
+    ) -> impl Iterator<Item = &DynDoc> {
+        self.docs.range(low.as_ref(), high.as_ref(), reverse).map(|(_, doc)| doc)
+    }
+
+    /// The keys of a document in each index.
+    fn keys(&self, doc: &DynDoc) -> Vec<Keys> {
+        self.indexes.iter().map(|index| index.keys(doc.as_ref())).collect()
     }
 
     /// The unique value of the document that another one has.
     pub(crate) fn taken(&self, doc: &DynDoc) -> Option<Taken> {
-        self.indexes.iter().find(|index| index.is_taken(doc)).map(|index| Taken { fields: index.names() })
+        self.taken_keys(&self.keys(doc), doc.id())
+    }
+
+    fn taken_keys(&self, keys: &[Keys], id: &RawId) -> Option<Taken> {
+        let mut each = self.indexes.iter().zip(keys);
+        each.find(|(index, keys)| index.is_taken(keys, id)).map(|(index, _)| Taken { fields: index.names() })
     }
 
     /// The ids of the other documents that have a unique value of this one.
@@ -92,9 +106,9 @@ impl Collection {
     /// The documents that have this key on `_id` or on an indexed field.
     pub(crate) fn with_key<'a>(&'a self, field: &str, key: &Key) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
         match field {
-            "_id" => Box::new(key.to_id().and_then(|id| self.docs.get(&id)).into_iter()),
+            "_id" => Box::new(key.to_id().and_then(|id| self.get(&id)).into_iter()),
             _ => match self.indexes.iter().find(|index| index.is_on(field)) {
-                Some(index) => index.walk(&Span::Point(key.clone()), Course::default(), None),
+                Some(index) => Box::new(index.walk(&Span::Point(key.clone()), Course::default(), None)),
                 None => Box::new(std::iter::empty()),
             },
         }
@@ -102,15 +116,31 @@ impl Collection {
 
     /// Puts a document in the place of the one with its id. Whether its unique values are free is asked before.
     pub(crate) fn put(&mut self, doc: DynDoc) {
-        if let Some(old) = self.docs.get(doc.id()).cloned() {
+        let keys = self.keys(&doc);
+        self.put_under(keys, doc);
+    }
+
+    /// The same, unless one of its unique values is not free.
+    fn try_put(&mut self, doc: &DynDoc) -> Result<(), Taken> {
+        let keys = self.keys(doc);
+        match self.taken_keys(&keys, doc.id()) {
+            Some(taken) => Err(taken),
+            None => {
+                self.put_under(keys, doc.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn put_under(&mut self, keys: Vec<Keys>, doc: DynDoc) {
+        if let Some((_, old)) = self.docs.insert((doc.id().clone(), doc.clone())) {
             self.indexes.iter_mut().for_each(|index| index.remove(&old));
         }
-        self.indexes.iter_mut().for_each(|index| index.add(&doc));
-        self.docs.insert(doc.id().clone(), doc);
+        self.indexes.iter_mut().zip(keys).for_each(|(index, keys)| index.add(keys, &doc));
     }
 
     pub(crate) fn remove(&mut self, id: &RawId) {
-        if let Some(old) = self.docs.remove(id) {
+        if let Some((_, old)) = self.docs.remove(id) {
             self.indexes.iter_mut().for_each(|index| index.remove(&old));
         }
     }
@@ -120,7 +150,7 @@ impl Collection {
         let course = plan.course.unwrap_or_default();
         match &plan.source {
             Source::Ids(ids) => {
-                let found = ids.iter().filter_map(|id| self.docs.get(id));
+                let found = ids.iter().filter_map(|id| self.get(id));
                 let mut found = found.filter(|doc| {
                     behind
                         .is_none_or(|position| (*doc.id() > position.id) != course.reverse && *doc.id() != position.id)
@@ -131,10 +161,10 @@ impl Collection {
                 let from = behind.map(|position| Bound::Excluded(position.id.clone()));
                 if course.reverse {
                     let high = from.map_or_else(|| high.clone(), |from| tighter(high.clone(), from, true));
-                    self.between(low, &high).rev().all(f)
+                    self.between(low, &high, true).all(f)
                 } else {
                     let low = from.map_or_else(|| low.clone(), |from| tighter(low.clone(), from, false));
-                    self.between(&low, high).all(f)
+                    self.between(&low, high, false).all(f)
                 }
             }
             Source::Index(scan) => {
@@ -166,7 +196,39 @@ impl Collection {
 
     /// The documents that the query asks for, in its order.
     pub(crate) fn find(&self, query: &RawQuery, most: usize) -> Vec<DynDoc> {
+        if query.sort.keys().is_empty()
+            && let Some((index, key)) = self.one_key(&query.filter)
+        {
+            let found = index.walk(&Span::Point(key), Course::default(), None);
+            return if query.skip == 0 {
+                found.take(most).cloned().collect()
+            } else {
+                found.skip(query.skip).take(most).cloned().collect()
+            };
+        }
         self.search(query, most, None).into_docs()
+    }
+
+    /// The first document that matches, in the order of their ids.
+    pub(crate) fn first(&self, filter: &Arc<RawFilter>) -> Option<DynDoc> {
+        if let Some((index, key)) = self.one_key(filter) {
+            return index.first(&key).cloned();
+        }
+        let query = RawQuery { filter: filter.clone(), sort: RawSort::default(), skip: 0, limit: None };
+        self.find(&query, 1).into_iter().next()
+    }
+
+    /// The index, and the key in it, whose documents are just those that match. What [`Plan`] finds out as well, for the filters
+    /// that nearly all programs ask with, and before there is anything to be weighed.
+    fn one_key(&self, filter: &RawFilter) -> Option<(&Index, Key)> {
+        let RawFilter::Field(path, Test::Compare(Compare::Eq, value)) = filter else { return None };
+        let name = path.single()?;
+        if value.is_array() {
+            return None;
+        }
+        let index = self.indexes.iter().find(|index| index.is_on(name))?;
+        let is_seen = path.is_trusted() || !index.members().iter().any(|member| member.private);
+        is_seen.then(|| (index, Key::of_value(&value.as_value())))
     }
 
     /// How many documents match.
@@ -174,7 +236,13 @@ impl Collection {
         if *filter == RawFilter::all() {
             return self.len();
         }
+        if let Some((index, key)) = self.one_key(filter) {
+            return index.count(&Span::Point(key), usize::MAX);
+        }
         let plan = Plan::narrowest(filter, self);
+        if let (Source::Index(scan), true, false) = (&plan.source, plan.is_covered, plan.may_repeat) {
+            return scan.spans.iter().map(|span| scan.index.count(span, usize::MAX)).sum();
+        }
         let mut found: Vec<&DynDoc> = Vec::new();
         let mut count = 0;
         self.visit(&plan, None, &mut |doc| {
@@ -366,11 +434,10 @@ impl State {
         let mut failed = None;
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
-            if let Some(taken) = collection.taken(after) {
+            if let Err(taken) = collection.try_put(after) {
                 failed = Some((at, Unfit { error: taken.into(), at }));
                 break;
             }
-            collection.put(after.clone());
         }
         if failed.is_none() {
             let unfit = links.and_then(|links| broken(self, links, changes));

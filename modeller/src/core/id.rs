@@ -90,11 +90,6 @@ impl RawId {
         }
     }
 
-    /// The one before all others.
-    pub(crate) fn least() -> Self {
-        Self(Repr::of_text(""))
-    }
-
     /// Reads an id from its text.
     ///
     /// # Errors

@@ -71,9 +71,29 @@ impl Key {
         {
             return Self::Uuid(high, low);
         }
+        if let ValueRef::Str(text) = value
+            && !has_escapes(text)
+        {
+            return Self::of_plain_text(text);
+        }
         let mut bytes = Vec::with_capacity(64);
         push_value(&mut bytes, value);
         Self::of(&bytes)
+    }
+
+    /// The key of a text without bytes that are escaped.
+    fn of_plain_text(text: &str) -> Self {
+        if let Some((high, low)) = RawId::uuid_of_text(text) {
+            return Self::Uuid(high, low);
+        }
+        let mut short = [END; SHORT];
+        let length = text.len() + 2;
+        if let (Some([first, place @ .., _]), Ok(length)) = (short.get_mut(..length), u8::try_from(length)) {
+            *first = TEXT;
+            place.copy_from_slice(text.as_bytes());
+            return Self::Short(length, short);
+        }
+        Self::Long([&[TEXT], text.as_bytes(), &[END]].concat().into())
     }
 
     /// Runs `f` on the bytes.
@@ -98,11 +118,6 @@ impl Key {
             [TEXT, text @ .., END] => RawId::parse(std::str::from_utf8(text).ok()?).ok(),
             _ => None,
         })
-    }
-
-    /// What is above all that begins with this, and below all else that is above it.
-    pub(crate) fn above(&self) -> Self {
-        self.with_bytes(|bytes| Self::of(&[bytes, &[ABOVE]].concat()))
     }
 }
 
@@ -196,8 +211,13 @@ pub(crate) fn kind(kind: Kind) -> (u8, u8) {
     }
 }
 
+fn has_escapes(text: &str) -> bool {
+    // Not `any`: without an end in between, many bytes are looked at at once.
+    text.bytes().fold(false, |found, byte| found | (byte <= ESCAPE))
+}
+
 fn push_text(out: &mut Vec<u8>, text: &str) {
-    if !text.bytes().any(|byte| byte <= ESCAPE) {
+    if !has_escapes(text) {
         return out.extend_from_slice(text.as_bytes());
     }
     for byte in text.bytes() {
@@ -310,7 +330,7 @@ mod tests {
             let both = order.then_with(|| c.as_value().compare(&d.as_value()));
             let pair = |first: &Value, second: &Value| Key::of(&[bytes(first), bytes(second)].concat());
             prop_assert_eq!(pair(&a, &c).cmp(&pair(&b, &d)), both, "{} {} {} {}", a, c, b, d);
-            let within = |key: &Key| *key >= Key::of(&bytes(&a)) && *key < Key::of(&bytes(&a)).above();
+            let within = |key: &Key| *key >= Key::of(&bytes(&a)) && *key < Key::of(&[bytes(&a), vec![ABOVE]].concat());
             prop_assert!(within(&pair(&a, &c)) && within(&Key::of_value(&a.as_value())));
             prop_assert_eq!(within(&pair(&b, &d)), order.is_eq());
             let (low, high) = kind(a.as_value().kind());

@@ -1063,9 +1063,7 @@ impl Scope {
                 let state = self.runtime.durable();
                 Ok(match target {
                     Target::Id(id) => state.get(index, id).cloned(),
-                    Target::First(filter) => state
-                        .collection(index)
-                        .and_then(|collection| collection.find(&first(filter), 1).into_iter().next()),
+                    Target::First(filter) => state.collection(index).and_then(|collection| collection.first(filter)),
                 })
             }
         }

@@ -14,7 +14,7 @@ use workload::format::{is_date_time, is_email};
 use workload::model::{Role, User};
 
 use crate::picks::Picks;
-use crate::{Clock, Measured, chunks, each, rejections, resident};
+use crate::{Clock, Measured, chunks, each, finds, rejections, resident, scans};
 
 /// A user as it arrives.
 #[derive(Deserialize)]
@@ -221,7 +221,7 @@ pub(crate) fn run(documents: u32) -> Result<Measured> {
     figure("get by email", each(took, documents));
     let by_email = sum;
 
-    let times = (documents / 100).max(1);
+    let times = finds(documents);
     let begun = Clock::start();
     let mut first = Vec::new();
     for _ in 0..times {
@@ -232,12 +232,12 @@ pub(crate) fn run(documents: u32) -> Result<Measured> {
 
     let begun = Clock::start();
     let mut matching = 0;
-    for _ in 0..3 {
+    for _ in 0..scans(documents) {
         let fits = |user: &&Arc<Stored>| user.age > 30 && user.tags.iter().any(|tag| tag == "x");
         let found: Vec<Arc<Stored>> = store.by_id.values().filter(fits).cloned().collect();
         matching = found.len();
     }
-    figure("scan", each(begun.elapsed(), 3));
+    figure("scan", each(begun.elapsed(), scans(documents)));
 
     let times = rejections(documents);
     let mut out = Vec::new();

@@ -9,7 +9,7 @@ use workload::document::{self, INVALID};
 use workload::model::{Role, User};
 
 use crate::picks::Picks;
-use crate::{Clock, Measured, chunks, each, rejections, resident};
+use crate::{Clock, Measured, chunks, each, finds, rejections, resident, scans};
 
 /// How many documents a batch has.
 const BATCH: usize = 1_000;
@@ -82,7 +82,7 @@ async fn measure(documents: u32) -> Result<Measured> {
     figure("get by email", each(took, documents));
     let by_email = sum;
 
-    let times = (documents / 100).max(1);
+    let times = finds(documents);
     let begun = Clock::start();
     let mut first = Vec::new();
     for _ in 0..times {
@@ -92,10 +92,10 @@ async fn measure(documents: u32) -> Result<Measured> {
 
     let begun = Clock::start();
     let mut matching = 0;
-    for _ in 0..3 {
+    for _ in 0..scans(documents) {
         matching = users.find(User::AGE.gt(30) & User::TAGS.contains("x")).await?.len();
     }
-    figure("scan", each(begun.elapsed(), 3));
+    figure("scan", each(begun.elapsed(), scans(documents)));
 
     let times = rejections(documents);
     let mut out = Vec::new();
