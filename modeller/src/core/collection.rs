@@ -3,12 +3,13 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::document::{DocView, DynDoc};
+use super::document::DynDoc;
 use super::id::RawId;
 use super::index::{Course, Index, Keys, Member, Span};
 use super::key::Key;
 use super::query::RawQuery;
 use super::query::filter::{Compare, RawFilter, Test};
+use super::query::matcher::Matcher;
 use super::query::plan::{Choice, Plan, Source, tighter};
 use super::query::sort::{Position, RawSort};
 use super::reference::{Links, broken};
@@ -243,18 +244,19 @@ impl Collection {
         if let (Source::Index(scan), true, false) = (&plan.source, plan.is_covered, plan.may_repeat) {
             return scan.spans.iter().map(|span| scan.index.count(span, usize::MAX)).sum();
         }
+        let matcher = Matcher::of(filter);
         let mut found: Vec<&DynDoc> = Vec::new();
         let mut count = 0;
         self.visit(&plan, None, &mut |doc| {
             if plan.may_repeat {
                 found.push(doc);
-            } else if plan.is_covered || filter.matches(&DocView(doc.as_ref())) {
+            } else if plan.is_covered || matcher.matches(doc.as_ref()) {
                 count += 1;
             }
             true
         });
         dedup(&mut found, plan.may_repeat);
-        count + found.iter().filter(|doc| filter.matches(&DocView(doc.as_ref()))).count()
+        count + found.iter().filter(|doc| matcher.matches(doc.as_ref())).count()
     }
 }
 
@@ -297,10 +299,11 @@ impl<'a> Found<'a> {
         }
         let is_scan = matches!(plan.source, Source::Documents(..));
         let mut left = budget;
+        let matcher = Matcher::of(&query.filter);
         let mut matches = |doc: &DynDoc| {
             *documents += 1;
             *keys += usize::from(!is_scan);
-            plan.is_covered || query.filter.matches(&DocView(doc.as_ref()))
+            plan.is_covered || matcher.matches(doc.as_ref())
         };
         if plan.course.is_some() {
             collection.visit(plan, behind, &mut |doc| {

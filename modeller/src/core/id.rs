@@ -90,6 +90,13 @@ impl RawId {
         }
     }
 
+    fn compare_texts(&self, other: &Self) -> Ordering {
+        match (self.0.bytes(), other.0.bytes()) {
+            (Some(a), Some(b)) => a.cmp(b),
+            _ => self.with_text(|a| other.with_text(|b| a.cmp(b))),
+        }
+    }
+
     /// Reads an id from its text.
     ///
     /// # Errors
@@ -149,14 +156,12 @@ impl PartialOrd for RawId {
 }
 
 impl Ord for RawId {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
             // The canonical text of UUIDs rises with their bytes.
             (Repr::Uuid(a, b), Repr::Uuid(c, d)) => (a, b).cmp(&(c, d)),
-            (a, b) => match (a.bytes(), b.bytes()) {
-                (Some(a), Some(b)) => a.cmp(b),
-                _ => self.with_text(|a| other.with_text(|b| a.cmp(b))),
-            },
+            _ => self.compare_texts(other),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! equal bytes: `1` and `1.0`, objects whatever the order of their members.
 
 use std::cmp::Ordering;
+use std::iter;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -33,14 +34,16 @@ const ARRAY: u8 = 0x70;
 const FALSE: u8 = 0x80;
 const TRUE: u8 = 0x81;
 
-/// How many bytes lie in the key itself.
-const SHORT: usize = 22;
+/// How many bytes lie in the key itself: enough for most addresses and names, which are then neither allocated nor far away
+/// when keys are compared.
+const SHORT: usize = 30;
 
-/// A key, in 24 bytes where it is short or the text of a UUID.
+/// A key, in 32 bytes where it is short or the text of a UUID.
 #[derive(Clone, Debug)]
 pub(crate) enum Key {
     /// The one value is the canonical text of a UUID.
     Uuid(u64, u64),
+    /// So many bytes; the others are zero.
     Short(u8, [u8; SHORT]),
     Long(Arc<[u8]>),
 }
@@ -93,7 +96,7 @@ impl Key {
             place.copy_from_slice(text.as_bytes());
             return Self::Short(length, short);
         }
-        Self::Long([&[TEXT], text.as_bytes(), &[END]].concat().into())
+        Self::Long(iter::once(TEXT).chain(text.bytes()).chain(iter::once(END)).collect())
     }
 
     /// Runs `f` on the bytes.
@@ -122,9 +125,12 @@ impl Key {
 }
 
 impl Ord for Key {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Uuid(a, b), Self::Uuid(c, d)) => (a, b).cmp(&(c, d)),
+            // Nothing is below zero, so that the zeros behind the shorter one decide nothing that its length would not.
+            (Self::Short(of_a, a), Self::Short(of_b, b)) => a.cmp(b).then_with(|| of_a.cmp(of_b)),
             (a, b) => a.with_bytes(|a| b.with_bytes(|b| a.cmp(b))),
         }
     }
@@ -245,7 +251,7 @@ fn push_number(out: &mut Vec<u8>, number: Num) {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     let length = bytes.len() - zeros;
     let more = (fraction > 0.0).then(|| fraction.to_bits().to_be_bytes());
-    let rest = std::iter::once(u8::from(more.is_some())).chain(more.into_iter().flatten());
+    let rest = iter::once(u8::from(more.is_some())).chain(more.into_iter().flatten());
     push_signed(out, negative, length as u8, bytes.into_iter().skip(zeros).chain(rest));
 }
 
@@ -306,6 +312,9 @@ mod tests {
                 json!("018F0000-0000-7000-8000-000000000000"),
                 json!("018g"),
                 json!("018f0000-0000-7000-8000-0000000000000"),
+                json!("a text of twenty-eight bytes"),
+                json!("a text of twenty-eight bytes\u{0}"),
+                json!("a text of twenty-nine bytes.."),
             ]),
             "[ab\\x00\\x01\\x02é\u{ffff}😀]{0,4}".prop_map(Value::from),
         ];
@@ -340,10 +349,10 @@ mod tests {
 
     #[test]
     fn keys_are_small() {
-        assert_eq!(size_of::<Key>(), 24);
+        assert_eq!(size_of::<Key>(), 32);
         assert!(matches!(Key::of_value(&json!("018f0000-0000-7000-8000-000000000000").as_value()), Key::Uuid(..)));
-        assert!(matches!(Key::of_value(&json!("twenty characters, no").as_value()), Key::Long(..)));
-        assert!(matches!(Key::of_value(&json!("nineteen characters").as_value()), Key::Short(..)));
+        assert!(matches!(Key::of_value(&json!("a text of twenty-nine bytes..").as_value()), Key::Long(..)));
+        assert!(matches!(Key::of_value(&json!("a text of twenty-eight bytes").as_value()), Key::Short(..)));
         assert_eq!(bytes(&json!(30)).len(), 3);
     }
 }

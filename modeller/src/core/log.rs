@@ -156,7 +156,7 @@ pub(crate) struct Batch {
     pub(crate) published: Vec<Publish>,
     pub(crate) reads: Reads,
     /// It is validated until it is answered.
-    pub(crate) started: Option<Started>,
+    pub(crate) _started: Option<Started>,
 }
 
 /// A write that the committer evaluates itself, so that it cannot conflict.

@@ -303,7 +303,7 @@ impl Transaction {
             encoded: Vec::with_capacity(changes.len()),
             published: published.into_iter().collect(),
             reads,
-            started,
+            _started: started,
         };
         for ((model, id), next) in changes {
             batch.encoded.push(next.encoded.map(|text| text.to_string()));

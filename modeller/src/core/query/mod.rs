@@ -4,6 +4,7 @@ pub(crate) mod canonical;
 #[cfg(test)]
 mod differential;
 pub(crate) mod filter;
+pub(crate) mod matcher;
 pub(crate) mod operator;
 pub(crate) mod parse;
 pub(crate) mod plan;

@@ -184,6 +184,11 @@ fn rejections(documents: u32) -> u32 {
     (documents / 5).max(1)
 }
 
+/// How many documents are read one by one.
+fn picked(documents: u32) -> u32 {
+    documents.max(1_000_000)
+}
+
 /// How often 100 documents are found. The clock of some kernels goes on by milliseconds only.
 fn finds(documents: u32) -> u32 {
     documents.max(1)
