@@ -245,20 +245,30 @@ impl Collection {
             return scan.spans.iter().map(|span| scan.index.count(span, usize::MAX)).sum();
         }
         let matcher = Matcher::of(filter);
-        let mut found: Vec<&DynDoc> = Vec::new();
         let mut count = 0;
+        let mut found: Vec<&DynDoc> = Vec::new();
+        let mut settle = |found: &mut Vec<&DynDoc>| {
+            if !plan.is_covered {
+                matcher.retain(found);
+            }
+            count += found.len();
+            found.clear();
+        };
         self.visit(&plan, None, &mut |doc| {
-            if plan.may_repeat {
-                found.push(doc);
-            } else if plan.is_covered || matcher.matches(doc.as_ref()) {
-                count += 1;
+            found.push(doc);
+            if found.len() >= BATCH && !plan.may_repeat {
+                settle(&mut found);
             }
             true
         });
         dedup(&mut found, plan.may_repeat);
-        count + found.iter().filter(|doc| matcher.matches(doc.as_ref())).count()
+        settle(&mut found);
+        count
     }
 }
+
+/// How many documents are looked at together.
+const BATCH: usize = 64;
 
 /// What a query found, and how.
 pub(crate) struct Found<'a> {
@@ -300,20 +310,38 @@ impl<'a> Found<'a> {
         let is_scan = matches!(plan.source, Source::Documents(..));
         let mut left = budget;
         let matcher = Matcher::of(&query.filter);
-        let mut matches = |doc: &DynDoc| {
-            *documents += 1;
-            *keys += usize::from(!is_scan);
-            plan.is_covered || matcher.matches(doc.as_ref())
+        let is_covered = plan.is_covered;
+        let mut matching = |docs: &mut Vec<&DynDoc>| {
+            *documents += docs.len();
+            *keys += if is_scan { 0 } else { docs.len() };
+            if !is_covered {
+                matcher.retain(docs);
+            }
         };
+        let mut batch: Vec<&'a DynDoc> = Vec::with_capacity(BATCH);
+        if plan.course.is_some() && wanted == usize::MAX && budget == usize::MAX {
+            collection.visit(plan, behind, &mut |doc| {
+                batch.push(doc);
+                if batch.len() == BATCH {
+                    matching(&mut batch);
+                    found.append(&mut batch);
+                }
+                true
+            });
+            matching(&mut batch);
+            found.append(&mut batch);
+            return true;
+        }
         if plan.course.is_some() {
+            // No more of them are looked at than it takes.
             collection.visit(plan, behind, &mut |doc| {
                 if left == 0 {
                     return false;
                 }
                 left -= 1;
-                if matches(doc) {
-                    found.push(doc);
-                }
+                batch.push(doc);
+                matching(&mut batch);
+                found.append(&mut batch);
                 found.len() < wanted
             });
             return left > 0 || found.len() >= wanted;
@@ -322,24 +350,34 @@ impl<'a> Found<'a> {
         let compare = |a: &&DynDoc, b: &&DynDoc| query.sort.compare(a, b);
         let full = wanted.saturating_mul(2).saturating_add(64);
         let mut bound: Option<&DynDoc> = None;
-        collection.visit(plan, None, &mut |doc| {
-            if !matches(doc)
-                || bound.is_some_and(|bound| query.sort.compare(doc, bound).is_gt())
-                || behind.is_some_and(|position| !query.sort.is_behind(doc, position))
-            {
-                return true;
-            }
-            found.push(doc);
-            if found.len() >= full {
-                dedup(found, plan.may_repeat);
-                if found.len() > wanted {
-                    let (_, last, _) = found.select_nth_unstable_by(wanted - 1, compare);
-                    bound = Some(last);
-                    found.truncate(wanted);
+        let may_repeat = plan.may_repeat;
+        let mut consider = |docs: &mut Vec<&'a DynDoc>| {
+            matching(docs);
+            for doc in docs.drain(..) {
+                if bound.is_some_and(|bound| query.sort.compare(doc, bound).is_gt())
+                    || behind.is_some_and(|position| !query.sort.is_behind(doc, position))
+                {
+                    continue;
                 }
+                found.push(doc);
+                if found.len() >= full {
+                    dedup(found, may_repeat);
+                    if found.len() > wanted {
+                        let (_, last, _) = found.select_nth_unstable_by(wanted - 1, compare);
+                        bound = Some(last);
+                        found.truncate(wanted);
+                    }
+                }
+            }
+        };
+        collection.visit(plan, None, &mut |doc| {
+            batch.push(doc);
+            if batch.len() == BATCH {
+                consider(&mut batch);
             }
             true
         });
+        consider(&mut batch);
         dedup(found, plan.may_repeat);
         found.sort_unstable_by(compare);
         found.truncate(wanted);

@@ -124,13 +124,24 @@ impl Key {
     }
 }
 
+/// Eight bytes as a number that is in the same order.
+#[inline]
+fn word(bytes: &[u8; SHORT], at: usize) -> u64 {
+    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
 impl Ord for Key {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Uuid(a, b), Self::Uuid(c, d)) => (a, b).cmp(&(c, d)),
             // Nothing is below zero, so that the zeros behind the shorter one decide nothing that its length would not.
-            (Self::Short(of_a, a), Self::Short(of_b, b)) => a.cmp(b).then_with(|| of_a.cmp(of_b)),
+            (Self::Short(of_a, a), Self::Short(of_b, b)) => word(a, 0)
+                .cmp(&word(b, 0))
+                .then_with(|| word(a, 8).cmp(&word(b, 8)))
+                .then_with(|| word(a, 16).cmp(&word(b, 16)))
+                .then_with(|| word(a, SHORT - 8).cmp(&word(b, SHORT - 8)))
+                .then_with(|| of_a.cmp(of_b)),
             (a, b) => a.with_bytes(|a| b.with_bytes(|b| a.cmp(b))),
         }
     }

@@ -22,10 +22,14 @@ impl<K: Ord + Clone, V: Clone> Entry for (K, V) {
     }
 }
 
-/// The most entries of a leaf, and children of another node.
-const WIDTH: usize = 64;
-/// Neighbours become one node where one of them has fewer than this, and both together at most half of [`WIDTH`].
-const FEW: usize = WIDTH / 4;
+/// The most entries of a leaf: few, so that a search in it touches little memory, which mostly is far away.
+const LEAF: usize = 32;
+/// The most children of another node.
+const INNER: usize = 64;
+/// Neighbours become one node where one of them has less than a quarter of the most, and both together at most half.
+const fn is_few(len: usize, most: usize) -> bool {
+    len < most / 4
+}
 /// For how many more there is room in a node that grows.
 const ROOM: usize = 8;
 /// No tree is deeper: a level more takes 32 times as many insertions.
@@ -62,10 +66,10 @@ fn find<E: Entry>(entries: &[E], key: &E::Key) -> Result<usize, usize> {
 }
 
 /// Puts an item in its place. Where there is no room, the upper part of them all is answered.
-fn put<T>(items: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
-    if items.len() < WIDTH {
+fn put<T>(items: &mut Vec<T>, at: usize, item: T, most: usize) -> Option<Vec<T>> {
+    if items.len() < most {
         if items.len() == items.capacity() {
-            items.reserve_exact(ROOM.min(WIDTH - items.len()));
+            items.reserve_exact(ROOM.min(most - items.len()));
         }
         items.insert(at, item);
         return None;
@@ -100,6 +104,13 @@ impl<E: Entry> Node<E> {
         }
     }
 
+    fn most(&self) -> usize {
+        match self {
+            Self::Leaf(_) => LEAF,
+            Self::Inner(_) => INNER,
+        }
+    }
+
     /// The entry that was there, and the node that no longer fits in this one.
     fn insert(this: &mut Arc<Self>, entry: E) -> (Option<E>, Option<Child<E>>) {
         match Arc::make_mut(this) {
@@ -112,7 +123,7 @@ impl<E: Entry> Node<E> {
                 match place {
                     Ok(at) => (entries.get_mut(at).map(|old| std::mem::replace(old, entry)), None),
                     Err(at) => {
-                        let upper = put(entries, at, entry);
+                        let upper = put(entries, at, entry, LEAF);
                         let low = upper.as_ref().and_then(|upper| upper.first()).map(|entry| entry.key().clone());
                         let upper = low.zip(upper);
                         (None, upper.map(|(low, upper)| Child { low, node: Arc::new(Self::Leaf(upper)) }))
@@ -126,7 +137,7 @@ impl<E: Entry> Node<E> {
                     child.low = entry.key().clone();
                 }
                 let (old, split) = Self::insert(&mut child.node, entry);
-                let upper = split.and_then(|split| put(children, at + 1, split));
+                let upper = split.and_then(|split| put(children, at + 1, split, INNER));
                 let low = upper.as_ref().and_then(|upper| upper.first()).map(|child| child.low.clone());
                 let upper = low.zip(upper);
                 (old, upper.map(|(low, upper)| Child { low, node: Arc::new(Self::Inner(upper)) }))
@@ -141,10 +152,11 @@ impl<E: Entry> Node<E> {
                 let at = child_at(children, key);
                 let child = children.get_mut(at)?;
                 let removed = Self::remove(&mut child.node, key)?;
-                match child.node.len() {
-                    0 => drop(take(children, at)),
-                    1..FEW => join(children, at),
-                    _ => {}
+                let left = child.node.len();
+                if left == 0 {
+                    take(children, at);
+                } else if is_few(left, child.node.most()) {
+                    join(children, at);
                 }
                 Some(removed)
             }
@@ -156,7 +168,7 @@ impl<E: Entry> Node<E> {
 fn join<E: Entry>(children: &mut Vec<Child<E>>, at: usize) {
     let left = if at + 1 < children.len() { at } else { at.saturating_sub(1) };
     let Some([first, second]) = children.get(left..left + 2) else { return };
-    if first.node.len() + second.node.len() > WIDTH / 2 {
+    if first.node.len() + second.node.len() > first.node.most() / 2 {
         return;
     }
     let second = Arc::unwrap_or_clone(take(children, left + 1).node);
@@ -388,11 +400,11 @@ mod tests {
             match of {
                 Node::Leaf(entries) => {
                     assert!(entries.is_sorted_by(|a, b| a.0 < b.0) && entries.iter().all(|entry| within(entry.0)));
-                    assert!(entries.len() <= WIDTH);
+                    assert!(entries.len() <= LEAF);
                     (1, entries.len())
                 }
                 Node::Inner(children) => {
-                    assert!(children.is_sorted_by(|a, b| a.low < b.low) && children.len() <= WIDTH);
+                    assert!(children.is_sorted_by(|a, b| a.low < b.low) && children.len() <= INNER);
                     let each: Vec<(usize, usize)> = children
                         .iter()
                         .enumerate()
@@ -408,6 +420,13 @@ mod tests {
             }
         }
         assert_eq!(node(&tree.root, None, None).1, tree.len());
+    }
+
+    fn leaves(of: &Arc<Node<(u16, u32)>>) -> Vec<&Arc<Node<(u16, u32)>>> {
+        match &**of {
+            Node::Leaf(_) => vec![of],
+            Node::Inner(children) => children.iter().flat_map(|child| leaves(&child.node)).collect(),
+        }
     }
 
     #[derive(Clone, Debug)]
@@ -511,11 +530,9 @@ mod tests {
         (0..u16::MAX).for_each(|key| drop(tree.insert((key, 0))));
         let Node::Inner(children) = &*tree.root else { panic!("more than a leaf") };
         let Node::Inner(leaves) = &*children[0].node else { panic!("more than two levels") };
-        assert_eq!(leaves.len(), WIDTH);
+        assert_eq!(leaves.len(), INNER);
         for leaf in leaves {
-            assert!(
-                matches!(&*leaf.node, Node::Leaf(entries) if entries.len() == WIDTH && entries.capacity() == WIDTH)
-            );
+            assert!(matches!(&*leaf.node, Node::Leaf(entries) if entries.len() == LEAF && entries.capacity() == LEAF));
         }
     }
 
@@ -526,8 +543,9 @@ mod tests {
         (0..20_000_u16).filter(|key| key % 100 != 0).for_each(|key| drop(tree.remove(&key)));
         check(&tree);
         assert_eq!(tree.len(), 200);
-        let Node::Inner(leaves) = &*tree.root else { panic!("more than a leaf") };
-        assert!(leaves.len() <= 40, "{}", leaves.len());
+        let Node::Inner(children) = &*tree.root else { panic!("more than a leaf") };
+        let leaves: Vec<&Arc<Node<(u16, u32)>>> = children.iter().flat_map(|child| leaves(&child.node)).collect();
+        assert!(leaves.len() <= 60, "{}", leaves.len());
         (0..20_000_u16).for_each(|key| drop(tree.remove(&key)));
         assert!(matches!(&*tree.root, Node::Leaf(entries) if entries.is_empty()));
     }
