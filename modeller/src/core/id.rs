@@ -14,6 +14,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
+use super::tree::{Marked, mark_of};
 use crate::error::{Error, ErrorCode, Violation};
 
 /// The longest id, in bytes.
@@ -217,6 +218,15 @@ impl Ord for RawId {
             // The canonical text of UUIDs rises with their bytes.
             (Repr::Uuid(a, b), Repr::Uuid(c, d)) => (a, b).cmp(&(c, d)),
             _ => self.compare_texts(other),
+        }
+    }
+}
+
+impl Marked for RawId {
+    fn mark(&self) -> u8 {
+        match &self.0 {
+            Repr::Uuid(high, low) => mark_of(high.rotate_left(32) ^ low),
+            text => text.bytes().unwrap_or_default().iter().fold(0, |mark, byte| mark_of(u64::from(mark ^ byte))),
         }
     }
 }

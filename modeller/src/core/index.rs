@@ -118,9 +118,21 @@ pub(crate) struct Course {
 }
 
 /// Documents with one key.
+#[expect(clippy::large_enum_variant, reason = "made once for a key, and never moved far")]
 enum Group<'a> {
     One(Option<&'a DynDoc>),
     Many(Range<'a, DynDoc>),
+}
+
+impl<'a> Iterator for Group<'a> {
+    type Item = &'a DynDoc;
+
+    fn next(&mut self) -> Option<&'a DynDoc> {
+        match self {
+            Self::One(doc) => doc.take(),
+            Self::Many(docs) => docs.next(),
+        }
+    }
 }
 
 /// The documents of one key after the other.
@@ -135,10 +147,7 @@ impl<'a> Iterator for Walk<'a> {
 
     fn next(&mut self) -> Option<&'a DynDoc> {
         loop {
-            let next = match &mut self.group {
-                Group::One(doc) => doc.take(),
-                Group::Many(docs) => docs.next(),
-            };
+            let next = self.group.next();
             if next.is_some() {
                 return next;
             }
@@ -348,9 +357,8 @@ impl Index {
     pub(crate) fn add(&mut self, keys: Keys, doc: &DynDoc) {
         self.count_arrays(keys.arrays, |documents| documents + 1);
         let add = |(key, counts)| {
-            if self.unique && counts {
-                self.entries.insert((key, Holders::One(doc.clone())));
-            } else if self.entries.get(&key).is_none() {
+            // One that counts is alone.
+            if self.unique && counts || self.entries.get(&key).is_none() {
                 self.entries.insert((key, Holders::One(doc.clone())));
             } else if let Some((_, holders)) = self.entries.get_mut(&key) {
                 holders.add(doc.clone());

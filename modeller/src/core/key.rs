@@ -11,6 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::id::RawId;
+use super::tree::{Marked, mark_of};
 use super::value::{Kind, Num, ValueRef};
 
 /// Behind the bytes of a value it is above whatever goes on from there: no value begins with it, and no text holds it.
@@ -143,6 +144,20 @@ impl Ord for Key {
                 .then_with(|| word(a, SHORT - 8).cmp(&word(b, SHORT - 8)))
                 .then_with(|| of_a.cmp(of_b)),
             (a, b) => a.with_bytes(|a| b.with_bytes(|b| a.cmp(b))),
+        }
+    }
+}
+
+impl Marked for Key {
+    fn mark(&self) -> u8 {
+        match self {
+            Self::Uuid(high, low) => mark_of(high.rotate_left(32) ^ low),
+            Self::Short(length, bytes) => {
+                let words = [0, 8, 16, SHORT - 8].map(|at| word(bytes, at));
+                mark_of(words.into_iter().fold(u64::from(*length), |all, word| all.rotate_left(17) ^ word))
+            }
+            // The end of a long one tells most.
+            Self::Long(bytes) => bytes.iter().rev().take(32).fold(0, |mark, byte| mark_of(u64::from(mark ^ byte))),
         }
     }
 }

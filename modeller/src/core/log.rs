@@ -234,7 +234,7 @@ pub(crate) trait Follower: Send + Sync {
 }
 
 enum Work {
-    Batch(Batch),
+    Batch(Box<Batch>),
     Intent(Intent),
 }
 
@@ -509,7 +509,7 @@ impl CommitLog {
             }
             checked = commits.last().map_or(checked, |commit| commit.seq);
         }
-        match self.hand_over(Work::Batch(batch), checked, turn).await? {
+        match self.hand_over(Work::Batch(Box::new(batch)), checked, turn).await? {
             Handed::In(receiver) => Ok(Accepted::In(receiver)),
             Handed::Lost => Ok(Accepted::Lost),
             Handed::Refused(error, seen, _) => match self.settled(seen).await? {
@@ -1225,7 +1225,7 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
                         wrong.push(format!("{}/{}: another document has its `{fields}`", stored.model, stored.id));
                         return Ok(());
                     }
-                    collection.put(doc);
+                    collection.put(&doc);
                 }
             }
             // The cause names fields and types, never values: the error of serde is cut to its first line.

@@ -11,18 +11,31 @@ use std::sync::Arc;
 
 /// What a tree holds. Its key is a part of it and never changes.
 pub(crate) trait Entry: Clone {
-    type Key: Ord + Clone;
+    type Key: Ord + Clone + Marked;
     fn key(&self) -> &Self::Key;
 }
 
-impl<K: Ord + Clone, V: Clone> Entry for (K, V) {
+/// A key that is told from nearly all others by one byte.
+pub(crate) trait Marked {
+    /// The byte: equal for equal keys.
+    fn mark(&self) -> u8;
+}
+
+/// A mark of a number that any of its bits changes.
+pub(crate) fn mark_of(number: u64) -> u8 {
+    // An odd number without a pattern (2^64 divided by the golden ratio): the upper bits of a product depend on all others.
+    let [mark, ..] = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+    mark
+}
+
+impl<K: Ord + Clone + Marked, V: Clone> Entry for (K, V) {
     type Key = K;
     fn key(&self) -> &K {
         &self.0
     }
 }
 
-/// The most entries of a leaf: few, so that a search in it touches little memory, which mostly is far away.
+/// The most entries of a leaf.
 const LEAF: usize = 32;
 /// The most children of another node.
 const INNER: usize = 64;
@@ -44,9 +57,63 @@ pub(crate) struct Tree<E: Entry> {
 
 #[derive(Clone)]
 enum Node<E: Entry> {
-    Leaf(Vec<E>),
+    Leaf(Leaf<E>),
     /// All leaves are equally deep.
     Inner(Vec<Child<E>>),
+}
+
+#[derive(Clone)]
+struct Leaf<E> {
+    entries: Vec<E>,
+    /// Of the key of each entry. Whoever looks for one key touches the one entry that has it: what is in memory between, which
+    /// mostly is far away, is passed over.
+    marks: [u8; LEAF],
+}
+
+impl<E: Entry> Leaf<E> {
+    fn of(entries: Vec<E>) -> Self {
+        let mut marks = [0; LEAF];
+        marks.iter_mut().zip(&entries).for_each(|(mark, entry)| *mark = entry.key().mark());
+        Self { entries, marks }
+    }
+
+    fn at(&self, key: &E::Key) -> Option<usize> {
+        let wanted = key.mark();
+        let same =
+            self.marks.iter().enumerate().fold(0_u32, |same, (at, mark)| same | u32::from(*mark == wanted) << at);
+        let mut left = same;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            if self.entries.get(at).is_some_and(|entry| entry.key() == key) {
+                return Some(at);
+            }
+            left &= left - 1;
+        }
+        None
+    }
+
+    /// Puts an entry in its place, as [`put`] does.
+    fn put(&mut self, at: usize, entry: E) -> Option<Self> {
+        let mark = entry.key().mark();
+        match put(&mut self.entries, at, entry, LEAF) {
+            None => {
+                self.marks.copy_within(at..LEAF - 1, at + 1);
+                if let Some(place) = self.marks.get_mut(at) {
+                    *place = mark;
+                }
+                None
+            }
+            Some(upper) => {
+                *self = Self::of(std::mem::take(&mut self.entries));
+                Some(Self::of(upper))
+            }
+        }
+    }
+
+    fn take(&mut self, at: usize) -> E {
+        self.marks.copy_within(at + 1.., at);
+        take(&mut self.entries, at)
+    }
 }
 
 #[derive(Clone)]
@@ -99,7 +166,7 @@ fn take<T>(items: &mut Vec<T>, at: usize) -> T {
 impl<E: Entry> Node<E> {
     fn len(&self) -> usize {
         match self {
-            Self::Leaf(entries) => entries.len(),
+            Self::Leaf(leaf) => leaf.entries.len(),
             Self::Inner(children) => children.len(),
         }
     }
@@ -114,17 +181,18 @@ impl<E: Entry> Node<E> {
     /// The entry that was there, and the node that no longer fits in this one.
     fn insert(this: &mut Arc<Self>, entry: E) -> (Option<E>, Option<Child<E>>) {
         match Arc::make_mut(this) {
-            Self::Leaf(entries) => {
+            Self::Leaf(leaf) => {
                 // Mostly it comes behind all others.
-                let place = match entries.last() {
-                    Some(last) if last.key() < entry.key() => Err(entries.len()),
-                    _ => find(entries, entry.key()),
+                let place = match leaf.entries.last() {
+                    Some(last) if last.key() < entry.key() => Err(leaf.entries.len()),
+                    _ => find(&leaf.entries, entry.key()),
                 };
                 match place {
-                    Ok(at) => (entries.get_mut(at).map(|old| std::mem::replace(old, entry)), None),
+                    Ok(at) => (leaf.entries.get_mut(at).map(|old| std::mem::replace(old, entry)), None),
                     Err(at) => {
-                        let upper = put(entries, at, entry, LEAF);
-                        let low = upper.as_ref().and_then(|upper| upper.first()).map(|entry| entry.key().clone());
+                        let upper = leaf.put(at, entry);
+                        let low =
+                            upper.as_ref().and_then(|upper| upper.entries.first()).map(|entry| entry.key().clone());
                         let upper = low.zip(upper);
                         (None, upper.map(|(low, upper)| Child { low, node: Arc::new(Self::Leaf(upper)) }))
                     }
@@ -147,7 +215,7 @@ impl<E: Entry> Node<E> {
 
     fn remove(this: &mut Arc<Self>, key: &E::Key) -> Option<E> {
         match Arc::make_mut(this) {
-            Self::Leaf(entries) => find(entries, key).ok().map(|at| take(entries, at)),
+            Self::Leaf(leaf) => leaf.at(key).map(|at| leaf.take(at)),
             Self::Inner(children) => {
                 let at = child_at(children, key);
                 let child = children.get_mut(at)?;
@@ -174,7 +242,10 @@ fn join<E: Entry>(children: &mut Vec<Child<E>>, at: usize) {
     let second = Arc::unwrap_or_clone(take(children, left + 1).node);
     let Some(first) = children.get_mut(left) else { return };
     match (Arc::make_mut(&mut first.node), second) {
-        (Node::Leaf(entries), Node::Leaf(more)) => entries.extend(more),
+        (Node::Leaf(leaf), Node::Leaf(more)) => {
+            leaf.entries.extend(more.entries);
+            *leaf = Leaf::of(std::mem::take(&mut leaf.entries));
+        }
         (Node::Inner(children), Node::Inner(more)) => children.extend(more),
         // They are equally deep.
         _ => {}
@@ -183,7 +254,7 @@ fn join<E: Entry>(children: &mut Vec<Child<E>>, at: usize) {
 
 impl<E: Entry> Tree<E> {
     pub(crate) fn new() -> Self {
-        Self { root: Arc::new(Node::Leaf(Vec::new())), len: 0 }
+        Self { root: Arc::new(Node::Leaf(Leaf::of(Vec::new()))), len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -195,7 +266,7 @@ impl<E: Entry> Tree<E> {
         loop {
             match node {
                 Node::Inner(children) => node = &*children.get(child_at(children, key))?.node,
-                Node::Leaf(entries) => return find(entries, key).ok().and_then(|at| entries.get(at)),
+                Node::Leaf(leaf) => return leaf.at(key).and_then(|at| leaf.entries.get(at)),
             }
         }
     }
@@ -209,9 +280,7 @@ impl<E: Entry> Tree<E> {
                     let at = child_at(children, key);
                     node = Arc::make_mut(&mut children.get_mut(at)?.node);
                 }
-                Node::Leaf(entries) => {
-                    return find(entries, key).ok().and_then(|at| entries.get_mut(at));
-                }
+                Node::Leaf(leaf) => return leaf.at(key).and_then(|at| leaf.entries.get_mut(at)),
             }
         }
     }
@@ -222,7 +291,7 @@ impl<E: Entry> Tree<E> {
         self.len += usize::from(old.is_none());
         if let Some(split) = split {
             let first = match &*self.root {
-                Node::Leaf(entries) => entries.first().map(|entry| entry.key().clone()),
+                Node::Leaf(leaf) => leaf.entries.first().map(|entry| entry.key().clone()),
                 Node::Inner(children) => children.first().map(|child| child.low.clone()),
             };
             let first = first.map(|low| Child { low, node: self.root.clone() });
@@ -236,7 +305,7 @@ impl<E: Entry> Tree<E> {
         self.len -= 1;
         while let Node::Inner(children) = &*self.root {
             self.root = match children.as_slice() {
-                [] => Arc::new(Node::Leaf(Vec::new())),
+                [] => Arc::new(Node::Leaf(Leaf::of(Vec::new()))),
                 [only] => only.node.clone(),
                 _ => break,
             };
@@ -259,7 +328,7 @@ impl<E: Entry> Tree<E> {
             range.push(if reverse { children.get(..at) } else { children.get(at + 1..) });
             node = &*child.node;
         }
-        if let Node::Leaf(entries) = node {
+        if let Node::Leaf(Leaf { entries, .. }) = node {
             let within = match from {
                 Bound::Unbounded => Some(entries.as_slice()),
                 from if reverse => entries.get(..below(entries, from, true)),
@@ -351,8 +420,8 @@ impl<'a, E: Entry> Range<'a, E> {
             let mut node = &*child.node;
             loop {
                 match node {
-                    Node::Leaf(entries) => {
-                        self.enter(entries);
+                    Node::Leaf(leaf) => {
+                        self.enter(&leaf.entries);
                         return true;
                     }
                     Node::Inner(children) => {
@@ -389,6 +458,13 @@ mod tests {
 
     type Pairs = Vec<(u16, u32)>;
 
+    impl Marked for u16 {
+        fn mark(&self) -> u8 {
+            // Several of a leaf have one.
+            (*self % 7) as u8
+        }
+    }
+
     fn pairs(tree: &Tree<(u16, u32)>, low: Bound<u16>, high: Bound<u16>, reverse: bool) -> Pairs {
         tree.range(low.as_ref(), high.as_ref(), reverse).copied().collect()
     }
@@ -398,7 +474,8 @@ mod tests {
         fn node(of: &Node<(u16, u32)>, low: Option<u16>, high: Option<u16>) -> (usize, usize) {
             let within = |key: u16| low.is_none_or(|low| low <= key) && high.is_none_or(|high| key < high);
             match of {
-                Node::Leaf(entries) => {
+                Node::Leaf(Leaf { entries, marks }) => {
+                    assert!(entries.iter().zip(marks).all(|(entry, mark)| entry.0.mark() == *mark));
                     assert!(entries.is_sorted_by(|a, b| a.0 < b.0) && entries.iter().all(|entry| within(entry.0)));
                     assert!(entries.len() <= LEAF);
                     (1, entries.len())
@@ -473,7 +550,7 @@ mod tests {
             ranges in prop::collection::vec((bound(), bound()), 8),
         ) {
             let (mut tree, mut map) = (Tree::new(), BTreeMap::new());
-            let mut copies: Vec<(Tree<(u16, u32)>, BTreeMap<u16, u32>)> = Vec::new();
+            let mut copies = Vec::new();
             let mut stamp = 0;
             for step in steps {
                 stamp += 1;
@@ -527,26 +604,36 @@ mod tests {
     #[test]
     fn rising_keys_leave_full_nodes() {
         let mut tree = Tree::new();
-        (0..u16::MAX).for_each(|key| drop(tree.insert((key, 0))));
+        (0..u16::MAX).for_each(|key| {
+            tree.insert((key, 0));
+        });
         let Node::Inner(children) = &*tree.root else { panic!("more than a leaf") };
         let Node::Inner(leaves) = &*children[0].node else { panic!("more than two levels") };
         assert_eq!(leaves.len(), INNER);
         for leaf in leaves {
-            assert!(matches!(&*leaf.node, Node::Leaf(entries) if entries.len() == LEAF && entries.capacity() == LEAF));
+            assert!(
+                matches!(&*leaf.node, Node::Leaf(Leaf { entries, .. }) if entries.len() == LEAF && entries.capacity() == LEAF)
+            );
         }
     }
 
     #[test]
     fn what_is_taken_out_leaves_no_empty_nodes() {
         let mut tree = Tree::new();
-        (0..20_000_u16).for_each(|key| drop(tree.insert((key, 0))));
-        (0..20_000_u16).filter(|key| key % 100 != 0).for_each(|key| drop(tree.remove(&key)));
+        (0..20_000_u16).for_each(|key| {
+            tree.insert((key, 0));
+        });
+        (0..20_000_u16).filter(|key| key % 100 != 0).for_each(|key| {
+            tree.remove(&key);
+        });
         check(&tree);
         assert_eq!(tree.len(), 200);
         let Node::Inner(children) = &*tree.root else { panic!("more than a leaf") };
         let leaves: Vec<&Arc<Node<(u16, u32)>>> = children.iter().flat_map(|child| leaves(&child.node)).collect();
         assert!(leaves.len() <= 60, "{}", leaves.len());
-        (0..20_000_u16).for_each(|key| drop(tree.remove(&key)));
-        assert!(matches!(&*tree.root, Node::Leaf(entries) if entries.is_empty()));
+        (0..20_000_u16).for_each(|key| {
+            tree.remove(&key);
+        });
+        assert!(matches!(&*tree.root, Node::Leaf(leaf) if leaf.entries.is_empty()));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::filter::{Compare, RawFilter, Test, compares};
 use crate::core::document::{AnyDoc, DocView, DynDoc};
-use crate::core::value::{ObjectRef, ValueRef};
+use crate::core::value::ValueRef;
 
 pub(crate) enum Matcher<'a> {
     All(Vec<Self>),
@@ -84,11 +84,13 @@ impl<'a> Matcher<'a> {
         if let Self::All(members) = self {
             return members.iter().for_each(|member| member.retain(docs));
         }
-        // Without a branch, which would be guessed wrong often.
+        // First all answers, then the moves: where a document is moved to waits for the answers of those before, and what is
+        // read next would wait for that.
+        let answers: Vec<bool> = docs.iter().map(|doc| self.matches(doc.as_ref())).collect();
         let mut kept = 0;
-        for at in 0..docs.len() {
+        for (at, answer) in answers.into_iter().enumerate() {
             docs.swap(kept, at);
-            kept += usize::from(docs.get(kept).is_some_and(|doc| self.matches(doc.as_ref())));
+            kept += usize::from(answer);
         }
         docs.truncate(kept);
     }
@@ -109,45 +111,50 @@ impl<'a> FieldTest<'a> {
     }
 
     fn matches(&self, doc: &dyn AnyDoc) -> bool {
-        let holds = match self.value(doc.object()) {
-            Some(ValueRef::Serialized(_) | ValueRef::Part { .. } | ValueRef::Private(_) | ValueRef::Protected(_)) => {
-                return self.filter.matches(&DocView(doc));
-            }
-            // An array is of another kind than the operand, so that it is its elements that count.
-            Some(ValueRef::Array(array)) => match self.operand {
-                Operand::Text(text) if self.compare == Compare::Eq => array.has_text(text),
-                _ => array.any(&mut |element| element.resolved(|element| self.holds(Some(element)))),
-            },
-            value => self.holds(value),
-        };
-        holds != self.negated
-    }
-
-    fn value<'d>(&self, object: &'d dyn ObjectRef) -> Option<ValueRef<'d>> {
+        let object = doc.object();
         match self.place.get() {
-            Place::Slot(slot, address) => match object.entry(slot) {
+            // The value is looked at where it was answered. A copy of it would wait until all of it is written, and that until
+            // what was read of the documents before has come from memory.
+            Place::Slot(slot, address) => match &object.entry(slot) {
                 Some((name, value)) if std::ptr::eq(name.as_ptr(), address) && name.len() == self.name.len() => {
-                    return Some(value);
+                    return self.passes(value, doc);
                 }
                 _ => self.place.set(Place::ByName),
             },
             Place::Unknown => {
-                let slots = (0..object.slots()).filter_map(|slot| object.entry(slot).map(|(name, _)| (slot, name)));
-                let found = slots.into_iter().find(|(_, name)| *name == self.name);
+                let mut slots = (0..object.slots()).filter_map(|slot| object.entry(slot).map(|(name, _)| (slot, name)));
+                let found = slots.find(|(_, name)| *name == self.name);
                 self.place.set(found.map_or(Place::ByName, |(slot, name)| Place::Slot(slot, name.as_ptr())));
             }
             Place::ByName => {}
         }
-        object.get(self.name)
+        self.passes_otherwise(object.get(self.name), doc)
     }
 
-    fn holds(&self, value: Option<ValueRef<'_>>) -> bool {
-        match (value, &self.operand) {
-            (Some(ValueRef::Str(a)), Operand::Text(b)) if self.compare == Compare::Eq => a == *b,
-            (Some(ValueRef::Str(a)), Operand::Text(b)) => self.compare.holds(a.cmp(b)),
-            (Some(ValueRef::UInt(a)), Operand::Whole(_, Some(b))) => self.compare.holds(a.cmp(b)),
-            (Some(ValueRef::Int(a)), Operand::Whole(Some(b), _)) => self.compare.holds(a.cmp(b)),
-            (value, _) => compares(self.compare, value, self.value),
-        }
+    #[inline]
+    fn passes(&self, value: &ValueRef<'_>, doc: &dyn AnyDoc) -> bool {
+        let holds = match (value, &self.operand) {
+            (ValueRef::Str(a), Operand::Text(b)) if self.compare == Compare::Eq => a == b,
+            (ValueRef::UInt(a), Operand::Whole(_, Some(b))) => self.compare.holds(a.cmp(b)),
+            (ValueRef::Int(a), Operand::Whole(Some(b), _)) => self.compare.holds(a.cmp(b)),
+            // An array is of another kind than the operand, so that it is its elements that count.
+            (ValueRef::Array(array), Operand::Text(text)) if self.compare == Compare::Eq => array.has_text(text),
+            _ => return self.passes_otherwise(Some(*value), doc),
+        };
+        holds != self.negated
+    }
+
+    #[inline(never)]
+    fn passes_otherwise(&self, value: Option<ValueRef<'_>>, doc: &dyn AnyDoc) -> bool {
+        let holds = match value {
+            Some(ValueRef::Serialized(_) | ValueRef::Part { .. } | ValueRef::Private(_) | ValueRef::Protected(_)) => {
+                return self.filter.matches(&DocView(doc));
+            }
+            Some(ValueRef::Array(array)) => {
+                array.any(&mut |element| element.resolved(|element| compares(self.compare, Some(element), self.value)))
+            }
+            value => compares(self.compare, value, self.value),
+        };
+        holds != self.negated
     }
 }
