@@ -20,7 +20,8 @@ use crate::model::caller::Caller;
 use crate::model::emitter::Emitters;
 use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
-use crate::model::runtime::{Inner, Runtime, next_number};
+use crate::model::job::{self, JobQueue, Jobs};
+use crate::model::runtime::{Inner, ModelRuntime, Runtime, next_number};
 use crate::model::subscription::Rooms;
 use crate::model::transaction::Transaction;
 use crate::model::worker::Workers;
@@ -190,15 +191,29 @@ impl App {
         self.runtime.durable().seq
     }
 
-    /// Starts all workers that do not run.
+    /// Starts all workers that do not run, and begins to run jobs.
     pub fn start_workers(&self) {
         self.runtime.workers().start(&self.runtime, None, None);
+        self.start_jobs();
     }
 
-    /// Stops all workers, and waits for the runs that are under way.
+    /// Begins to run jobs as they become due. [`App::start_workers`] does that as well.
+    pub fn start_jobs(&self) {
+        self.runtime.inner().jobs.start(&self.runtime);
+    }
+
+    /// Stops all workers, begins no further job, and waits for what is under way.
     pub async fn stop_workers(&self) {
         self.runtime.workers().stop(None, None);
+        self.runtime.inner().jobs.stop();
         self.runtime.workers().drained().await;
+        self.runtime.inner().jobs.drained().await;
+    }
+
+    /// The jobs, to be looked at, begun anew or taken away.
+    #[must_use]
+    pub fn jobs(&self) -> JobQueue {
+        JobQueue::new(self.runtime.scope(Caller::application()))
     }
 
     /// What was assembled, in one line.
@@ -345,7 +360,10 @@ impl AppBuilder {
             return Err(mistake);
         }
         let folder = (!self.is_in_memory()).then(|| self.folder().into());
-        let assembly = assemble(self.models.as_deref(), &self.given, &self.schemas)?;
+        let mut assembly = assemble(self.models.as_deref(), &self.given, &self.schemas)?;
+        // Behind those of the program, whose places stay as they are.
+        let programs = assembly.models.len();
+        assembly.models.push(ModelRuntime::new(job::schema()?));
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
             Engine::Memory => Arc::new(crate::storage::volatile::Volatile),
@@ -365,14 +383,16 @@ impl AppBuilder {
         let emitters = Arc::new(Emitters::new(assembly.models.len()));
         log.follow(emitters.clone());
         let workers = Workers::new(assembly.workers);
+        let jobs = Jobs::new(programs);
+        log.follow(jobs.follower());
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         let state = log.durable();
         let documents: usize =
-            (0..assembly.models.len()).filter_map(|at| state.collection(at)).map(|collection| collection.len()).sum();
+            (0..programs).filter_map(|at| state.collection(at)).map(|collection| collection.len()).sum();
         let summary = format!(
             "{} ({}), {}, {}, {}, {}; {} in {described}",
-            count(assembly.models.len(), "model"),
-            assembly.models.iter().map(|model| model.schema.id.as_ref()).collect::<Vec<_>>().join(", "),
+            count(programs, "model"),
+            assembly.models.iter().take(programs).map(|model| model.schema.id.as_ref()).collect::<Vec<_>>().join(", "),
             count(assembly.models.iter().map(|model| model.hooks.len()).sum(), "hook"),
             count(assembly.models.iter().map(|model| model.methods.len()).sum(), "method"),
             count(assembly.models.iter().map(|model| model.events.len()).sum(), "event"),
@@ -386,6 +406,7 @@ impl AppBuilder {
             rooms,
             emitters,
             workers,
+            jobs,
             limits: Limits::default(),
             clock: self.clock,
             rehearses: self.rehearses,

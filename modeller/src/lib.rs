@@ -69,6 +69,7 @@ pub use crate::model::given::SchemaModel;
 pub use crate::model::handle::{As, Changing, Find, Listing, Model, Modified, Selector, Showing, System};
 pub use crate::model::handler::{Args, HookEvent, Operation, Output, Previous, State, Timing};
 pub use crate::model::hook::{HookCall, HookFuture};
+pub use crate::model::job::{Job, JobQueue, Scheduling};
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::{Heard, Listener, Subscription};
 pub use crate::model::transaction::Transaction;

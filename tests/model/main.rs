@@ -5,6 +5,7 @@
 
 mod handles;
 mod hooks;
+mod jobs;
 mod later;
 mod many;
 mod operations;

@@ -527,6 +527,11 @@ impl CommitLog {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        let accept = self.shared.accept.lock();
+        accept.closed.is_some() || accept.stopping
+    }
+
     pub(crate) fn closed_error(&self) -> Error {
         let reason = self.shared.accept.lock().closed.clone();
         let error = Error::new(ErrorCode::Unavailable).message("the store is closed");

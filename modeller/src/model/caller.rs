@@ -59,13 +59,18 @@ impl Caller {
         matches!(self.0, Who::Verified(_))
     }
 
+    /// All claims of the verified token.
+    pub(crate) fn claims(&self) -> Option<&Map<String, Value>> {
+        match &self.0 {
+            Who::Verified(claims) => Some(claims),
+            Who::Application | Who::Anyone => None,
+        }
+    }
+
     /// A claim of the verified token.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        match &self.0 {
-            Who::Verified(claims) => claims.get(name),
-            Who::Application | Who::Anyone => None,
-        }
+        self.claims()?.get(name)
     }
 
     /// The subject of the verified token, its claim `sub`.

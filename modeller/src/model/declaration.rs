@@ -1,6 +1,7 @@
 //! What `#[hook]`, `#[method]`, `#[event]` and `#[worker]` say of a function.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::handler::{AnyOutput, BoxFuture, HookEvent, Invocation, OutputKind, PayloadKind};
 use super::schedule::Schedule;
@@ -26,6 +27,10 @@ pub struct HookDeclaration {
     pub on: &'static [HookEvent],
     /// Hooks of one event run in rising order, and by their site where it is equal.
     pub order: i32,
+    /// For how long it waits after the commit, as a job; it runs in the transaction unless given.
+    pub schedule: Option<Duration>,
+    /// How often the job is tried.
+    pub attempts: Option<u32>,
     /// The function, with its arguments taken from the invocation.
     pub run: RunUnit,
     /// Where it stands.
@@ -78,7 +83,7 @@ macro_rules! shown {
 }
 
 shown! {
-    HookDeclaration: id, on, order, site;
+    HookDeclaration: id, on, order, schedule, site;
     OperationDeclaration: id, access, site;
     WorkerDeclaration: id, schedule, site;
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::emitter::Emissions;
 use super::handler::{self, HookEvent};
 use super::hook::{HookCall, HookFuture};
+use super::job::Scheduling;
 use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
 use super::schedule::Schedule;
 use super::subscription::{Listener, Subscription, event_key};
@@ -368,6 +370,49 @@ impl<T: Stored> Model<T> {
         super::output_json(output.as_ref())
     }
 
+    /// Has a method run later, as a job: recorded by a commit, and run after it by whoever runs the application's jobs
+    /// ([`App::start_workers`](crate::App::start_workers), which `serve` does), also in another process. In a transaction it is
+    /// scheduled by its commit, and not at all when that fails.
+    ///
+    /// What the method does to the data happens once; what it does outside of it, as often as it is tried. It acts for the caller
+    /// that scheduled it. When it fails it is tried again, five times in all unless said, with pauses from a second on that double; then
+    /// it is set aside, to be looked at by [`App::jobs`](crate::App::jobs).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use modeller::{prelude::*, test::TestApp};
+    /// # #[model(id = "users", public)]
+    /// # pub struct User { pub name: String, #[field(default)] pub greeted: bool }
+    /// #[value]
+    /// pub struct Greet { pub id: Id<User> }
+    ///
+    /// #[method(User, internal)]
+    /// async fn greet(args: Greet, users: System<Model<User>>) -> Result<()> {
+    ///     users.update(args.id, User::GREETED.set(true)).await.map(drop)
+    /// }
+    ///
+    /// #[hook(User, after(insert))]
+    /// async fn greet_later(user: Doc<User>, users: Model<User>) -> Result<()> {
+    ///     users.schedule("greet", &Greet { id: user.id() }).after(Duration::from_secs(60)).await.map(drop)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let app = TestApp::open(|| App::new().model::<User>()).await?;
+    /// app.model::<User>().insert(User { name: "Ada".into(), greeted: false }).await?;
+    /// app.advance(Duration::from_secs(60));
+    /// app.run_due().await;
+    /// assert_eq!(app.model::<User>().count(User::GREETED.eq(true)).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `METHOD_NOT_FOUND`, `VALIDATION_ERROR` for arguments that do not fit, `INVALID_DECLARATION` for a schedule that is none.
+    pub fn schedule(&self, id: &str, args: &(impl Serialize + ?Sized)) -> Scheduling<'_, T> {
+        Scheduling::new(self, id, args)
+    }
+
     /// The ids of the model's methods.
     #[must_use]
     pub fn methods(&self) -> Vec<&'static str> {
@@ -446,8 +491,30 @@ impl<T: Stored> Model<T> {
     where
         F: for<'a> Fn(HookCall<'a, T>) -> HookFuture<'a> + Send + Sync + 'static,
     {
+        self.add_hook(&Hook::new(id.into(), on, run))
+    }
+
+    /// The same as a job that runs so much later: for what comes after insert, update and delete. It is told of the document as
+    /// it was stored then. See [`Model::schedule`] for what becomes of a job; one whose hook was not added again after a restart is
+    /// set aside.
+    ///
+    /// # Errors
+    /// As [`Model::hook`]; and for an event that is not over when it runs.
+    pub fn hook_later<F>(
+        &self,
+        id: impl Into<String>,
+        on: impl IntoIterator<Item = HookEvent>,
+        delay: Duration,
+        run: F,
+    ) -> Result<()>
+    where
+        F: for<'a> Fn(HookCall<'a, T>) -> HookFuture<'a> + Send + Sync + 'static,
+    {
+        self.add_hook(&Hook::new(id.into(), on, run).later(delay))
+    }
+
+    fn add_hook(&self, hook: &Hook) -> Result<()> {
         let model = self.runtime().model(self.index)?;
-        let hook = Hook::new(id.into(), on, run);
         let wrong = |what: &str| {
             let text = format!("the hook `{}` of `{}`: {what}", hook.id, model.schema.id);
             Error::new("INVALID_DECLARATION").status(500).message(text)
@@ -458,7 +525,10 @@ impl<T: Stored> Model<T> {
         if hook.is_never() {
             return Err(wrong("it waits for no event"));
         }
-        if model.hooks.add(&hook) { Ok(()) } else { Err(wrong("there is one of that id")) }
+        if hook.delay().is_some() && !hook.is_after() {
+            return Err(wrong("only what comes after insert, update and delete can run later"));
+        }
+        if model.hooks.add(hook) { Ok(()) } else { Err(wrong("there is one of that id")) }
     }
 
     /// Takes a hook away, also one that was declared. What has begun still runs it. False when there is none of that id.

@@ -22,6 +22,7 @@ use super::caller::{Call, Caller};
 use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::emitter::Emitters;
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
+use super::job::{self, ATTEMPTS, Jobs};
 use super::subscription::{Room, Rooms};
 use super::worker::Workers;
 use crate::core::clock::Clock;
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
+    pub(crate) jobs: Jobs,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     /// Whether the first run of each transaction is thrown away, for tests of what handlers do twice.
@@ -84,6 +86,10 @@ pub(crate) struct Hook {
     pub(crate) id: Cow<'static, str>,
     on: Cow<'static, [HookEvent]>,
     order: i32,
+    /// For how long it waits, as a job; it runs in the transaction unless it does.
+    delay: Option<Duration>,
+    /// How often the job is tried.
+    attempts: u32,
     run: RunHook,
 }
 
@@ -95,11 +101,38 @@ enum RunHook {
 
 impl Hook {
     pub(crate) fn declared(hook: &'static HookDeclaration) -> Self {
-        Self { id: hook.id.into(), on: hook.on.into(), order: hook.order, run: RunHook::Declared(hook) }
+        Self {
+            id: hook.id.into(),
+            on: hook.on.into(),
+            order: hook.order,
+            delay: hook.schedule,
+            attempts: hook.attempts.unwrap_or(ATTEMPTS),
+            run: RunHook::Declared(hook),
+        }
     }
 
     pub(crate) fn by_closure(id: String, on: Vec<HookEvent>, run: Arc<RunClosure>) -> Self {
-        Self { id: id.into(), on: on.into(), order: 0, run: RunHook::Closure(run) }
+        let run = RunHook::Closure(run);
+        Self { id: id.into(), on: on.into(), order: 0, delay: None, attempts: ATTEMPTS, run }
+    }
+
+    /// The same as a job that runs so much later.
+    pub(crate) fn later(self, delay: Duration) -> Self {
+        Self { delay: Some(delay), ..self }
+    }
+
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether it waits for nothing but what is over when it runs, so that it can be a job.
+    pub(crate) fn is_after(&self) -> bool {
+        let is_after = |on: &HookEvent| on.timing == Timing::After && on.operation != Operation::List;
+        self.on.iter().all(is_after)
     }
 
     /// Whether it waits for nothing.
@@ -132,6 +165,11 @@ impl Hooks {
 
     pub(crate) fn len(&self) -> usize {
         self.now().len()
+    }
+
+    /// The hook of that id.
+    pub(crate) fn find(&self, id: &str) -> Option<Hook> {
+        self.now().iter().find(|hook| hook.id == id).cloned()
     }
 
     /// Adds a hook. False when there is one of that id.
@@ -434,6 +472,10 @@ impl Step {
         }))
     }
 
+    pub(super) fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
@@ -500,6 +542,15 @@ impl Scope {
             }
             Binding::Application | Binding::Detached => Err(closed()),
         }
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The same for somebody else: what asks for his rights is to be allowed by other means.
+    pub(super) fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self { caller, ..self.clone() }
     }
 
     pub(crate) fn as_application(&self) -> Self {
@@ -596,21 +647,39 @@ impl Scope {
         let model = self.runtime.model(index)?;
         // One that is added or taken away meanwhile counts for what begins after.
         for hook in model.hooks.all().iter().filter(|hook| hook.on.contains(&event)) {
-            let invocation = Invocation {
-                scope: self.of_hook(step),
-                caller: self.caller.clone(),
-                call: step.call.clone(),
-                event: Some(event),
-                payload: payload.borrow(),
-                previous: previous.cloned(),
-                room: None,
+            let outcome = match (hook.delay, &*payload) {
+                (Some(_), HookPayload::Doc(doc)) => {
+                    job::schedule_hook(self, step, (&model.schema.id, hook, event), &self.caller, doc, previous)
+                }
+                _ => self.run_hook(step, hook, event, payload.borrow(), previous.cloned(), self.caller.clone()).await,
             };
-            if let Err(error) = hook.run(invocation).await {
+            if let Err(error) = outcome {
                 tracing::error!(model = %model.schema.id, hook = %hook.id, error = %error, "hook failed");
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Runs one hook in the transaction of the step.
+    pub(super) fn run_hook<'a>(
+        &self,
+        step: &Arc<Step>,
+        hook: &Hook,
+        event: HookEvent,
+        payload: Payload<'a>,
+        previous: Option<DynDoc>,
+        caller: Caller,
+    ) -> BoxFuture<'a, Result<()>> {
+        hook.run(Invocation {
+            scope: self.of_hook(step),
+            caller,
+            call: step.call.clone(),
+            event: Some(event),
+            payload,
+            previous,
+            room: None,
+        })
     }
 
     /// Has the hooks run that wait for the transaction to be durable.
@@ -1135,11 +1204,21 @@ impl Scope {
         args: Box<dyn AnyPayload>,
         room: Option<Arc<Room>>,
     ) -> Result<Box<dyn AnyOutput>> {
-        let operation = self.operation(index, kind, id)?;
+        self.perform(index, self.operation(index, kind, id)?, args, room).await
+    }
+
+    /// Runs a method or an event, which the one who acts is known to be allowed.
+    pub(super) async fn perform(
+        &self,
+        index: ModelIndex,
+        operation: &OperationRuntime,
+        args: Box<dyn AnyPayload>,
+        room: Option<Arc<Room>>,
+    ) -> Result<Box<dyn AnyOutput>> {
         let (args, room) = (&args, &room);
         let schema = &self.runtime.model(index)?.schema;
         self.operate(
-            || format!("{}.{id}", schema.id),
+            || format!("{}.{}", schema.id, operation.declaration.id),
             |step| async move {
                 let invocation = Invocation {
                     scope: self.in_step(step.clone()),
@@ -1201,6 +1280,16 @@ impl Scope {
         self.model(publish.model)?;
         let publish = &publish;
         self.operate(|| "publish".into(), |step| async move { step.transaction.publish(publish.clone()) }).await
+    }
+
+    /// What has no model that others may know, as one step.
+    pub(super) async fn own_step<R, F, Fut>(&self, name: &str, body: F) -> Result<R>
+    where
+        F: Fn(Arc<Step>) -> Fut + Sync,
+        Fut: Future<Output = Result<R>> + Send,
+        R: Send,
+    {
+        self.operate(|| name.into(), body).await
     }
 
     /// Several operations, and whatever else, as one step.

@@ -426,6 +426,21 @@ impl ModelSchema {
         if !is_operation_id(declaration.id) {
             return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*".into()));
         }
+        Self::prove_named(declaration, schemas)
+    }
+
+    /// The same of a model of our own, whose id begins with `@`, so that none of a program has it.
+    pub(crate) fn prove_own(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
+        Self::prove_named(declaration, &Schemas::default())
+    }
+
+    fn prove_named(declaration: &ModelDeclaration, schemas: &Schemas) -> Result<Arc<Self>> {
+        let wrong = |what: String| {
+            let Site { file, line, .. } = declaration.site;
+            Error::new("INVALID_DECLARATION")
+                .message(format!("model `{}` ({file}:{line}): {what}", declaration.id))
+                .status(500)
+        };
         let json = schemas.contained_in_type((declaration.kind.schema)().to_value()).map_err(&wrong)?;
         let validator = Validator::new(&json).map_err(&wrong)?;
         let open_form = OpenForm::of(&json).map_err(&wrong)?;
