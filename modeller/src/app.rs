@@ -20,6 +20,7 @@ use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
 use crate::model::runtime::{Inner, Runtime, Scope, next_number};
 use crate::model::subscription::Rooms;
+use crate::model::trash;
 use crate::model::worker::Workers;
 use crate::registry::{assemble, schemas};
 
@@ -396,6 +397,7 @@ impl AppBuilder {
             count(workers.len(), "worker"),
             count(documents, "document"),
         );
+        let (alive, ended) = trash::alive();
         let runtime = Runtime::new(Inner {
             log,
             models: assembly.models,
@@ -403,8 +405,10 @@ impl AppBuilder {
             rooms,
             workers,
             limits: Limits::default(),
+            _alive: alive,
             number: next_number(),
         });
+        trash::keep_short(&runtime, ended).await;
         Ok(App { runtime, summary: summary.into(), folder, extras: self.extras })
     }
 }

@@ -68,4 +68,5 @@ pub use crate::model::handle::{As, Changing, Find, Listing, Model, Modified, Sel
 pub use crate::model::handler::{Args, HookEvent, Operation, Output, Previous, State, Timing};
 pub use crate::model::hook::{HookCall, HookFuture};
 pub use crate::model::subscription::{Heard, Listener, Subscription};
+pub use crate::model::trash::{Deletion, Trash, TrashList, Trashed};
 pub use crate::wire::explanation::{Explanation, PlanKind};

@@ -9,3 +9,4 @@ mod many;
 mod operations;
 mod paths;
 mod references;
+mod trash;

@@ -140,7 +140,7 @@ impl<T: Stored> Model<T> {
     }
 
     /// The document as one of this handle.
-    fn typed(&self, doc: &DynDoc) -> Result<Doc<T>> {
+    pub(super) fn typed(&self, doc: &DynDoc) -> Result<Doc<T>> {
         if let Some(doc) = Doc::from_dyn(doc) {
             return Ok(doc);
         }

@@ -8,6 +8,7 @@ pub(crate) mod handler;
 pub(crate) mod hook;
 pub(crate) mod runtime;
 pub(crate) mod subscription;
+pub(crate) mod trash;
 pub(crate) mod witness;
 pub(crate) mod worker;
 

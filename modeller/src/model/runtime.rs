@@ -22,11 +22,12 @@ use super::caller::{Call, Caller};
 use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
 use super::subscription::{Room, Rooms};
+use super::trash::Alive;
 use super::worker::Workers;
 use crate::core::collection::{Change as CommittedChange, Collection, ModelIndex, State};
 use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
-use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, Settled, check_rev};
+use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, Settled, check_rev, now_ms};
 use crate::core::private::Audience;
 use crate::core::query::filter::RawFilter;
 use crate::core::query::update::RawUpdate;
@@ -35,6 +36,7 @@ use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
 use crate::core::schema::{Access, ModelSchema};
 use crate::core::transaction::{Limits, Referring, Transaction, closed, missing};
+use crate::core::trash::Deletion;
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::explanation::Explanation;
 
@@ -60,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
+    /// Dropped with the application, which ends what clears the trash.
+    pub(crate) _alive: Alive,
     /// Tells the applications of one process apart.
     pub(crate) number: u64,
 }
@@ -351,7 +355,7 @@ pub(crate) async fn caught<R>(future: impl Future<Output = Result<R>>) -> Result
 
 /// One level of a transaction: what the handles of one handler share.
 pub(crate) struct Step {
-    transaction: Arc<Transaction>,
+    pub(super) transaction: Arc<Transaction>,
     call: Call,
     /// Operations of one handler run one after the other, also when it starts several at once: each is a savepoint, and
     /// savepoints only nest.
@@ -471,7 +475,7 @@ impl Scope {
         }
     }
 
-    fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
+    pub(super) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
         let model = self.runtime.model(index)?;
         self.allow(model.schema.access, &model.schema.id)?;
         Ok(model)
@@ -491,7 +495,7 @@ impl Scope {
     }
 
     /// Runs one operation as a step of its transaction, or as a transaction of its own.
-    async fn operate<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
+    pub(super) async fn operate<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
     where
         F: Fn(Arc<Step>) -> Fut + Sync,
         Fut: Future<Output = Result<R>> + Send,
@@ -569,7 +573,19 @@ impl Scope {
             let intent = Intent::Put { model: index, id, value, expect: Expect::Absent };
             return self.intent(index, intent, |change| &change.after).await;
         }
-        let (id, value) = (&id, &value);
+        self.insert_with_hooks(index, &id, &*value, checked, Expect::Absent).await
+    }
+
+    /// The part that an insert shares with what comes back out of the trash.
+    pub(super) async fn insert_with_hooks(
+        &self,
+        index: ModelIndex,
+        id: &RawId,
+        value: &dyn AnyValue,
+        checked: bool,
+        expect: Expect,
+    ) -> Result<DynDoc> {
+        let model = self.runtime.model(index)?;
         self.operate(
             || format!("{}.insert", model.schema.id),
             |step| async move {
@@ -584,7 +600,7 @@ impl Scope {
                 self.run_hooks(index, before, &step, &mut HookPayload::Value(&mut *value), None).await?;
                 let doc = step
                     .transaction
-                    .put(index, id, value, Expect::Absent, checked && !hooked)
+                    .put(index, id, value, expect, checked && !hooked)
                     .map_err(|error| self.runtime.guarded(index, error))?;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Doc(&doc), None).await?;
                 Ok(doc)
@@ -852,7 +868,8 @@ impl Scope {
             && !matches!(self.binding, Binding::Step(_))
         {
             self.check_not_nested()?;
-            let intent = Intent::Delete { model: index, id: id.clone(), if_rev };
+            let trash = model.schema.trash.map(|_| Box::new((RawId::generate(), self.deletion())));
+            let intent = Intent::Delete { model: index, id: id.clone(), if_rev, trash };
             return self.intent(index, intent, |change| &change.before).await;
         }
         let target = &target;
@@ -861,10 +878,21 @@ impl Scope {
             |step| async move {
                 let current = step.resolve(index, target)?;
                 check_rev(if_rev, &current)?;
-                self.remove(index, &step, current).await
+                // Boxed, because the walk is large, and what awaits it is moved about.
+                Box::pin(self.remove(index, &step, current)).await
             },
         )
         .await
+    }
+
+    /// Who acts, as it is kept with what he deletes.
+    fn subject(&self) -> Option<Arc<str>> {
+        self.caller.subject().map(Arc::from)
+    }
+
+    /// A deletion of one document, which nothing goes with.
+    fn deletion(&self) -> Deletion {
+        Deletion { id: RawId::generate(), at: now_ms(), by: self.subject() }
     }
 
     /// Deletes a document with all that goes with it, what refers to another one before that one, each with its hooks. It acts
@@ -927,7 +955,7 @@ impl Scope {
             for ((child, _), references) in left {
                 self.let_go(child, step, &references).await?;
             }
-            let gone = transaction.delete(model, doc.id(), Some(doc.rev()))?;
+            let gone = transaction.delete(model, doc.id(), Some(doc.rev()), self.subject())?;
             self.run_hooks(model, event(Timing::After), step, &mut HookPayload::Doc(&gone), None).await?;
             removed = gone;
         }
@@ -948,6 +976,11 @@ impl Scope {
 
     pub(crate) async fn get(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
         self.model(index)?;
+        self.get_at(index, target)
+    }
+
+    /// The same of whatever collection.
+    pub(super) fn get_at(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
         match &self.binding {
             Binding::Step(step) => {
                 step.check_open()?;
@@ -969,21 +1002,32 @@ impl Scope {
         }
     }
 
-    /// Looks for the documents that match the filter, where this scope reads.
-    fn read<R>(&self, index: ModelIndex, filter: &Arc<RawFilter>, look: impl FnOnce(&Collection) -> R) -> Result<R> {
-        self.model(index)?;
+    /// Looks at a collection at a commit, where this scope reads; what the filter matches is noted as read.
+    pub(super) fn look_at<R>(
+        &self,
+        place: ModelIndex,
+        filter: &Arc<RawFilter>,
+        look: impl FnOnce(&Collection, u64) -> R,
+    ) -> Result<R> {
         match &self.binding {
             Binding::Step(step) => {
                 step.check_open()?;
-                step.transaction.read(index, filter, look)
+                let seq = step.transaction.seen().seq;
+                step.transaction.read(place, filter, |collection| look(collection, seq))
             }
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
                 let state = self.runtime.durable();
-                let collection = state.collection(index).ok_or_else(|| Error::internal("unknown model"))?;
-                Ok(look(collection))
+                let collection = state.collection(place).ok_or_else(|| Error::internal("unknown model"))?;
+                Ok(look(collection, state.seq))
             }
         }
+    }
+
+    /// Looks for the documents that match the filter, where this scope reads.
+    fn read<R>(&self, index: ModelIndex, filter: &Arc<RawFilter>, look: impl FnOnce(&Collection) -> R) -> Result<R> {
+        self.model(index)?;
+        self.look_at(index, filter, |collection, _| look(collection))
     }
 
     pub(crate) async fn find(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
