@@ -223,7 +223,8 @@ impl<'a, T: Stored> Trash<'a, T> {
     }
 
     /// Puts back what one transaction deleted, of all models, as far as it is still in the trash: all of that or nothing.
-    /// What others refer to comes before them. Answers the documents of this model.
+    /// What others refer to comes before them. Answers the documents of this model. A reference that was set to `null`, because
+    /// what it led to was deleted, stays so.
     ///
     /// # Errors
     /// As [`Trash::restore`]; `NOT_FOUND` when nothing of this model is there that went with it.
