@@ -5,8 +5,10 @@
 
 mod handles;
 mod hooks;
+mod later;
 mod many;
 mod operations;
 mod paths;
 mod references;
 mod trash;
+mod workers;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use modeller::prelude::*;
 use modeller::storage::{EntryKind, Faults, Memory, Storage};
+use modeller::test::TestApp;
 use modeller::{Deletion, HookEvent, Trashed};
 use modeller_tests::Folder;
 use serde_json::{Value, json};
@@ -746,4 +747,58 @@ async fn two_that_restore_one_entry_restore_it_once() {
         assert_eq!(a.and(b).unwrap_err().code(), &ErrorCode::NotFound);
     }
     assert_eq!(notes.count(Filter::all()).await.unwrap(), 50);
+}
+
+#[model(id = "boards", public)]
+pub struct Board {
+    pub name: String,
+}
+
+/// Reached in process only.
+#[model(id = "pins")]
+pub struct Pin {
+    #[field(references = Board::_ID, on_delete = cascade)]
+    pub board: Id<Board>,
+}
+
+#[tokio::test]
+async fn it_is_known_who_deleted_and_a_caller_restores_what_he_reaches() {
+    let app = TestApp::open(|| App::new().model::<Board>().model::<Pin>()).await.unwrap();
+    let claims = serde_json::Map::from_iter([("sub".to_owned(), json!("ada"))]);
+    let (ada, anyone) = (Caller::verified(claims), Caller::anyone());
+    let (boards, pins) = (app.model_as::<Board>(&ada).unwrap(), app.model::<Pin>());
+    let board = boards.insert(Board { name: "b".into() }).await.unwrap();
+    pins.insert(Pin { board: board.id() }).await.unwrap();
+    boards.delete(&board).await.unwrap();
+    // Also with what went along, which she does not reach.
+    assert_eq!((only(&boards).await.deleted_by(), only(&pins).await.deleted_by()), (Some("ada"), Some("ada")));
+    let deletion = only(&boards).await.deletion();
+    let error = boards.trash().restore_commit(&deletion).await.unwrap_err();
+    assert_eq!(error.code(), &ErrorCode::Forbidden);
+    assert_eq!(app.model_as::<Pin>(&ada).unwrap().trash().list(Filter::all()).await.unwrap_err().code(), error.code());
+    assert_eq!((boards.count(Filter::all()).await.unwrap(), size(&pins).await), (0, 1));
+    app.model::<Board>().trash().restore_commit(&deletion).await.unwrap();
+    assert_eq!(pins.count(Filter::all()).await.unwrap(), 1);
+
+    let boards = app.model_as::<Board>(&anyone).unwrap();
+    boards.delete(&board).await.unwrap();
+    assert_eq!(only(&boards).await.deleted_by(), None);
+}
+
+#[tokio::test]
+async fn thirty_days_unless_the_model_says_otherwise() {
+    let day = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+    let mut app = TestApp::open(|| App::new().model::<Board>().model::<Pin>()).await.unwrap();
+    let board = app.model::<Board>().insert(Board { name: "b".into() }).await.unwrap();
+    app.model::<Board>().delete(&board).await.unwrap();
+    assert_eq!(only(&app.model::<Board>()).await.deleted_at(), app.now());
+    app.advance(day(29));
+    app.crash().await.unwrap();
+    assert_eq!(size(&app.model::<Board>()).await, 1);
+    app.advance(day(2));
+    let begun = std::time::Instant::now();
+    while size(&app.model::<Board>()).await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it stays");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

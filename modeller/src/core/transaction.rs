@@ -3,6 +3,8 @@
 //! It reads its own writes: the collections that it writes to are its own copies, which share what stays. A savepoint is a copy
 //! of all that. What was read stays read when a savepoint is taken back, because the program may have acted on it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use imbl::OrdMap;
@@ -13,7 +15,7 @@ use super::document::{AnyValue, DynDoc};
 use super::id::RawId;
 use super::index::keys_of;
 use super::key::Key;
-use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, check_rev, next_rev, now_ms};
+use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, check_rev, next_rev};
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::reference::{Link, Links, OnDelete, Places, lost};
@@ -24,7 +26,8 @@ use crate::error::{Error, ErrorCode, Result};
 /// How much one transaction may change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Documents and published payloads. A document that goes to the trash, or comes from there, is one.
+    /// Documents, published payloads, and what is noted to be done after the commit. A document that goes to the trash, or comes
+    /// from there, is one.
     pub(crate) changes: usize,
     /// Bytes of their stored forms, that of a document that goes to the trash included.
     pub(crate) bytes: usize,
@@ -68,6 +71,7 @@ struct Written {
     state: State,
     changes: OrdMap<(ModelIndex, RawId), Next>,
     published: imbl::Vector<Publish>,
+    later: imbl::Vector<Later>,
     bytes: usize,
     /// Changes that are the other side of another one: a document goes to the trash, or comes from there.
     uncounted: usize,
@@ -90,6 +94,9 @@ pub(crate) struct Referring {
     pub(crate) doc: DynDoc,
 }
 
+/// What is to be done once the transaction is durable, and not at all when it is not. The layers above know what.
+pub(crate) type Later = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// Where a transaction can be taken back to.
 pub(crate) struct Savepoint(Written);
 
@@ -100,6 +107,7 @@ impl Transaction {
             state: State::clone(&base.state),
             changes: OrdMap::new(),
             published: imbl::Vector::new(),
+            later: imbl::Vector::new(),
             bytes: 0,
             uncounted: 0,
         };
@@ -227,12 +235,13 @@ impl Transaction {
         })
     }
 
-    /// Deletes a document. It goes to the trash, where its model has one, unless it came to be in this transaction.
+    /// Deletes a document, at this time and by whoever it is. It goes to the trash, where its model has one, unless it came to be in this transaction.
     pub(crate) fn delete(
         &self,
         model: ModelIndex,
         id: &RawId,
         if_rev: Option<u64>,
+        at: u64,
         by: Option<Arc<str>>,
     ) -> Result<DynDoc> {
         self.open(|inner| {
@@ -246,7 +255,7 @@ impl Transaction {
                 return Ok(before);
             };
             let together = self.deletion.get_or_init(RawId::generate).clone();
-            let deletion = Deletion { id: together, at: now_ms(), by };
+            let deletion = Deletion { id: together, at, by };
             let entry = RawId::generate();
             let doc: DynDoc =
                 Arc::new(trash::Entry::new(entry.clone(), next_rev(None, self.seen.seq), before.clone(), deletion));
@@ -310,6 +319,20 @@ impl Transaction {
             inner.written.published.push_back(publish);
             Ok(())
         })
+    }
+
+    /// Notes what is to be done once it is durable.
+    pub(crate) fn later(&self, later: Later) -> Result<()> {
+        self.open(|inner| {
+            inner.bound(&self.limits, inner.written.bytes)?;
+            inner.written.later.push_back(later);
+            Ok(())
+        })
+    }
+
+    /// What was noted by [`Transaction::later`], to be done by whoever saw it become durable.
+    pub(crate) fn take_later(&self) -> Vec<Later> {
+        std::mem::take(&mut self.inner.lock().written.later).into_iter().collect()
     }
 
     pub(crate) fn savepoint(&self) -> Result<Savepoint> {
@@ -434,8 +457,8 @@ impl Inner {
     }
 
     fn bound(&self, limits: &Limits, bytes: usize) -> Result<()> {
-        let Written { changes, published, uncounted, .. } = &self.written;
-        let written = changes.len() + published.len() - uncounted;
+        let Written { changes, published, later, uncounted, .. } = &self.written;
+        let written = changes.len() + published.len() + later.len() - uncounted;
         if written < limits.changes && bytes <= limits.bytes {
             return Ok(());
         }

@@ -25,6 +25,7 @@ use super::index::{Index, Member};
 use super::json::Document;
 use super::private::{Audience, Level};
 use super::query::filter::RawFilter;
+use super::query::operator::date;
 use super::schema::ModelSchema;
 use super::value::{ObjectRef, ValueRef};
 use crate::error::{Error, Result, Violation};
@@ -248,7 +249,7 @@ impl Entry {
         out.extend_from_slice(b"{\"_id\":");
         serde_json::to_writer(&mut *out, &self.id)?;
         out.extend_from_slice(b",\"deletedAt\":");
-        serde_json::to_writer(&mut *out, &rfc3339(self.deletion.at))?;
+        serde_json::to_writer(&mut *out, &date::text(Duration::from_millis(self.deletion.at)))?;
         if by {
             out.extend_from_slice(b",\"deletedBy\":");
             serde_json::to_writer(&mut *out, &self.deletion.by.as_deref())?;
@@ -336,42 +337,5 @@ impl AnyDoc for Entry {
         }
         let document = String::from_utf8(document).map_err(Error::internal)?;
         self.write(&document, out, audience.sees(Level::Protected))
-    }
-}
-
-/// Milliseconds since the Unix epoch as a date and a time in UTC (RFC 3339 §5.6). The days are counted from March of the year 0,
-/// so that a leap day is the last of its year.
-fn rfc3339(ms: u64) -> String {
-    let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
-    // 719,468 days lie between 0000-03-01 and 1970-01-01, 146,097 in 400 years.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", of_day % 1_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_those_of_rfc_3339() {
-        for (ms, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
-            (1_709_164_800_001, "2024-02-29T00:00:00.001Z"),
-            (1_735_689_599_000, "2024-12-31T23:59:59.000Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(rfc3339(ms), text);
-        }
     }
 }

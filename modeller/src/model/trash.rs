@@ -17,10 +17,11 @@ use tokio::sync::oneshot;
 use super::caller::Caller;
 use super::handle::Model;
 use super::runtime::{Runtime, Scope, Step, Target};
+use crate::core::clock::millis;
 use crate::core::collection::{Collection, ModelIndex};
 use crate::core::document::{Doc, DynDoc, Stored};
 use crate::core::id::{Id, RawId};
-use crate::core::log::{Expect, now_ms};
+use crate::core::log::Expect;
 use crate::core::query::filter::{Filter, RawFilter};
 use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::core::transaction::missing;
@@ -256,13 +257,9 @@ impl<'a, T: Stored> Trash<'a, T> {
     /// # Errors
     /// Those of a transaction.
     pub async fn purge_older_than(self, age: Duration) -> Result<usize> {
-        self.model.scope.purge_until(self.model.index, before(age), usize::MAX).await
+        let Model { scope, index, .. } = self.model;
+        scope.purge_until(*index, scope.runtime().before(age), usize::MAX).await
     }
-}
-
-/// The time that was so long ago, in milliseconds since the Unix epoch.
-fn before(age: Duration) -> u64 {
-    now_ms().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A list of [`Trash::list`], run by `.await`.
@@ -309,6 +306,13 @@ pub(crate) struct ListedTrash {
 
 fn entries<'a>(trash: &'a Collection, filter: &'a RawFilter) -> impl DoubleEndedIterator<Item = &'a DynDoc> {
     trash.all().filter(|doc| Entry::view(doc).is_some_and(|entry| entry.matches(filter)))
+}
+
+impl Runtime {
+    /// The time that was so long ago, in milliseconds since the Unix epoch.
+    fn before(&self, age: Duration) -> u64 {
+        self.inner().clock.now().saturating_sub(millis(age))
+    }
 }
 
 impl Scope {
@@ -465,29 +469,30 @@ pub(crate) fn alive() -> (Alive, oneshot::Receiver<()>) {
 
 /// Purges what was in the trash for long enough, and from now on does so again and again, until the application ends.
 pub(crate) async fn keep_short(runtime: &Runtime, mut ended: oneshot::Receiver<()>) {
-    let mut pause = clear(runtime).await;
-    let inner = Arc::downgrade(runtime.inner());
+    let mut next = clear(runtime).await;
+    let (inner, clock) = (Arc::downgrade(runtime.inner()), runtime.inner().clock.clone());
     tokio::spawn(async move {
-        while let Some(time) = pause {
+        while let Some(at) = next {
             tokio::select! {
-                () = tokio::time::sleep(time) => {}
+                () = clock.sleep_until(at) => {}
                 _ = &mut ended => return,
             }
             // Only as long as it works does it hold what would otherwise be closed.
             let Some(inner) = inner.upgrade() else { return };
-            pause = clear(&Runtime::from_inner(inner)).await;
+            next = clear(&Runtime::from_inner(inner)).await;
         }
     });
 }
 
-/// Purges what was in the trash for long enough, and answers when to do so again: where there are models.
-async fn clear(runtime: &Runtime) -> Option<Duration> {
+/// Purges what was in the trash for long enough, and answers at what time to do so again: where there are models.
+async fn clear(runtime: &Runtime) -> Option<u64> {
+    let now = runtime.inner().clock.now();
     let scope = runtime.scope(Caller::application());
     let mut pause: Option<Duration> = None;
     for (index, model) in runtime.models().iter().enumerate() {
         let kept = model.schema.trash.unwrap_or(RETENTION);
         // Within a tenth of the time that it is kept it is gone.
-        let next = match scope.purge_until(index, before(kept), AT_ONCE).await {
+        let next = match scope.purge_until(index, runtime.before(kept), AT_ONCE).await {
             Ok(AT_ONCE) => OFTEN,
             Ok(_) => (kept / 10).clamp(OFTEN, SELDOM),
             Err(error) => {
@@ -497,5 +502,5 @@ async fn clear(runtime: &Runtime) -> Option<Duration> {
         };
         pause = Some(pause.map_or(next, |pause| pause.min(next)));
     }
-    pause
+    pause.map(|pause| now.saturating_add(millis(pause)))
 }

@@ -26,7 +26,7 @@ pub(super) async fn list(context: Context, at: Segments, request: Request) -> Re
     let query = &query;
     // One transaction, so that the number belongs to the list.
     let (listed, total) = scope
-        .together(|scope| async move {
+        .together("trash", |scope| async move {
             let listed = scope.list_trash(index, &query.filter, query.skip, query.page_size())?;
             let total = if count { Some(scope.count_trash(index, &query.filter)?) } else { None };
             Ok((listed, total))
