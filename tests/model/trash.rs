@@ -802,3 +802,115 @@ async fn thirty_days_unless_the_model_says_otherwise() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// In what is erased; no file may hold it afterwards.
+const CANARY: &str = "canary-5b1d";
+
+/// The files of a folder that hold the canary.
+fn holding(folder: &Folder) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        if std::fs::read(&path).unwrap().windows(CANARY.len()).any(|part| part == CANARY.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_erased_is_nowhere() {
+    let folder = Folder::new();
+    let open = || builder().data(folder.path()).open();
+    let app = open().await.unwrap();
+    let (teams, members, notes) = (app.model::<Team>(), app.model::<Member>(), app.model::<Note>());
+    let red = teams.insert(team("red")).await.unwrap();
+    let secret = |text: &str| Member { pin: format!("{CANARY}-{text}").as_str().into(), ..member(&red, text) };
+    let ada = members.insert(secret("ada")).await.unwrap();
+    members.update(&ada, Member::EMAIL.set(format!("{CANARY}@example.com"))).await.unwrap();
+    // Deleted before, and there again under the same id.
+    members.delete(&ada).await.unwrap();
+    members.insert_with_id(ada.id(), secret("again")).await.unwrap();
+    let note = notes.insert(Note { text: "stays".into(), by: Some(ada.id()) }).await.unwrap();
+    let other = members.insert(member(&red, "bob")).await.unwrap();
+    members.delete(&other).await.unwrap();
+    assert!(!holding(&folder).is_empty() && size(&members).await == 2);
+
+    members.erase(ada.id()).await.unwrap();
+    assert_eq!(holding(&folder), Vec::<String>::new());
+    assert!(members.get(&ada).await.unwrap().is_none());
+    assert_eq!(only(&members).await.document_id(), other.id(), "what others left there stays");
+    assert_eq!(notes.get(&note).await.unwrap().unwrap().by, None);
+    // It is done once more where it was interrupted.
+    members.erase(ada.id()).await.unwrap();
+    // One that is in the trash alone, and one that takes others with it.
+    for (name, erased) in [("c", false), ("d", true)] {
+        let blue = teams.insert(team("blue")).await.unwrap();
+        let one = members.insert(Member { team: blue.id(), ..secret(name) }).await.unwrap();
+        if erased {
+            teams.erase(&blue).await.unwrap();
+        } else {
+            teams.delete(&blue).await.unwrap();
+            members.erase(one.id()).await.unwrap();
+        }
+        assert_eq!(holding(&folder), Vec::<String>::new());
+        assert_eq!((size(&members).await, size(&teams).await), (1, 1));
+    }
+    // The application goes on, and so does the next one.
+    members.trash().restore(&only(&members).await.id()).await.unwrap();
+    drop((app, teams, members, notes));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let app = open().await.unwrap();
+    assert_eq!(app.model::<Member>().count(Filter::all()).await.unwrap(), 1);
+    assert_eq!(holding(&folder), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_erasure_is_no_part_of_a_transaction() {
+    let app = app().await;
+    let notes = app.model::<Note>();
+    let note = notes.insert(Note { text: "n".into(), by: None }).await.unwrap();
+    let note = &note;
+    let refused = app.transaction(|tx| async move { tx.model::<Note>()?.erase(note).await }).await.unwrap_err();
+    assert_eq!(refused.code(), &ErrorCode::NestedTransaction);
+    assert_eq!(notes.count(Filter::all()).await.unwrap(), 1);
+    // Hooks can be against it.
+    notes.hook("no", [HookEvent::before(Operation::Delete)], |_| Box::pin(async { Err(Error::new("NO")) })).unwrap();
+    assert_eq!(notes.erase(note).await.unwrap_err().code().as_str(), "NO");
+    notes.unhook("no");
+    notes.erase(note).await.unwrap();
+    assert_eq!((notes.count(Filter::all()).await.unwrap(), size(&notes).await), (0, 0));
+
+    // An engine in memory drops it from its log, too.
+    let memory = Memory::new();
+    let app = App::new().model::<Visit>().storage(memory.clone()).open().await.unwrap();
+    let visits = app.model::<Visit>();
+    let visit = visits.insert(Visit { page: CANARY.into() }).await.unwrap();
+    visits.update(&visit, Visit::PAGE.set(format!("{CANARY}/2"))).await.unwrap();
+    assert!(format!("{:?}", memory.history()).contains(CANARY));
+    visits.erase(&visit).await.unwrap();
+    assert!(!format!("{:?}", memory.history()).contains(CANARY));
+    drop((app, visits));
+    App::new().model::<Visit>().storage(memory.reopen()).open().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_writer_on_the_same_log_sees_the_same_trash() {
+    let memory = Memory::new();
+    let open = || App::new().model::<Board>().model::<Pin>().storage(memory.clone()).open();
+    let (one, two) = (open().await.unwrap(), open().await.unwrap());
+    let board = one.model::<Board>().insert(Board { name: "b".into() }).await.unwrap();
+    one.model::<Pin>().insert(Pin { board: board.id() }).await.unwrap();
+    one.model::<Board>().delete(&board).await.unwrap();
+    // Whoever writes hears of what the other one wrote.
+    let mine = two.model::<Board>().insert(Board { name: "mine".into() }).await.unwrap();
+    let deletion = only(&two.model::<Board>()).await.deletion();
+    two.model::<Board>().trash().restore_commit(&deletion).await.unwrap();
+    two.model::<Board>().delete(&mine).await.unwrap();
+    // Its entry is gone, which it hears of when it writes.
+    let entry = only(&one.model::<Board>()).await;
+    assert_eq!(one.model::<Board>().trash().restore(&entry.id()).await.unwrap_err().code(), &ErrorCode::NotFound);
+    assert_eq!(only(&one.model::<Board>()).await.document_id(), mine.id());
+    assert_eq!(one.model::<Board>().get(&board).await.unwrap().unwrap().name, "b");
+    assert_eq!(one.model::<Pin>().count(Filter::all()).await.unwrap(), 1);
+}

@@ -128,6 +128,8 @@ pub(crate) enum Intent {
     Insert { model: ModelIndex, values: Vec<(RawId, PutValue)> },
     /// The next version of a document.
     Update { model: ModelIndex, id: RawId, update: Arc<RawUpdate>, if_rev: Option<u64> },
+    /// A commit without changes.
+    Nothing,
     /// The end of a document, which may leave an entry of this id in the trash.
     Delete { model: ModelIndex, id: RawId, if_rev: Option<u64>, trash: Option<Box<(RawId, Deletion)>> },
 }
@@ -519,6 +521,18 @@ impl CommitLog {
         }
     }
 
+    /// Has the engine forget all that was written before now and is no part of the documents any more.
+    pub(crate) async fn forget(&self) -> Result<()> {
+        if !self.keeps() {
+            return Ok(());
+        }
+        let until = self.durable().seq;
+        // The group of the last commit stays, and may hold earlier versions.
+        self.intent(Intent::Nothing).await?;
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || shared.storage.forget(until)).await.map_err(Error::internal)?
+    }
+
     /// Waits until a snapshot is durable, or was put back.
     pub(crate) async fn settled(&self, seen: Seen) -> Result<Settled> {
         let receiver = {
@@ -651,6 +665,7 @@ impl Intent {
                 let text = stored_form(&after, None, keeps)?;
                 (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, text)
             }
+            Self::Nothing => return Ok(Vec::new()),
             Self::Delete { model, id, if_rev, trash } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
                 check_rev(*if_rev, before)?;

@@ -19,7 +19,7 @@ use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, check_rev, next
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::reference::{Link, Links, OnDelete, Places, lost};
-use super::trash::{self, DELETION, Deletion};
+use super::trash::{self, DELETION, DOCUMENT_ID, Deletion, Mark};
 use super::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -235,21 +235,20 @@ impl Transaction {
         })
     }
 
-    /// Deletes a document, at this time and by whoever it is. It goes to the trash, where its model has one, unless it came to be in this transaction.
+    /// Deletes a document. With a mark it goes to the trash, where its model has one, unless it came to be in this transaction.
     pub(crate) fn delete(
         &self,
         model: ModelIndex,
         id: &RawId,
         if_rev: Option<u64>,
-        at: u64,
-        by: Option<Arc<str>>,
+        mark: Option<Mark>,
     ) -> Result<DynDoc> {
         self.open(|inner| {
             inner.reads.ids.insert((model, id.clone()));
             let Some(before) = inner.written.state.get(model, id).cloned() else { return Err(missing(id)) };
             check_rev(if_rev, &before)?;
             let is_new = inner.written.changes.get(&(model, id.clone())).is_some_and(|next| next.is_new);
-            let Some(trash) = self.log.trash_for(model).filter(|_| !is_new) else {
+            let Some((trash, Mark { at, by })) = self.log.trash_for(model).filter(|_| !is_new).zip(mark) else {
                 inner.bound(&self.limits, inner.written.bytes)?;
                 inner.written.remove(model, id, &before);
                 return Ok(before);
@@ -293,10 +292,19 @@ impl Transaction {
 
     /// The entries of a trash that one transaction left there.
     pub(crate) fn of_deletion(&self, trash: ModelIndex, deletion: &RawId) -> Result<Vec<DynDoc>> {
+        self.entries(trash, DELETION, deletion)
+    }
+
+    /// The entries of a trash that hold a document.
+    pub(crate) fn of_document(&self, trash: ModelIndex, id: &RawId) -> Result<Vec<DynDoc>> {
+        self.entries(trash, DOCUMENT_ID, id)
+    }
+
+    fn entries(&self, trash: ModelIndex, member: &str, id: &RawId) -> Result<Vec<DynDoc>> {
         self.open(|inner| {
-            let key = Key::of_value(&ValueRef::Id(deletion));
-            inner.reads.key(trash, DELETION, &key);
-            Ok(inner.written.state.with_key(trash, DELETION, &key).cloned().collect())
+            let key = Key::of_value(&ValueRef::Id(id));
+            inner.reads.key(trash, member, &key);
+            Ok(inner.written.state.with_key(trash, member, &key).cloned().collect())
         })
     }
 

@@ -108,6 +108,12 @@ pub(crate) struct Deletion {
     pub(crate) by: Option<Arc<str>>,
 }
 
+/// When something is deleted, and by whom.
+pub(crate) struct Mark {
+    pub(crate) at: u64,
+    pub(crate) by: Option<Arc<str>>,
+}
+
 /// A document in the trash.
 pub(crate) struct Entry {
     id: RawId,

@@ -38,7 +38,7 @@ use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
 use crate::core::schema::{Access, ModelSchema};
 use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
-use crate::core::trash::Deletion;
+use crate::core::trash::{Deletion, Mark};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::explanation::Explanation;
 
@@ -980,7 +980,7 @@ impl Scope {
                 let current = step.resolve(index, target)?;
                 check_rev(if_rev, &current)?;
                 // Boxed, because the walk is large, and what awaits it is moved about.
-                Box::pin(self.remove(index, &step, current)).await
+                Box::pin(self.remove(index, &step, current, true)).await
             },
         )
         .await
@@ -996,9 +996,16 @@ impl Scope {
         Deletion { id: RawId::generate(), at: self.runtime.0.clock.now(), by: self.subject() }
     }
 
-    /// Deletes a document with all that goes with it, what refers to another one before that one, each with its hooks. It acts
-    /// as the application: whether the one who asks may do the same to those documents does not matter.
-    async fn remove(&self, index: ModelIndex, step: &Arc<Step>, current: DynDoc) -> Result<DynDoc> {
+    /// Deletes a document with all that goes with it, what refers to another one before that one, each with its hooks, and to
+    /// the trash where it is to be kept. It acts as the application: whether the one who asks may do the same to those documents
+    /// does not matter.
+    pub(super) async fn remove(
+        &self,
+        index: ModelIndex,
+        step: &Arc<Step>,
+        current: DynDoc,
+        kept: bool,
+    ) -> Result<DynDoc> {
         let transaction = &step.transaction;
         let event = |timing| HookEvent { timing, operation: Operation::Delete };
         let doomed = transaction.doomed(index, &current)?;
@@ -1056,8 +1063,8 @@ impl Scope {
             for ((child, _), references) in left {
                 self.let_go(child, step, &references).await?;
             }
-            let at = self.runtime.0.clock.now();
-            let gone = transaction.delete(model, doc.id(), Some(doc.rev()), at, self.subject())?;
+            let mark = kept.then(|| Mark { at: self.runtime.0.clock.now(), by: self.subject() });
+            let gone = transaction.delete(model, doc.id(), Some(doc.rev()), mark)?;
             self.run_hooks(model, event(Timing::After), step, &mut HookPayload::Doc(&gone), None).await?;
             self.run_hooks_later(model, Operation::Delete, step, &gone, None)?;
             removed = gone;

@@ -188,6 +188,39 @@ impl<T: Stored> Model<T> {
         Trash { model: self }
     }
 
+    /// Deletes a document so that nothing of it stays: not in the trash, where what it holds of earlier deletions of the document
+    /// goes as well, and in no earlier version in the log or in the files of the store. Its hooks run, and what goes with it by
+    /// `on_delete = cascade` is deleted in the same way. A document that is in the trash alone is taken out of there. Where an
+    /// erasure was interrupted, another one finishes it, also when there is no such document any more.
+    ///
+    /// The engine drops its log up to here and writes its file anew, which takes as long as the store is large, and room for
+    /// a second one; other writes wait meanwhile. What a file system or a device keeps of overwritten files, and copies made
+    /// before, are out of its reach. What others hold of the document, its id in what refers to it or refers to nothing now
+    /// included, is theirs.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<User>().in_memory().open().await?;
+    /// let users = app.model::<User>();
+    /// let ada = users.insert(User { name: "Ada".into() }).await?;
+    /// users.erase(&ada).await?;
+    /// assert!(users.get(&ada).await?.is_none());
+    /// assert!(users.trash().list(Filter::all()).await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::delete`]; `NESTED_TRANSACTION` inside of a transaction; `UNAVAILABLE` when another process keeps the file from being
+    /// written anew, or there is no room for that. The document is deleted then, and what was in the files may still be there.
+    pub async fn erase(&self, id: impl Into<Id<T>>) -> Result<()> {
+        self.scope.erase(self.index, id.into().raw()).await
+    }
+
     fn trashed(&self, doc: &DynDoc) -> Result<Trashed<T>> {
         let entry = Entry::of(doc)?;
         let document = entry.document().map(|doc| self.typed(doc)).transpose()?;
@@ -414,6 +447,31 @@ impl Scope {
         step.transaction
             .get(index, id)?
             .ok_or_else(|| Error::new(ErrorCode::Conflict).message("a hook deleted the document while it was restored"))
+    }
+
+    /// Deletes a document with all that goes with it, takes what the trash holds of it out, and has the engine forget what it
+    /// was.
+    pub(crate) async fn erase(&self, index: ModelIndex, id: &RawId) -> Result<()> {
+        let model = self.model(index)?;
+        if self.is_in_transaction() {
+            return Err(Error::new(ErrorCode::NestedTransaction)
+                .message("an erasure is no part of a transaction; say `.detached()`, or do it outside"));
+        }
+        let trash = self.trash_of(index);
+        self.operate(
+            || format!("{}.erase", model.schema.id),
+            |step| async move {
+                if let Some(current) = step.transaction.get(index, id)? {
+                    Box::pin(self.remove(index, &step, current, false)).await?;
+                }
+                for entry in step.transaction.of_document(trash, id)? {
+                    step.transaction.take_out(trash, entry.id(), false)?;
+                }
+                Ok(())
+            },
+        )
+        .await?;
+        self.runtime().log().forget().await
     }
 
     pub(crate) async fn purge(&self, index: ModelIndex, entry: &RawId) -> Result<()> {
