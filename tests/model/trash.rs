@@ -163,6 +163,7 @@ async fn a_list_is_bounded() {
     notes.insert_many((0..1_005).map(|n| Note { text: n.to_string(), by: None }).collect()).await.unwrap();
     notes.delete_many(Filter::all()).await.unwrap();
     assert_eq!(notes.trash().list(Filter::all()).await.unwrap().len(), modeller::DEFAULT_LIMIT);
+    assert_eq!(notes.trash().list(Filter::all()).limit(0).await.unwrap().len(), modeller::MAX_LIMIT);
     assert_eq!(notes.trash().list(Filter::all()).limit(usize::MAX).await.unwrap().len(), modeller::MAX_LIMIT);
     assert_eq!(notes.trash().list(Filter::all()).skip(usize::MAX).await.unwrap().len(), 0);
     assert_eq!(notes.trash().purge_all().await.unwrap(), 1_005);

@@ -92,7 +92,7 @@ impl<T> Trashed<T> {
     /// When it was deleted, to the millisecond.
     #[must_use]
     pub fn deleted_at(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.entry.deletion().at)
+        UNIX_EPOCH.checked_add(Duration::from_millis(self.entry.deletion().at)).unwrap_or(UNIX_EPOCH)
     }
 
     /// The subject of the caller who deleted it, the claim `sub` of his token; `None` when it was the application, or somebody
@@ -194,9 +194,8 @@ impl<T: Stored> Model<T> {
     /// erasure was interrupted, another one finishes it, also when there is no such document any more.
     ///
     /// The engine drops its log up to here and writes its file anew, which takes as long as the store is large, and room for
-    /// a second one; other writes wait meanwhile. What a file system or a device keeps of overwritten files, and copies made
-    /// before, are out of its reach. What others hold of the document, its id in what refers to it or refers to nothing now
-    /// included, is theirs.
+    /// a second one, beside it and in the place for temporary files; other writes wait meanwhile. What a file system or a device
+    /// keeps of overwritten files, and copies made before, are out of its reach. What other documents repeat of it is theirs.
     ///
     /// ```
     /// # use modeller::prelude::*;
@@ -312,7 +311,7 @@ impl<T> TrashList<'_, T> {
         self
     }
 
-    /// At most so many: [`DEFAULT_LIMIT`] unless given, and [`MAX_LIMIT`] at most.
+    /// At most so many: [`DEFAULT_LIMIT`] unless given, and [`MAX_LIMIT`] at most, also for 0, which is no limit in MongoDB.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
@@ -325,7 +324,8 @@ impl<'a, T: Stored> IntoFuture for TrashList<'a, T> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Model { scope, index, .. } = self.model;
-            let listed = scope.list_trash(*index, self.filter.raw(), self.skip, self.limit)?;
+            let most = if self.limit == 0 { MAX_LIMIT } else { self.limit };
+            let listed = scope.list_trash(*index, self.filter.raw(), self.skip, most)?;
             listed.docs.iter().map(|doc| self.model.trashed(doc)).collect()
         })
     }
