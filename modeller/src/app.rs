@@ -23,6 +23,7 @@ use crate::model::handle::Model;
 use crate::model::runtime::{Inner, Runtime, next_number};
 use crate::model::subscription::Rooms;
 use crate::model::transaction::Transaction;
+use crate::model::trash;
 use crate::model::worker::Workers;
 use crate::registry::{assemble, schemas};
 
@@ -379,6 +380,7 @@ impl AppBuilder {
             count(workers.len(), "worker"),
             count(documents, "document"),
         );
+        let (alive, ended) = trash::alive();
         let runtime = Runtime::new(Inner {
             log,
             models: assembly.models,
@@ -389,8 +391,10 @@ impl AppBuilder {
             limits: Limits::default(),
             clock: self.clock,
             rehearses: self.rehearses,
+            _alive: alive,
             number: next_number(),
         });
+        trash::keep_short(&runtime, ended).await;
         Ok(App { runtime, summary: summary.into(), folder, extras: self.extras })
     }
 }

@@ -15,5 +15,6 @@ mod schema_models;
 mod socket;
 mod start;
 mod support;
+mod trash;
 mod ways_out;
 mod writes;

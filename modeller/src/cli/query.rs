@@ -58,7 +58,8 @@ impl Arguments {
                 "--schema" => {
                     let json = schema(Path::new(&value()?))?;
                     let known = Schemas::default();
-                    read.schema = Some(ModelSchema::prove_json("documents", Access::Internal, false, json, &known)?);
+                    read.schema =
+                        Some(ModelSchema::prove_json("documents", Access::Internal, false, None, json, &known)?);
                 }
                 other if other.starts_with("--") => {
                     return Err(wrong(format!("unknown argument `{other}`; see --help")));

@@ -15,10 +15,11 @@ use super::query::plan::{Choice, Plan, Source, tighter};
 use super::query::sort::Position;
 use super::reference::{Links, broken};
 use super::schema::ModelSchema;
+use super::trash;
 use crate::error::Error;
 use crate::wire::explanation::Explanation;
 
-/// Place of a model in the list of all models of an application.
+/// Place of a model in the list of all models of an application, or of the trash of one behind them.
 pub(crate) type ModelIndex = usize;
 
 /// One document's before and after.
@@ -61,7 +62,7 @@ impl Collection {
     }
 
     /// All documents in the order of their ids.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &DynDoc> {
+    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &DynDoc> {
         self.docs.values()
     }
 
@@ -291,6 +292,8 @@ pub(crate) struct State {
     /// Sequence number of the last commit that it shows.
     pub(crate) seq: u64,
     collections: Vec<Arc<Collection>>,
+    /// The trash of each model. Apart, because nearly no commit changes one: a copy of the state shares all of them.
+    trash: Arc<Vec<Arc<Collection>>>,
 }
 
 /// A unique value that another document has.
@@ -320,16 +323,28 @@ pub(crate) struct Unfit {
 
 impl State {
     pub(crate) fn new(schemas: &[Arc<ModelSchema>]) -> Self {
-        Self { seq: 0, collections: schemas.iter().map(|schema| Arc::new(Collection::new(schema))).collect() }
+        Self {
+            seq: 0,
+            collections: schemas.iter().map(|schema| Arc::new(Collection::new(schema))).collect(),
+            trash: Arc::new(schemas.iter().map(|_| Arc::new(trash::empty())).collect()),
+        }
     }
 
     /// Nothing at all: what is left in the place of a state that was given up.
     pub(crate) fn empty() -> Self {
-        Self { seq: 0, collections: Vec::new() }
+        Self { seq: 0, collections: Vec::new(), trash: Arc::default() }
     }
 
     pub(crate) fn collection(&self, model: ModelIndex) -> Option<&Arc<Collection>> {
-        self.collections.get(model)
+        match self.collections.get(model) {
+            None => self.trash.get(model.checked_sub(self.collections.len())?),
+            found => found,
+        }
+    }
+
+    /// How many collections there are: those of the models, and the trash of each.
+    pub(crate) fn places(&self) -> usize {
+        self.collections.len() + self.trash.len()
     }
 
     pub(crate) fn get(&self, model: ModelIndex, id: &RawId) -> Option<&DynDoc> {
@@ -351,7 +366,10 @@ impl State {
 
     /// The collection, to be changed: in place where nobody else holds it, else a copy that shares what stays.
     pub(crate) fn collection_mut(&mut self, model: ModelIndex) -> Option<&mut Collection> {
-        self.collections.get_mut(model).map(Arc::make_mut)
+        match model.checked_sub(self.collections.len()) {
+            None => self.collections.get_mut(model).map(Arc::make_mut),
+            Some(model) => Arc::make_mut(&mut self.trash).get_mut(model).map(Arc::make_mut),
+        }
     }
 
     /// Makes all changes or none. Their befores have to be what is there. With references, a change that would leave one of them

@@ -21,6 +21,7 @@ pub(crate) mod schema;
 pub(crate) mod storage;
 pub(crate) mod text;
 pub(crate) mod transaction;
+pub(crate) mod trash;
 pub(crate) mod validate;
 pub(crate) mod value;
 

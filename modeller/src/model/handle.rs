@@ -352,7 +352,7 @@ impl<T: Stored> Model<T> {
         Changing { model: self, target: which.into().0, what: What::Upsert(Box::new(value)), if_rev: None }
     }
 
-    /// Deletes one document, and answers it. `.if_rev(…)` makes it conditional.
+    /// Deletes one document, and answers it. It goes to the [trash](Model::trash). `.if_rev(…)` makes it conditional.
     pub fn delete(&self, which: impl Into<Selector<T>>) -> Changing<'_, T> {
         Changing { model: self, target: which.into().0, what: What::Delete, if_rev: None }
     }

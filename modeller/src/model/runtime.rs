@@ -23,6 +23,7 @@ use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::emitter::Emitters;
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
 use super::subscription::{Room, Rooms};
+use super::trash::Alive;
 use super::worker::Workers;
 use crate::core::clock::Clock;
 use crate::core::collection::{Change as CommittedChange, Collection, ModelIndex, State};
@@ -37,6 +38,7 @@ use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
 use crate::core::schema::{Access, ModelSchema};
 use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
+use crate::core::trash::{Deletion, Mark};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::explanation::Explanation;
 
@@ -63,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
+    /// Dropped with the application, which ends what clears the trash.
+    pub(crate) _alive: Alive,
     pub(crate) clock: Clock,
     /// Whether the first run of each transaction is thrown away, for tests of what handlers do twice.
     pub(crate) rehearses: bool,
@@ -395,7 +399,7 @@ pub(crate) async fn caught<R>(future: impl Future<Output = Result<R>>) -> Result
 
 /// One level of a transaction: what the handles of one handler share.
 pub(crate) struct Step {
-    transaction: Arc<Transaction>,
+    pub(super) transaction: Arc<Transaction>,
     call: Call,
     /// Operations of one handler run one after the other, also when it starts several at once: each is a savepoint, and
     /// savepoints only nest.
@@ -530,7 +534,7 @@ impl Scope {
         }
     }
 
-    fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
+    pub(super) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
         let model = self.runtime.model(index)?;
         self.allow(model.schema.access, &model.schema.id)?;
         Ok(model)
@@ -550,7 +554,7 @@ impl Scope {
     }
 
     /// Runs one operation as a step of its transaction, or as a transaction of its own.
-    async fn operate<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
+    pub(super) async fn operate<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
     where
         F: Fn(Arc<Step>) -> Fut + Sync,
         Fut: Future<Output = Result<R>> + Send,
@@ -668,7 +672,19 @@ impl Scope {
             let intent = Intent::Put { model: index, id, value, expect: Expect::Absent };
             return self.intent(index, intent, |change| &change.after).await;
         }
-        let (id, value) = (&id, &value);
+        self.insert_with_hooks(index, &id, &*value, checked, Expect::Absent).await
+    }
+
+    /// The part that an insert shares with what comes back out of the trash.
+    pub(super) async fn insert_with_hooks(
+        &self,
+        index: ModelIndex,
+        id: &RawId,
+        value: &dyn AnyValue,
+        checked: bool,
+        expect: Expect,
+    ) -> Result<DynDoc> {
+        let model = self.runtime.model(index)?;
         self.operate(
             || format!("{}.insert", model.schema.id),
             |step| async move {
@@ -683,7 +699,7 @@ impl Scope {
                 self.run_hooks(index, before, &step, &mut HookPayload::Value(&mut *value), None).await?;
                 let doc = step
                     .transaction
-                    .put(index, id, value, Expect::Absent, checked && !hooked)
+                    .put(index, id, value, expect, checked && !hooked)
                     .map_err(|error| self.runtime.guarded(index, error))?;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Doc(&doc), None).await?;
                 self.run_hooks_later(index, Operation::Insert, &step, &doc, None)?;
@@ -953,7 +969,8 @@ impl Scope {
             && !matches!(self.binding, Binding::Step(_))
         {
             self.check_not_nested()?;
-            let intent = Intent::Delete { model: index, id: id.clone(), if_rev };
+            let trash = model.schema.trash.map(|_| Box::new((RawId::generate(), self.deletion())));
+            let intent = Intent::Delete { model: index, id: id.clone(), if_rev, trash };
             return self.intent(index, intent, |change| &change.before).await;
         }
         let target = &target;
@@ -962,15 +979,33 @@ impl Scope {
             |step| async move {
                 let current = step.resolve(index, target)?;
                 check_rev(if_rev, &current)?;
-                self.remove(index, &step, current).await
+                // Boxed, because the walk is large, and what awaits it is moved about.
+                Box::pin(self.remove(index, &step, current, true)).await
             },
         )
         .await
     }
 
-    /// Deletes a document with all that goes with it, what refers to another one before that one, each with its hooks. It acts
-    /// as the application: whether the one who asks may do the same to those documents does not matter.
-    async fn remove(&self, index: ModelIndex, step: &Arc<Step>, current: DynDoc) -> Result<DynDoc> {
+    /// Who acts, as it is kept with what he deletes.
+    fn subject(&self) -> Option<Arc<str>> {
+        self.caller.subject().map(Arc::from)
+    }
+
+    /// A deletion of one document, which nothing goes with.
+    fn deletion(&self) -> Deletion {
+        Deletion { id: RawId::generate(), at: self.runtime.0.clock.now(), by: self.subject() }
+    }
+
+    /// Deletes a document with all that goes with it, what refers to another one before that one, each with its hooks, and to
+    /// the trash where it is to be kept. It acts as the application: whether the one who asks may do the same to those documents
+    /// does not matter.
+    pub(super) async fn remove(
+        &self,
+        index: ModelIndex,
+        step: &Arc<Step>,
+        current: DynDoc,
+        kept: bool,
+    ) -> Result<DynDoc> {
         let transaction = &step.transaction;
         let event = |timing| HookEvent { timing, operation: Operation::Delete };
         let doomed = transaction.doomed(index, &current)?;
@@ -1028,7 +1063,8 @@ impl Scope {
             for ((child, _), references) in left {
                 self.let_go(child, step, &references).await?;
             }
-            let gone = transaction.delete(model, doc.id(), Some(doc.rev()))?;
+            let mark = kept.then(|| Mark { at: self.runtime.0.clock.now(), by: self.subject() });
+            let gone = transaction.delete(model, doc.id(), Some(doc.rev()), mark)?;
             self.run_hooks(model, event(Timing::After), step, &mut HookPayload::Doc(&gone), None).await?;
             self.run_hooks_later(model, Operation::Delete, step, &gone, None)?;
             removed = gone;
@@ -1050,6 +1086,11 @@ impl Scope {
 
     pub(crate) async fn get(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
         self.model(index)?;
+        self.get_at(index, target)
+    }
+
+    /// The same of whatever collection.
+    pub(super) fn get_at(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
         match &self.binding {
             Binding::Step(step) => {
                 step.check_open()?;
@@ -1071,21 +1112,32 @@ impl Scope {
         }
     }
 
-    /// Looks for the documents that match the filter, where this scope reads.
-    fn read<R>(&self, index: ModelIndex, filter: &Arc<RawFilter>, look: impl FnOnce(&Collection) -> R) -> Result<R> {
-        self.model(index)?;
+    /// Looks at a collection at a commit, where this scope reads; what the filter matches is noted as read.
+    pub(super) fn look_at<R>(
+        &self,
+        place: ModelIndex,
+        filter: &Arc<RawFilter>,
+        look: impl FnOnce(&Collection, u64) -> R,
+    ) -> Result<R> {
         match &self.binding {
             Binding::Step(step) => {
                 step.check_open()?;
-                step.transaction.read(index, filter, look)
+                let seq = step.transaction.seen().seq;
+                step.transaction.read(place, filter, |collection| look(collection, seq))
             }
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
                 let state = self.runtime.durable();
-                let collection = state.collection(index).ok_or_else(|| Error::internal("unknown model"))?;
-                Ok(look(collection))
+                let collection = state.collection(place).ok_or_else(|| Error::internal("unknown model"))?;
+                Ok(look(collection, state.seq))
             }
         }
+    }
+
+    /// Looks for the documents that match the filter, where this scope reads.
+    fn read<R>(&self, index: ModelIndex, filter: &Arc<RawFilter>, look: impl FnOnce(&Collection) -> R) -> Result<R> {
+        self.model(index)?;
+        self.look_at(index, filter, |collection, _| look(collection))
     }
 
     pub(crate) async fn find(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {

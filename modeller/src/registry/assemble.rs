@@ -85,7 +85,14 @@ pub(crate) fn assemble(
     for model in given {
         proved(
             None,
-            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone(), &shared),
+            ModelSchema::prove_json(
+                &model.id,
+                model.access,
+                model.client_ids,
+                model.trash,
+                model.schema.clone(),
+                &shared,
+            ),
             &model.hooks,
         );
     }

@@ -73,6 +73,7 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience
         id: schema.id.to_string(),
         access: schema.access.as_str().to_owned(),
         client_ids: open && schema.client_ids,
+        trash: open && schema.trash.is_some(),
         schema: open.then_some(json),
         fields,
         operations,

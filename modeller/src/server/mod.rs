@@ -16,6 +16,7 @@ mod rest;
 mod router;
 pub(crate) mod serve;
 mod session;
+mod trash;
 
 use std::future::Future;
 use std::path::Path;

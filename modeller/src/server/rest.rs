@@ -120,7 +120,7 @@ fn client_id(json: &Value) -> Result<RawId> {
 }
 
 /// The answer to what has made a document.
-fn created(model: &str, doc: &DynDoc, audience: Audience) -> Result<Response> {
+pub(super) fn created(model: &str, doc: &DynDoc, audience: Audience) -> Result<Response> {
     let mut response = respond::document(StatusCode::CREATED, doc, audience)?;
     if let Ok(location) = HeaderValue::try_from(format!("/{model}/{}", doc.id())) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -246,7 +246,7 @@ pub(super) async fn call(context: Context, at: Segments, request: Request) -> Re
 }
 
 /// A text that cannot be an id is the id of nothing.
-fn document_id(text: &str) -> Result<RawId> {
+pub(super) fn document_id(text: &str) -> Result<RawId> {
     RawId::parse(text).map_err(|_| missing(text))
 }
 
@@ -311,7 +311,7 @@ fn precondition(error: Error, if_rev: Option<u64>) -> Error {
 }
 
 /// Reads the parameters of a list, each JSON text.
-fn read_query_string(text: &str) -> Result<(QueryParts, bool)> {
+pub(super) fn read_query_string(text: &str) -> Result<(QueryParts, bool)> {
     let mut parts = QueryParts::default();
     let mut count = None;
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -389,7 +389,12 @@ async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, c
 }
 
 /// Begins an object with the documents as its member `items`.
-fn write_items(docs: &[DynDoc], fields: Option<&RawProjection>, audience: Audience, body: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write_items(
+    docs: &[DynDoc],
+    fields: Option<&RawProjection>,
+    audience: Audience,
+    body: &mut Vec<u8>,
+) -> Result<()> {
     body.extend_from_slice(b"{\"items\":[");
     for (at, doc) in docs.iter().enumerate() {
         if at > 0 {

@@ -860,6 +860,7 @@ mod tests {
                 id: "wallets",
                 access: Access::Public,
                 client_ids: false,
+                trash: None,
                 fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },
                 indexes: &[],
                 kind: Kind::of::<Wallet>(),

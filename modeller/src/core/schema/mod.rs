@@ -12,6 +12,7 @@ pub(crate) mod walk;
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -93,6 +94,8 @@ pub struct ModelDeclaration {
     pub access: Access,
     /// Whether a client may choose the id of a document that it inserts.
     pub client_ids: bool,
+    /// How long what was deleted is kept in its trash; `None` when it is gone at once.
+    pub trash: Option<Duration>,
     /// Its fields, in the order of the struct.
     pub fields: &'static [FieldDeclaration],
     /// Its indexes over several fields.
@@ -216,6 +219,8 @@ pub(crate) struct ModelSchema {
     pub access: Access,
     /// Whether a client may choose the id of a document that it inserts.
     pub client_ids: bool,
+    /// How long what was deleted is kept in its trash; `None` when it is gone at once.
+    pub trash: Option<Duration>,
     /// Its schema, that input has to fit.
     pub json: Value,
     /// Its fields.
@@ -489,6 +494,7 @@ impl ModelSchema {
             access: declaration.access,
             open: false,
             client_ids: declaration.client_ids,
+            trash: declaration.trash,
             has_private: says_private(&json),
             shape: Shape::of(&json).map(|shape| shape.map(Arc::new)),
             defaults: None,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -35,6 +36,7 @@ impl ModelSchema {
         id: &str,
         access: Access,
         client_ids: bool,
+        trash: Option<Duration>,
         json: Value,
         schemas: &Schemas,
     ) -> Result<Arc<Self>> {
@@ -65,6 +67,7 @@ impl ModelSchema {
             id: Cow::Owned(id.to_owned()),
             access,
             client_ids,
+            trash,
             open: is_open(&json),
             has_private: says_private(&json),
             defaults: Defaults::of(&json),
@@ -230,13 +233,16 @@ mod tests {
             (deep, "nested"),
         ];
         for (schema, place) in cases {
-            let error = ModelSchema::prove_json("things", Access::Public, false, schema.clone(), &Schemas::default())
-                .map(drop)
-                .unwrap_err();
+            let error =
+                ModelSchema::prove_json("things", Access::Public, false, None, schema.clone(), &Schemas::default())
+                    .map(drop)
+                    .unwrap_err();
             assert_eq!(error.code().as_str(), "INVALID_DECLARATION", "{schema}");
             assert!(error.text().contains("`things`") && error.text().contains(place), "{schema}: {}", error.text());
         }
-        assert!(ModelSchema::prove_json("Things", Access::Public, false, json!({}), &Schemas::default()).is_err());
+        assert!(
+            ModelSchema::prove_json("Things", Access::Public, false, None, json!({}), &Schemas::default()).is_err()
+        );
     }
 
     #[test]
@@ -247,7 +253,8 @@ mod tests {
             "allOf": [{"properties": {"b": {"index": true}, "c": {"$ref": "#/$defs/secret"}}}],
             "properties": {"d": {}, "unique": {"type": "boolean"}},
         });
-        let proved = ModelSchema::prove_json("things", Access::Public, false, schema, &Schemas::default()).unwrap();
+        let proved =
+            ModelSchema::prove_json("things", Access::Public, false, None, schema, &Schemas::default()).unwrap();
         let of = |name: &str| proved.field(name).map(|field| (field.unique, field.index, field.private));
         assert_eq!(of("a"), Some((true, false, false)));
         assert_eq!(of("b"), Some((false, true, false)));

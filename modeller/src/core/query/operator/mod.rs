@@ -2,7 +2,7 @@
 
 mod bits;
 mod change;
-mod date;
+pub(in crate::core) mod date;
 mod list;
 mod modulo;
 mod number;
