@@ -50,7 +50,7 @@ impl Schema<'_> {
             // A private value further down is not there for such a path.
             return Ok(path.by(*by));
         }
-        if model.open {
+        if model.is_open_object(*by) {
             // Some document may have it. A private one is not there, as one that no document has.
             return Ok(path.by(*by));
         }
