@@ -247,7 +247,10 @@ fn is_after(value: &Value, expected: &Value, now: &mut Option<String>) -> bool {
         }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_after(a, b, now)),
         // The text as well: `1` and `1.0` are not the same on the wire.
-        (a, b) => a.to_string() == b.to_string(),
+        (a, b) => {
+            let [a, b] = [a, b].map(ToString::to_string);
+            a == b
+        }
     }
 }
 
