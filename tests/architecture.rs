@@ -13,6 +13,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("model", &["core", "wire", "error"]),
     ("registry", &["model", "core", "wire", "error"]),
     ("app", &["registry", "model", "storage", "core", "wire", "error"]),
+    ("test", &["app", "model", "storage", "core", "error"]),
     ("server", &["app", "registry", "model", "storage", "core", "wire", "error"]),
     ("cli", &["server", "app", "registry", "model", "storage", "core", "wire", "error"]),
     ("client", &["wire", "core", "error"]),

@@ -20,6 +20,7 @@ keys! {
     enum HookKey for "#[hook]" {
         Before = "before", List, "before(insert, update)";
         After = "after", List, "after(delete)";
+        AfterCommit = "after_commit", List, "after_commit(insert)";
         Order = "order", Whole, "order = 5";
         Id = "id", Text, "id = \"name\"";
         Crate = "crate", Path, "crate = path::to::modeller";
@@ -50,13 +51,14 @@ pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
 
 fn check(model: Option<Type>, keys: &Keys<HookKey>, handler: Option<Handler>, errors: &Diagnostics) -> Option<Hook> {
     let mut events = Vec::new();
-    for key in [HookKey::Before, HookKey::After] {
+    for key in [HookKey::Before, HookKey::After, HookKey::AfterCommit] {
         let Some(entry) = keys.get(key) else { continue };
         let Given::List(list) = &entry.given else { continue };
         read_events(&entry.name, list.clone(), &mut events, errors);
     }
     let handler = handler?;
-    if !keys.has(HookKey::Before) && !keys.has(HookKey::After) && errors.is_clean() {
+    let waits = [HookKey::Before, HookKey::After, HookKey::AfterCommit].into_iter().any(|key| keys.has(key));
+    if !waits && errors.is_clean() {
         errors.at(
             handler.name(),
             format!(
@@ -96,6 +98,10 @@ fn read_events(timing: &Ident, list: TokenStream, events: &mut Vec<Ident>, error
                 &operation,
                 format!("unknown operation `{text}`{hint} (the operations are `insert`, `update`, `delete`, `list`)"),
             );
+            continue;
+        }
+        if timing == "after_commit" && text == "list" {
+            errors.at(&operation, "a list commits nothing; write `after(list)`");
             continue;
         }
         let event = format_ident!("{}{}", pascal(&timing.to_string()), pascal(&text), span = operation.span());

@@ -47,6 +47,7 @@ impl OperationKey for MethodKey {
             "delete",
             "delete_many",
             "detached",
+            "emit",
             "find",
             "get",
             "hook",
@@ -58,6 +59,10 @@ impl OperationKey for MethodKey {
             "list",
             "methods",
             "modify",
+            "on",
+            "on_delete",
+            "on_insert",
+            "on_update",
             "replace",
             "schema",
             "start_worker",
@@ -69,6 +74,8 @@ impl OperationKey for MethodKey {
             "update",
             "update_many",
             "upsert",
+            "worker",
+            "workers",
         ],
     };
     const PUBLIC: Self = Self::Public;
@@ -124,7 +131,7 @@ struct Operation {
 }
 
 /// Types that a parameter is extracted by; a first parameter of any other type is the arguments.
-const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "State", "Subscription"];
+const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "Transaction", "State", "Subscription"];
 
 /// Expands an operation.
 pub(crate) fn operation<K: OperationKey>(args: TokenStream, item: &TokenStream) -> TokenStream {

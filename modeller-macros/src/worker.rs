@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::Type;
+use syn::{LitStr, Type};
 
 use crate::diagnostics::Diagnostics;
 use crate::hook::{assertion, returned};
@@ -17,12 +17,16 @@ keys! {
     /// The keys of `#[worker]`, after the model.
     enum WorkerKey for "#[worker]" {
         Every = "every", Text, "every = \"30s\"";
+        Cron = "cron", Text, "cron = \"0 3 * * *\"";
+        Zone = "zone", Text, "zone = \"Europe/Berlin\"";
         Immediate = "immediate", Bool, "immediate = false";
         Id = "id", Text, "id = \"name\"";
         Unnamed = "unnamed", Flag, "unnamed";
         Crate = "crate", Path, "crate = path::to::modeller";
     }
     conflicts {
+        Every, Cron: "a worker has one schedule; remove one";
+        Every, Zone: "an interval is the same everywhere; remove it";
         Id, Unnamed: "an unnamed worker has no id; remove one";
     }
 }
@@ -32,9 +36,15 @@ struct Worker {
     m: TokenStream,
     model: Type,
     handler: Handler,
-    every: Duration,
-    immediate: bool,
+    schedule: Schedule,
+    immediate: Option<bool>,
     id: Option<String>,
+}
+
+/// When it runs.
+enum Schedule {
+    Every(Duration),
+    Cron { pattern: String, zone: String },
 }
 
 /// Expands `#[worker(args)] item`.
@@ -56,47 +66,74 @@ fn check(
 ) -> Option<Worker> {
     let handler = handler?;
     handler.answers_nothing("worker", errors);
-    let every = match keys.text(WorkerKey::Every) {
-        Some(text) => match humantime::parse_duration(&text.value()) {
+    let schedule = schedule(keys, &handler, errors);
+    let unnamed = keys.has(WorkerKey::Unnamed);
+    let id = (!unnamed).then(|| function_id(keys, WorkerKey::Id, handler.name(), errors));
+    let m = paths::runtime(keys.path(WorkerKey::Crate));
+    let immediate = keys.bool(WorkerKey::Immediate);
+    Some(Worker { m, model: model?, handler, schedule: schedule?, immediate, id })
+}
+
+fn schedule(keys: &Keys<WorkerKey>, handler: &Handler, errors: &Diagnostics) -> Option<Schedule> {
+    if let Some(text) = keys.text(WorkerKey::Every) {
+        return match humantime::parse_duration(&text.value()) {
             Ok(every) if every.is_zero() => {
                 errors.at(text, "`every` must be longer than nothing; write `every = \"30s\"`");
                 None
             }
-            Ok(every) => Some(every),
+            Ok(every) => Some(Schedule::Every(every)),
             Err(_) => {
+                let text_is = text.value();
                 errors.at(
                     text,
-                    format!(
-                        "`{}` is no duration; write e.g. `every = \"30s\"`, `\"5m\"` or `\"1h 30m\"`",
-                        text.value()
-                    ),
+                    format!("`{text_is}` is no duration; write e.g. `every = \"30s\"`, `\"5m\"` or `\"1h 30m\"`"),
                 );
                 None
             }
-        },
-        None => {
-            if errors.is_clean() {
-                let name = handler.name();
-                errors
-                    .at(name, format!("the worker `{name}` needs an interval; write `#[worker(…, every = \"30s\")]`"));
-            }
-            None
+        };
+    }
+    if let Some(text) = keys.text(WorkerKey::Cron) {
+        let pattern = text.value();
+        if let Err(cause) = pattern.parse::<croner::Cron>() {
+            let cause = cause.to_string();
+            let cause = cause.trim_end_matches('.');
+            errors.at(
+                text,
+                format!(
+                    "`{pattern}` is no cron pattern ({cause}); write minute, hour, day, month and weekday, e.g. `cron = \"0 3 * * *\"`"
+                ),
+            );
+            return None;
         }
-    };
-    let unnamed = keys.has(WorkerKey::Unnamed);
-    let id = (!unnamed).then(|| function_id(keys, WorkerKey::Id, handler.name(), errors));
-    let m = paths::runtime(keys.path(WorkerKey::Crate));
-    let immediate = keys.bool(WorkerKey::Immediate).unwrap_or(true);
-    Some(Worker { m, model: model?, handler, every: every?, immediate, id })
+        let zone = keys.text(WorkerKey::Zone).map_or_else(|| "UTC".to_owned(), LitStr::value);
+        return Some(Schedule::Cron { pattern, zone });
+    }
+    if errors.is_clean() {
+        let name = handler.name();
+        errors.at(
+            name,
+            format!(
+                "the worker `{name}` needs a schedule; write `#[worker(…, every = \"30s\")]` or `cron = \"0 3 * * *\"`"
+            ),
+        );
+    }
+    None
 }
 
 fn emit(worker: &Worker) -> TokenStream {
-    let Worker { m, model, handler, every, immediate, id } = worker;
+    let Worker { m, model, handler, schedule, immediate, id } = worker;
     let offered = format_ident!("offered");
     let offers = handler.params.iter().map(|param| assertion(&offered, param));
     let extract = handler.params.iter().map(|param| param.extract(m));
     let (call, site, returned) = (handler.call(), register::site(m), returned(m, &handler.output));
-    let (seconds, nanos) = (every.as_secs(), every.subsec_nanos());
+    let schedule = match schedule {
+        Schedule::Every(every) => {
+            let (seconds, nanos) = (every.as_secs(), every.subsec_nanos());
+            quote!(#m::Schedule::every(::core::time::Duration::new(#seconds, #nanos)))
+        }
+        Schedule::Cron { pattern, zone } => quote!(#m::Schedule::declared(#pattern, #zone)),
+    };
+    let immediate = immediate.map(|immediate| quote!(.immediate(#immediate)));
     let id = id
         .as_ref()
         .map_or_else(|| quote!(::core::option::Option::None), |id| quote!(::core::option::Option::Some(#id)));
@@ -114,8 +151,7 @@ fn emit(worker: &Worker) -> TokenStream {
             static WORKER: #m::WorkerDeclaration = #m::WorkerDeclaration {
                 model: <#model as #m::ModelType>::DECLARATION,
                 id: #id,
-                every: ::core::time::Duration::new(#seconds, #nanos),
-                immediate: #immediate,
+                schedule: #schedule #immediate,
                 run: |#binding| ::std::boxed::Box::pin(async move {
                     #unfit
                     #(#extract)*

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::core::clock::Clock;
 use crate::core::json::Document;
 use crate::core::log::CommitLog;
 use crate::core::schema::{ModelDeclaration, ModelType};
@@ -16,10 +17,12 @@ use crate::core::storage::Storage;
 use crate::core::transaction::Limits;
 use crate::error::{Error, Result};
 use crate::model::caller::Caller;
+use crate::model::emitter::Emitters;
 use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
-use crate::model::runtime::{Inner, Runtime, Scope, next_number};
+use crate::model::runtime::{Inner, Runtime, next_number};
 use crate::model::subscription::Rooms;
+use crate::model::transaction::Transaction;
 use crate::model::worker::Workers;
 use crate::registry::{assemble, schemas};
 
@@ -178,7 +181,7 @@ impl App {
         R: Send,
     {
         let body = &body;
-        self.runtime.scope(Caller::application()).together(|scope| body(Transaction(scope))).await
+        self.runtime.scope(Caller::application()).together("transaction", |scope| body(Transaction(scope))).await
     }
 
     /// Sequence number of the last durable commit.
@@ -205,33 +208,6 @@ impl App {
     }
 }
 
-/// What the body of [`App::transaction`] works with.
-pub struct Transaction(Scope);
-
-impl Transaction {
-    /// The handle of a model in this transaction.
-    ///
-    /// # Errors
-    /// `MODEL_NOT_FOUND` when the application was built without it.
-    pub fn model<T: ModelType>(&self) -> Result<Model<T>> {
-        Model::of_scope(&self.0)
-    }
-
-    /// The handle of a model by its id in this transaction; see [`App::model_by_id`].
-    ///
-    /// # Errors
-    /// `MODEL_NOT_FOUND` when the application was built without it.
-    pub fn model_by_id(&self, id: &str) -> Result<Model<Document>> {
-        Model::by_id(&self.0, id)
-    }
-}
-
-impl std::fmt::Debug for Transaction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Transaction").finish()
-    }
-}
-
 enum Engine {
     /// What the features and the settings say.
     Default,
@@ -247,6 +223,9 @@ pub struct AppBuilder {
     schemas: Vec<Value>,
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    pub(crate) clock: Clock,
+    /// Whether the first run of each transaction is thrown away.
+    pub(crate) rehearses: bool,
     pub(crate) data: Option<PathBuf>,
     pub(crate) extras: Extras,
     /// What is wrong with what was said so far; told when the application is opened.
@@ -261,6 +240,8 @@ impl Default for AppBuilder {
             schemas: Vec::new(),
             engine: Engine::Default,
             states: HashMap::new(),
+            clock: Clock::default(),
+            rehearses: false,
             data: None,
             extras: Extras::default(),
             mistakes: Vec::new(),
@@ -381,6 +362,8 @@ impl AppBuilder {
         let log = Arc::new(log);
         let rooms = Arc::new(Rooms::default());
         log.follow(rooms.clone());
+        let emitters = Arc::new(Emitters::new(assembly.models.len()));
+        log.follow(emitters.clone());
         let workers = Workers::new(assembly.workers);
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         let state = log.durable();
@@ -401,8 +384,11 @@ impl AppBuilder {
             models: assembly.models,
             states: self.states,
             rooms,
+            emitters,
             workers,
             limits: Limits::default(),
+            clock: self.clock,
+            rehearses: self.rehearses,
             number: next_number(),
         });
         Ok(App { runtime, summary: summary.into(), folder, extras: self.extras })

@@ -22,6 +22,7 @@ mod registry;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod storage;
+pub mod test;
 pub mod wire;
 
 #[cfg(feature = "macros")]
@@ -46,7 +47,7 @@ pub use modeller_macros::value;
 #[doc = include_str!("docs/worker.md")]
 pub use modeller_macros::worker;
 
-pub use crate::app::{App, AppBuilder, Transaction};
+pub use crate::app::{App, AppBuilder};
 pub use crate::core::document::{Doc, Stored};
 pub use crate::core::field::{
     Field, FieldKind, Flattened, Holds, List, Numeric, Operand, Ordered, Place, Plain, Spread, Text, Unique,
@@ -63,9 +64,12 @@ pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
 pub use crate::core::schema::{Access, ModelType};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
 pub use crate::model::caller::{Call, Caller};
+pub use crate::model::emitter::{Emission, Emissions, Listening};
 pub use crate::model::given::SchemaModel;
 pub use crate::model::handle::{As, Changing, Find, Listing, Model, Modified, Selector, Showing, System};
 pub use crate::model::handler::{Args, HookEvent, Operation, Output, Previous, State, Timing};
 pub use crate::model::hook::{HookCall, HookFuture};
+pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::{Heard, Listener, Subscription};
+pub use crate::model::transaction::Transaction;
 pub use crate::wire::explanation::{Explanation, PlanKind};

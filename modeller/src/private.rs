@@ -28,6 +28,7 @@ pub use crate::model::handler::{
     Args, EventArg, HookArg, HookEvent, Invocation, MethodArg, Output, OutputKind, PayloadKind, Returned, WorkerArg,
     arg, on, output, payload,
 };
+pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::Subscription;
 pub use crate::model::witness::{Calling, Taking, Unfit, UnfitCall, Witness};
 pub use crate::model::{call, dispatch};

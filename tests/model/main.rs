@@ -5,7 +5,9 @@
 
 mod handles;
 mod hooks;
+mod later;
 mod many;
 mod operations;
 mod paths;
 mod references;
+mod workers;

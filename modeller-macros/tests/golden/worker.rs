@@ -10,8 +10,10 @@ const _: () = {
     static WORKER: ::modeller::__private::WorkerDeclaration = ::modeller::__private::WorkerDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,
         id: ::core::option::Option::Some("sweep"),
-        every: ::core::time::Duration::new(90u64, 0u32),
-        immediate: false,
+        schedule: ::modeller::__private::Schedule::every(
+                ::core::time::Duration::new(90u64, 0u32),
+            )
+            .immediate(false),
         run: |mut __call| ::std::boxed::Box::pin(async move {
             #[allow(unused_imports)]
             use ::modeller::__private::Unfit as _;

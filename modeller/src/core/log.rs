@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -23,6 +23,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 
+use super::clock::now_ms;
 use super::collection::{Change, ModelIndex, State};
 use super::document::{AnyValue, DocView, DynDoc};
 use super::id::RawId;
@@ -320,10 +321,6 @@ enum Handed {
     In(oneshot::Receiver<Answer>),
     Lost,
     Refused(Error, Seen, Work),
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl CommitLog {

@@ -1,6 +1,7 @@
 //! LAYER 1, data: documents, queries, collections, transactions and the commit log. It knows no hooks and no HTTP.
 
 pub(crate) mod check;
+pub(crate) mod clock;
 pub(crate) mod collection;
 pub(crate) mod document;
 pub(crate) mod field;

@@ -3,6 +3,8 @@
 //! It reads its own writes: the collections that it writes to are its own copies, which share what stays. A savepoint is a copy
 //! of all that. What was read stays read when a savepoint is taken back, because the program may have acted on it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -22,7 +24,7 @@ use crate::error::{Error, ErrorCode, Result};
 /// How much one transaction may change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Documents and published payloads.
+    /// Documents, published payloads, and what is noted to be done after the commit.
     pub(crate) changes: usize,
     /// Bytes of their stored forms.
     pub(crate) bytes: usize,
@@ -64,6 +66,7 @@ struct Written {
     state: State,
     changes: OrdMap<(ModelIndex, RawId), Next>,
     published: imbl::Vector<Publish>,
+    later: imbl::Vector<Later>,
     bytes: usize,
 }
 
@@ -82,6 +85,9 @@ pub(crate) struct Referring {
     pub(crate) doc: DynDoc,
 }
 
+/// What is to be done once the transaction is durable, and not at all when it is not. The layers above know what.
+pub(crate) type Later = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// Where a transaction can be taken back to.
 pub(crate) struct Savepoint(Written);
 
@@ -92,6 +98,7 @@ impl Transaction {
             state: State::clone(&base.state),
             changes: OrdMap::new(),
             published: imbl::Vector::new(),
+            later: imbl::Vector::new(),
             bytes: 0,
         };
         let inner = Mutex::new(Inner { written, reads: Reads::default(), closed: false });
@@ -243,6 +250,20 @@ impl Transaction {
         })
     }
 
+    /// Notes what is to be done once it is durable.
+    pub(crate) fn later(&self, later: Later) -> Result<()> {
+        self.open(|inner| {
+            inner.bound(&self.limits, inner.written.bytes)?;
+            inner.written.later.push_back(later);
+            Ok(())
+        })
+    }
+
+    /// What was noted by [`Transaction::later`], to be done by whoever saw it become durable.
+    pub(crate) fn take_later(&self) -> Vec<Later> {
+        std::mem::take(&mut self.inner.lock().written.later).into_iter().collect()
+    }
+
     pub(crate) fn savepoint(&self) -> Result<Savepoint> {
         self.open(|inner| Ok(Savepoint(inner.written.clone())))
     }
@@ -347,7 +368,7 @@ impl Inner {
     }
 
     fn bound(&self, limits: &Limits, bytes: usize) -> Result<()> {
-        let written = self.written.changes.len() + self.written.published.len();
+        let written = self.written.changes.len() + self.written.published.len() + self.written.later.len();
         if written < limits.changes && bytes <= limits.bytes {
             return Ok(());
         }

@@ -1,9 +1,9 @@
 //! What `#[hook]`, `#[method]`, `#[event]` and `#[worker]` say of a function.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::handler::{AnyOutput, BoxFuture, HookEvent, Invocation, OutputKind, PayloadKind};
+use super::schedule::Schedule;
 use crate::core::schema::{Access, ModelDeclaration, Site};
 use crate::error::Result;
 
@@ -58,10 +58,8 @@ pub struct WorkerDeclaration {
     pub model: &'static ModelDeclaration,
     /// Its id, the name of the function unless given; `None` for an unnamed one.
     pub id: Option<&'static str>,
-    /// From the start of one run to the start of the next.
-    pub every: Duration,
-    /// Whether the first run is at the start, not one interval later.
-    pub immediate: bool,
+    /// When it runs.
+    pub schedule: Schedule,
     /// The function, with its arguments taken from the invocation.
     pub run: RunUnit,
     /// Where it stands.
@@ -82,5 +80,5 @@ macro_rules! shown {
 shown! {
     HookDeclaration: id, on, order, site;
     OperationDeclaration: id, access, site;
-    WorkerDeclaration: id, every, immediate, site;
+    WorkerDeclaration: id, schedule, site;
 }

@@ -5,16 +5,21 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 
+use serde::Serialize;
 use serde_json::Value;
 
-use super::handler::HookEvent;
+use super::emitter::Emissions;
+use super::handler::{self, HookEvent};
 use super::hook::{HookCall, HookFuture};
 use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
-use super::subscription::Subscription;
+use super::schedule::Schedule;
+use super::subscription::{Listener, Subscription, event_key};
+use super::worker::Worker;
 use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
 use crate::core::id::Id;
 use crate::core::json::Document;
+use crate::core::log::Publish;
 use crate::core::private::Audience;
 use crate::core::query::filter::Filter;
 use crate::core::query::project::{PartOf, Projection};
@@ -140,7 +145,7 @@ impl<T: Stored> Model<T> {
     }
 
     /// The document as one of this handle.
-    fn typed(&self, doc: &DynDoc) -> Result<Doc<T>> {
+    pub(crate) fn typed(&self, doc: &DynDoc) -> Result<Doc<T>> {
         if let Some(doc) = Doc::from_dyn(doc) {
             return Ok(doc);
         }
@@ -377,6 +382,60 @@ impl<T: Stored> Model<T> {
         Subscription::new(self.clone(), &filter)
     }
 
+    /// Hears of each document that is inserted from here on; see [`Emissions`].
+    #[must_use]
+    pub fn on_insert(&self) -> Emissions<T> {
+        Emissions::new(self.clone(), handler::Operation::Insert)
+    }
+
+    /// Hears of each document that is updated from here on, with the version before; see [`Emissions`].
+    #[must_use]
+    pub fn on_update(&self) -> Emissions<T> {
+        Emissions::new(self.clone(), handler::Operation::Update)
+    }
+
+    /// Hears of each document that is deleted from here on; see [`Emissions`].
+    #[must_use]
+    pub fn on_delete(&self) -> Emissions<T> {
+        Emissions::new(self.clone(), handler::Operation::Delete)
+    }
+
+    /// Hears in process of an event of the program's own, by its name: whatever [`Model::emit`] says from here on.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` for a name that is empty or longer than 128 bytes.
+    pub fn on(&self, name: &str) -> Result<Listener> {
+        check_event_name(name)?;
+        Ok(self.runtime().rooms().room_of_event(self.index, name).listen())
+    }
+
+    /// Tells all who listen to an event of the program's own, in process. In a transaction it leaves with the commit, and not at
+    /// all when that fails.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<User>().in_memory().open().await?;
+    /// let users = app.model::<User>();
+    /// let heard = users.on("promoted")?;
+    /// users.emit("promoted", &"Ada").await?;
+    /// assert_eq!(heard.once().await, Some("Ada".into()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::on`], and those of a transaction.
+    pub async fn emit(&self, name: &str, payload: &(impl Serialize + ?Sized + Sync)) -> Result<()> {
+        check_event_name(name)?;
+        let payload = serde_json::to_string(payload)?;
+        let publish = Publish { model: self.index, room: event_key(name), payload: payload.into() };
+        self.scope.publish(publish).await
+    }
+
     /// Adds a hook to the model, for all who use it: it runs with what begins from here on, after those that were declared. See
     /// [`HookCall`] for what the closure is given. It is gone with the application.
     ///
@@ -407,6 +466,46 @@ impl<T: Stored> Model<T> {
         self.runtime().model(self.index).is_ok_and(|model| model.hooks.remove(id))
     }
 
+    /// Adds a worker to the model, named or not. It is started as all others: by [`Model::start_worker`] and its like. It is given a
+    /// handle of the application, and is gone with that.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use modeller::{Schedule, prelude::*};
+    /// # #[model(id = "sessions")]
+    /// # pub struct Session { pub closed: bool }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<Session>().in_memory().open().await?;
+    /// let sessions = app.model::<Session>();
+    /// sessions.worker(Some("sweep"), Schedule::every(Duration::from_secs(30)), |sessions| async move {
+    ///     sessions.delete_many(Session::CLOSED.eq(true)).await.map(drop)
+    /// })?;
+    /// assert!(sessions.start_worker("sweep") && sessions.is_running("sweep"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `INVALID_DECLARATION` when there is a worker of that id, and for a schedule that is none.
+    #[expect(clippy::needless_pass_by_value, reason = "a schedule is handed over")]
+    pub fn worker<F, Fut>(&self, id: Option<&str>, schedule: Schedule, run: F) -> Result<()>
+    where
+        F: Fn(Self) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        let (index, timetable) = (self.index, schedule.prove()?);
+        self.runtime().workers().add(Worker::by_closure(index, id.map(str::to_owned), timetable, move |scope| {
+            Box::pin(run(Self { scope, index, of: PhantomData }))
+        }))
+    }
+
+    /// The ids of the model's workers; unnamed ones have none.
+    #[must_use]
+    pub fn workers(&self) -> Vec<String> {
+        self.runtime().workers().ids(self.index)
+    }
+
     /// Starts all workers of the model that do not run.
     pub fn start_workers(&self) {
         self.runtime().workers().start(self.runtime(), Some(self.index), None);
@@ -432,6 +531,15 @@ impl<T: Stored> Model<T> {
     pub fn is_running(&self, id: &str) -> bool {
         self.runtime().workers().is_running(self.index, id)
     }
+}
+
+/// The name of an event is kept in the log, with each payload.
+fn check_event_name(name: &str) -> Result<()> {
+    const LONGEST: usize = 128;
+    if (1..=LONGEST).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(Error::new("INVALID_REQUEST").message(format!("the name of an event has 1 to {LONGEST} bytes")))
 }
 
 impl<T> From<&Doc<T>> for Id<T> {

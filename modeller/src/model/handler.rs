@@ -19,6 +19,7 @@ use super::caller::{Call, Caller};
 use super::handle::{Model, System};
 use super::runtime::Scope;
 use super::subscription::Subscription;
+use super::transaction::Transaction;
 use crate::core::document::{Doc, DynDoc, Stored};
 use crate::core::id::{Id, RawId};
 use crate::core::private::for_storage;
@@ -62,6 +63,8 @@ pub enum Timing {
     Before,
     /// After the operation, in the same transaction.
     After,
+    /// Once the transaction of the operation is durable, and outside of it.
+    AfterCommit,
 }
 
 impl Timing {
@@ -71,6 +74,7 @@ impl Timing {
         match self {
             Self::Before => "before",
             Self::After => "after",
+            Self::AfterCommit => "after_commit",
         }
     }
 }
@@ -95,6 +99,12 @@ impl HookEvent {
     #[must_use]
     pub const fn after(operation: Operation) -> Self {
         Self { timing: Timing::After, operation }
+    }
+
+    /// Once the transaction of this operation is durable, and outside of it. Of a list there is none.
+    #[must_use]
+    pub const fn after_commit(operation: Operation) -> Self {
+        Self { timing: Timing::AfterCommit, operation }
     }
 }
 
@@ -123,6 +133,9 @@ pub mod on {
         AfterUpdate: After Update;
         AfterDelete: After Delete;
         AfterList: After List;
+        AfterCommitInsert: AfterCommit Insert;
+        AfterCommitUpdate: AfterCommit Update;
+        AfterCommitDelete: AfterCommit Delete;
     }
 }
 
@@ -301,6 +314,16 @@ impl<'a> Extract<'a> for Call {
     }
 }
 
+impl<'a> Extract<'a> for Transaction {
+    fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
+        if invocation.scope.is_in_transaction() {
+            Ok(Self(invocation.scope.clone()))
+        } else {
+            Err(absent("a transaction"))
+        }
+    }
+}
+
 impl<'a, T: ModelType> Extract<'a> for Model<T> {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
         Self::of_scope(&invocation.scope)
@@ -326,7 +349,7 @@ impl<'a, T: ModelType> Extract<'a> for Subscription<T> {
     label = "not offered at `{E}`",
     note = "before insert and update: `&mut {M}`; after insert, update and delete: `Doc<{M}>`; before delete: `Id<{M}>`; \
             list: `&mut Query<{M}>`; update: `Previous<{M}>`",
-    note = "always: `Model<…>`, `Caller`, `Call`, `State<…>`, `Operation`, `Timing`"
+    note = "always: `Model<…>`, `Caller`, `Call`, `State<…>`, `Operation`, `Timing`; before and after: `Transaction`"
 )]
 pub trait HookArg<M, E> {}
 
@@ -334,7 +357,7 @@ pub trait HookArg<M, E> {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a method here",
     label = "not offered to a method",
-    note = "a method takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `State<…>` in any order"
+    note = "a method takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `State<…>` in any order"
 )]
 pub trait MethodArg {}
 
@@ -342,7 +365,7 @@ pub trait MethodArg {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of an event of `{M}` here",
     label = "not offered to an event",
-    note = "an event takes its arguments first, one `#[value]` type, then `Subscription<{M}>`, `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `State<…>` in any order"
+    note = "an event takes its arguments first, one `#[value]` type, then `Subscription<{M}>`, `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `State<…>` in any order"
 )]
 pub trait EventArg<M> {}
 
@@ -366,6 +389,9 @@ offered!(AfterInsert: Doc<T>, Id<T>);
 offered!(AfterUpdate: Doc<T>, Previous<T>, Id<T>);
 offered!(AfterDelete: Doc<T>, Id<T>);
 offered!(AfterList: &mut Query<T>);
+offered!(AfterCommitInsert: Doc<T>, Id<T>);
+offered!(AfterCommitUpdate: Doc<T>, Previous<T>, Id<T>);
+offered!(AfterCommitDelete: Doc<T>, Id<T>);
 
 impl<T, E, N: ModelType> HookArg<T, E> for Model<N> {}
 impl<T, E, S> HookArg<T, E> for State<S> {}
@@ -374,11 +400,28 @@ impl<T, E> HookArg<T, E> for Call {}
 impl<T, E> HookArg<T, E> for Operation {}
 impl<T, E> HookArg<T, E> for Timing {}
 
+/// An event that happens inside of a transaction.
+#[diagnostic::on_unimplemented(
+    message = "there is no `Transaction` at `{Self}`",
+    label = "its transaction has ended when the hook runs",
+    note = "what an `after_commit` hook does with its `Model<…>` is a transaction for each operation"
+)]
+pub trait InTransaction {}
+
+macro_rules! in_transaction {
+    ($($event:ident)*) => {$(impl InTransaction for on::$event {})*};
+}
+
+in_transaction!(BeforeInsert BeforeUpdate BeforeDelete BeforeList AfterInsert AfterUpdate AfterDelete AfterList);
+
+impl<T, E: InTransaction> HookArg<T, E> for Transaction {}
+
 impl<N: ModelType> MethodArg for Model<N> {}
 impl<N: ModelType> MethodArg for System<Model<N>> {}
 impl<S> MethodArg for State<S> {}
 impl MethodArg for Caller {}
 impl MethodArg for Call {}
+impl MethodArg for Transaction {}
 
 impl<T: ModelType> EventArg<T> for Subscription<T> {}
 impl<T, N: ModelType> EventArg<T> for Model<N> {}
@@ -386,6 +429,7 @@ impl<T, N: ModelType> EventArg<T> for System<Model<N>> {}
 impl<T, S> EventArg<T> for State<S> {}
 impl<T> EventArg<T> for Caller {}
 impl<T> EventArg<T> for Call {}
+impl<T> EventArg<T> for Transaction {}
 
 impl<N: ModelType> WorkerArg for Model<N> {}
 impl<S> WorkerArg for State<S> {}

@@ -2,12 +2,15 @@
 
 pub(crate) mod caller;
 pub(crate) mod declaration;
+pub(crate) mod emitter;
 pub(crate) mod given;
 pub(crate) mod handle;
 pub(crate) mod handler;
 pub(crate) mod hook;
 pub(crate) mod runtime;
+pub(crate) mod schedule;
 pub(crate) mod subscription;
+pub(crate) mod transaction;
 pub(crate) mod witness;
 pub(crate) mod worker;
 

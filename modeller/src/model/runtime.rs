@@ -20,9 +20,11 @@ use serde_json::Value;
 
 use super::caller::{Call, Caller};
 use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
+use super::emitter::Emitters;
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
 use super::subscription::{Room, Rooms};
 use super::worker::Workers;
+use crate::core::clock::Clock;
 use crate::core::collection::{Change as CommittedChange, Collection, ModelIndex, State};
 use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
@@ -34,7 +36,7 @@ use crate::core::query::{MAX_LIMIT, RawQuery};
 use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
 use crate::core::schema::{Access, ModelSchema};
-use crate::core::transaction::{Limits, Referring, Transaction, closed, missing};
+use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::explanation::Explanation;
 
@@ -58,8 +60,12 @@ pub(crate) struct Inner {
     pub(crate) models: Vec<ModelRuntime>,
     pub(crate) states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) rooms: Arc<Rooms>,
+    pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    /// Whether the first run of each transaction is thrown away, for tests of what handlers do twice.
+    pub(crate) rehearses: bool,
     /// Tells the applications of one process apart.
     pub(crate) number: u64,
 }
@@ -225,6 +231,10 @@ impl Runtime {
         &self.0.rooms
     }
 
+    pub(crate) fn emitters(&self) -> &Arc<Emitters> {
+        &self.0.emitters
+    }
+
     pub(crate) fn workers(&self) -> &Workers {
         &self.0.workers
     }
@@ -280,6 +290,11 @@ impl Runtime {
             let run = CURRENT.scope(self.0.number, caught(body(step.clone())));
             let outcome = tokio::time::timeout_at(until.into(), run).await;
             step.close();
+            if self.0.rehearses && call.attempt() == 1 && outcome.is_ok() {
+                transaction.close();
+                call = call.again();
+                continue;
+            }
             match outcome {
                 Err(_) => {
                     transaction.close();
@@ -295,9 +310,11 @@ impl Runtime {
                     }
                 }
                 Ok(Ok(value)) => {
+                    let later = transaction.take_later();
                     let Some(batch) = transaction.finish() else {
                         drop(turn.take());
                         if log.settled(transaction.seen()).await? == Settled::Durable {
+                            done_later(later).await;
                             return Ok(value);
                         }
                         call = call.again();
@@ -308,7 +325,10 @@ impl Runtime {
                             // Others are let in while this one becomes durable.
                             drop(turn.take());
                             match answer.await {
-                                Ok(Answer::Durable(_)) => return Ok(value),
+                                Ok(Answer::Durable(_)) => {
+                                    done_later(later).await;
+                                    return Ok(value);
+                                }
                                 Ok(Answer::Again) => {}
                                 Ok(Answer::Refused(error, ..)) => return Err(error),
                                 Ok(Answer::Closed) | Err(_) => return Err(log.closed_error()),
@@ -332,6 +352,30 @@ impl Runtime {
             call = call.again();
         }
     }
+}
+
+/// Does what a transaction has left for when it is durable. That is not cut off when nobody waits for the answer any more, and
+/// holds the answer up for as long as a transaction may live.
+fn done_later(later: Vec<Later>) -> BoxFuture<'static, ()> {
+    if later.is_empty() {
+        return Box::pin(std::future::ready(()));
+    }
+    let all = tokio::spawn(async move {
+        for one in later {
+            let done = async {
+                one().await;
+                Ok(())
+            };
+            if let Err(error) = caught(done).await {
+                tracing::error!(error = ?error, "what was to be done after a commit failed");
+            }
+        }
+    });
+    Box::pin(async move {
+        if tokio::time::timeout(LIFETIME, all).await.is_err() {
+            tracing::warn!("what is done after a commit takes long; its caller is answered before it");
+        }
+    })
 }
 
 /// A future whose panic is an `INTERNAL` error: a handler's mistake is not the end of the connection that met it.
@@ -447,6 +491,21 @@ impl Scope {
         &self.runtime
     }
 
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        matches!(self.binding, Binding::Step(_))
+    }
+
+    /// Has something done once the transaction is durable.
+    pub(crate) fn after_commit(&self, later: Later) -> Result<()> {
+        match &self.binding {
+            Binding::Step(step) => {
+                step.check_open()?;
+                step.transaction.later(later)
+            }
+            Binding::Application | Binding::Detached => Err(closed()),
+        }
+    }
+
     pub(crate) fn as_application(&self) -> Self {
         Self { caller: Caller::application(), ..self.clone() }
     }
@@ -506,8 +565,9 @@ impl Scope {
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
                 let (name, body) = (&name, &body);
-                let outcome = self.runtime.transact(|root| async move { run_step(&root, name(), body).await }).await;
-                outcome.map_err(|error| self.shown(error))
+                // On the heap: a transaction is large, and is a part of whatever future asks for one.
+                let run = Box::pin(self.runtime.transact(|root| async move { run_step(&root, name(), body).await }));
+                run.await.map_err(|error| self.shown(error))
             }
         }
     }
@@ -557,6 +617,45 @@ impl Scope {
         Ok(())
     }
 
+    /// Has the hooks run that wait for the transaction to be durable.
+    fn run_hooks_later(
+        &self,
+        index: ModelIndex,
+        operation: Operation,
+        step: &Arc<Step>,
+        doc: &DynDoc,
+        previous: Option<&DynDoc>,
+    ) -> Result<()> {
+        let event = HookEvent::after_commit(operation);
+        if !self.runtime.model(index)?.has_hooks_on(event) {
+            return Ok(());
+        }
+        let (runtime, caller, call) = (self.runtime.clone(), self.caller.clone(), step.call.clone());
+        let (doc, previous) = (doc.clone(), previous.cloned());
+        step.transaction.later(Arc::new(move || {
+            let (runtime, caller, call) = (runtime.clone(), caller.clone(), call.clone());
+            let (doc, previous) = (doc.clone(), previous.clone());
+            Box::pin(async move {
+                let Ok(model) = runtime.model(index) else { return };
+                for hook in model.hooks.all().iter().filter(|hook| hook.on.contains(&event)) {
+                    let invocation = Invocation {
+                        scope: runtime.scope(Caller::application()),
+                        caller: caller.clone(),
+                        call: call.clone(),
+                        event: Some(event),
+                        payload: Payload::Doc(doc.clone()),
+                        previous: previous.clone(),
+                        room: None,
+                    };
+                    // The operation is done, and cannot be refused any more.
+                    if let Err(error) = caught(hook.run(invocation)).await {
+                        tracing::error!(model = %model.schema.id, hook = %hook.id, error = %error, "hook failed");
+                    }
+                }
+            })
+        }))
+    }
+
     pub(crate) async fn insert(
         &self,
         index: ModelIndex,
@@ -591,6 +690,7 @@ impl Scope {
                     .put(index, id, value, Expect::Absent, checked && !hooked)
                     .map_err(|error| self.runtime.guarded(index, error))?;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Doc(&doc), None).await?;
+                self.run_hooks_later(index, Operation::Insert, &step, &doc, None)?;
                 Ok(doc)
             },
         )
@@ -846,6 +946,7 @@ impl Scope {
             step.transaction.put(index, current.id(), value, Expect::Present { if_rev: Some(current.rev()) }, !hooked);
         let doc = doc.map_err(|error| self.runtime.guarded(index, error))?;
         self.run_hooks(index, event(Timing::After), step, &mut HookPayload::Doc(&doc), Some(current)).await?;
+        self.run_hooks_later(index, Operation::Update, step, &doc, Some(current))?;
         Ok(doc)
     }
 
@@ -933,6 +1034,7 @@ impl Scope {
             }
             let gone = transaction.delete(model, doc.id(), Some(doc.rev()))?;
             self.run_hooks(model, event(Timing::After), step, &mut HookPayload::Doc(&gone), None).await?;
+            self.run_hooks_later(model, Operation::Delete, step, &gone, None)?;
             removed = gone;
         }
         Ok(removed)
@@ -1106,14 +1208,14 @@ impl Scope {
     }
 
     /// Several operations, and whatever else, as one step.
-    pub(crate) async fn together<R, F, Fut>(&self, body: F) -> Result<R>
+    pub(crate) async fn together<R, F, Fut>(&self, name: &str, body: F) -> Result<R>
     where
         F: Fn(Self) -> Fut + Sync,
         Fut: Future<Output = Result<R>> + Send,
         R: Send,
     {
         let body = &body;
-        self.operate(|| "transaction".into(), |step| body(self.in_step(step))).await
+        self.operate(|| name.into(), |step| body(self.in_step(step))).await
     }
 }
 

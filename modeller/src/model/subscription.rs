@@ -71,7 +71,15 @@ pub(crate) struct Rooms {
 impl Rooms {
     /// The one room of this filter.
     pub(crate) fn room(self: &Arc<Self>, model: ModelIndex, filter: &RawFilter) -> Arc<Room> {
-        let key: Arc<str> = canonical(filter).into();
+        self.room_of(model, canonical(filter).into())
+    }
+
+    /// The one room of a model's own event.
+    pub(crate) fn room_of_event(self: &Arc<Self>, model: ModelIndex, name: &str) -> Arc<Room> {
+        self.room_of(model, event_key(name))
+    }
+
+    fn room_of(self: &Arc<Self>, model: ModelIndex, key: Arc<str>) -> Arc<Room> {
         let mut open = self.open.lock();
         if let Some(room) = open.get(&(model, key.clone())).and_then(Weak::upgrade) {
             return room;
@@ -88,6 +96,11 @@ impl Rooms {
         open.insert((model, key), Arc::downgrade(&room));
         room
     }
+}
+
+/// The key of the room of a model's own event; that of a filter begins with a brace.
+pub(crate) fn event_key(name: &str) -> Arc<str> {
+    format!("@{name}").into()
 }
 
 impl Follower for Rooms {
@@ -118,6 +131,12 @@ impl Room {
 
     pub(crate) fn leave(&self, number: u64) {
         self.sinks.lock().retain(|(known, _)| *known != number);
+    }
+
+    /// Hears all that is published in it from here on.
+    pub(crate) fn listen(self: &Arc<Self>) -> Listener {
+        let listeners = self.listeners.get_or_init(|| broadcast::Sender::new(LISTENER_BACKLOG));
+        Listener { receiver: listeners.subscribe(), _room: self.clone() }
     }
 
     fn deliver(&self, published: &Arc<Published>) {
@@ -216,8 +235,7 @@ impl<T: Stored> Subscription<T> {
     /// Hears all that is published from here on.
     #[must_use]
     pub fn listen(&self) -> Listener {
-        let listeners = self.room.listeners.get_or_init(|| broadcast::Sender::new(LISTENER_BACKLOG));
-        Listener { receiver: listeners.subscribe(), _room: self.room.clone() }
+        self.room.listen()
     }
 
     /// Runs an event of the model with JSON arguments.

@@ -2,30 +2,45 @@
 //!
 //! A worker's handles are those of the application: each operation is a transaction of its own, because what a worker does
 //! usually takes longer than a transaction may live. One worker never overlaps with itself. An error or a panic is logged, and
-//! the interval goes on.
+//! the schedule goes on.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior};
 
 use super::caller::{Call, Caller};
 use super::declaration::WorkerDeclaration;
-use super::handler::{Invocation, Payload};
-use super::runtime::{Runtime, caught};
+use super::handler::{BoxFuture, Invocation, Payload};
+use super::runtime::{Inner, Runtime, Scope, caught};
+use super::schedule::Timetable;
 use crate::core::collection::ModelIndex;
+use crate::error::{Error, Result};
 
 /// All workers of an application.
 #[derive(Default)]
-pub(crate) struct Workers(Vec<Worker>);
+pub(crate) struct Workers(RwLock<Vec<Arc<Worker>>>);
 
-struct Worker {
+/// One worker.
+pub(crate) struct Worker {
     model: ModelIndex,
-    declaration: &'static WorkerDeclaration,
+    /// `None` for an unnamed one.
+    id: Option<Cow<'static, str>>,
+    timetable: Timetable,
+    run: RunWorker,
     running: Mutex<Option<Arc<Running>>>,
 }
+
+/// How a worker is run.
+enum RunWorker {
+    Declared(&'static WorkerDeclaration),
+    Closure(Box<RunClosure>),
+}
+
+/// How a worker is run that was added by a closure.
+type RunClosure = dyn Fn(Scope) -> BoxFuture<'static, Result<()>> + Send + Sync;
 
 /// One start of a worker.
 struct Running {
@@ -44,125 +59,195 @@ impl Running {
     fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
+
+    /// Waits until the last run has ended.
+    async fn finished(&self) {
+        loop {
+            let done = self.done.notified();
+            if self.finished.load(Ordering::Acquire) {
+                return;
+            }
+            done.await;
+        }
+    }
+}
+
+/// Says that a start has ended, also when its task is dropped.
+struct Finish(Arc<Running>);
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Ordering::Release);
+        self.0.finished.store(true, Ordering::Release);
+        self.0.done.notify_waiters();
+    }
+}
+
+impl Worker {
+    pub(crate) fn declared(model: ModelIndex, worker: &'static WorkerDeclaration) -> Result<Self> {
+        Ok(Self::new(model, worker.id.map(Cow::Borrowed), worker.schedule.prove()?, RunWorker::Declared(worker)))
+    }
+
+    pub(crate) fn by_closure(
+        model: ModelIndex,
+        id: Option<String>,
+        timetable: Timetable,
+        run: impl Fn(Scope) -> BoxFuture<'static, Result<()>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(model, id.map(Cow::Owned), timetable, RunWorker::Closure(Box::new(run)))
+    }
+
+    fn new(model: ModelIndex, id: Option<Cow<'static, str>>, timetable: Timetable, run: RunWorker) -> Self {
+        Self { model, id, timetable, run, running: Mutex::new(None) }
+    }
+
+    fn is(&self, model: Option<ModelIndex>, id: Option<&str>) -> bool {
+        model.is_none_or(|model| model == self.model) && (id.is_none() || self.id.as_deref() == id)
+    }
+
+    fn start(self: &Arc<Self>, runtime: &Runtime) {
+        let mut running = self.running.lock();
+        if running.as_ref().is_some_and(|running| !running.is_stopped()) {
+            return;
+        }
+        let start = Arc::new(Running {
+            stopped: AtomicBool::new(false),
+            wake: Notify::new(),
+            done: Notify::new(),
+            finished: AtomicBool::new(false),
+        });
+        // A start after a stop waits for the run that was under way, so that no two runs overlap.
+        let before = running.replace(start.clone());
+        // It counts from here, and not from when the task gets its turn.
+        let first = self.timetable.first(runtime.inner().clock.now());
+        tokio::spawn(work(Arc::downgrade(runtime.inner()), self.clone(), first, start, before));
+    }
+
+    fn stop(&self) {
+        if let Some(running) = self.running.lock().as_ref() {
+            running.stop();
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        self.running.lock().as_ref().is_some_and(|running| !running.is_stopped())
+    }
+
+    async fn run(&self, runtime: &Runtime) -> Result<()> {
+        let scope = runtime.scope(Caller::application());
+        let run = match &self.run {
+            RunWorker::Closure(run) => run(scope),
+            RunWorker::Declared(worker) => (worker.run)(Invocation {
+                scope,
+                caller: Caller::application(),
+                call: Call::new(),
+                event: None,
+                payload: Payload::Taken,
+                previous: None,
+                room: None,
+            }),
+        };
+        run.await
+    }
 }
 
 impl Workers {
-    pub(crate) fn new(workers: Vec<(ModelIndex, &'static WorkerDeclaration)>) -> Self {
-        Self(
-            workers
-                .into_iter()
-                .map(|(model, declaration)| Worker { model, declaration, running: Mutex::new(None) })
-                .collect(),
-        )
+    pub(crate) fn new(workers: Vec<Worker>) -> Self {
+        Self(RwLock::new(workers.into_iter().map(Arc::new).collect()))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.0.read().len()
     }
 
-    fn selected(&self, model: Option<ModelIndex>, id: Option<&str>) -> impl Iterator<Item = &Worker> {
-        self.0.iter().filter(move |worker| {
-            model.is_none_or(|model| model == worker.model) && (id.is_none() || worker.declaration.id == id)
-        })
+    /// Adds a worker, which does not run yet.
+    ///
+    /// # Errors
+    /// `INVALID_DECLARATION` when the model has one of that id.
+    pub(crate) fn add(&self, worker: Worker) -> Result<()> {
+        let mut workers = self.0.write();
+        if let Some(id) = &worker.id
+            && workers.iter().any(|known| known.is(Some(worker.model), Some(id.as_ref())))
+        {
+            let text = format!("there is a worker with the id `{id}`");
+            return Err(Error::new("INVALID_DECLARATION").status(500).message(text));
+        }
+        workers.push(Arc::new(worker));
+        Ok(())
+    }
+
+    /// Those of a model and an id, or all.
+    fn selected(&self, model: Option<ModelIndex>, id: Option<&str>) -> Vec<Arc<Worker>> {
+        self.0.read().iter().filter(|worker| worker.is(model, id)).cloned().collect()
     }
 
     /// Starts those that do not run. False when there is none.
     pub(crate) fn start(&self, runtime: &Runtime, model: Option<ModelIndex>, id: Option<&str>) -> bool {
-        let mut any = false;
-        for worker in self.selected(model, id) {
-            any = true;
-            let mut running = worker.running.lock();
-            if running.as_ref().is_some_and(|running| !running.is_stopped()) {
-                continue;
-            }
-            let start = Arc::new(Running {
-                stopped: AtomicBool::new(false),
-                wake: Notify::new(),
-                done: Notify::new(),
-                finished: AtomicBool::new(false),
-            });
-            // A start after a stop waits for the run that was under way, so that no two runs overlap.
-            let before = running.replace(start.clone());
-            tokio::spawn(run(Arc::downgrade(runtime.inner()), worker.declaration, start, before));
-        }
-        any
+        let selected = self.selected(model, id);
+        selected.iter().for_each(|worker| worker.start(runtime));
+        !selected.is_empty()
     }
 
     /// Stops those that run. False when there is none.
     pub(crate) fn stop(&self, model: Option<ModelIndex>, id: Option<&str>) -> bool {
-        let mut any = false;
-        for worker in self.selected(model, id) {
-            any = true;
-            if let Some(running) = worker.running.lock().as_ref() {
-                running.stop();
-            }
-        }
-        any
+        let selected = self.selected(model, id);
+        selected.iter().for_each(|worker| worker.stop());
+        !selected.is_empty()
     }
 
     pub(crate) fn is_running(&self, model: ModelIndex, id: &str) -> bool {
-        self.selected(Some(model), Some(id))
-            .any(|worker| worker.running.lock().as_ref().is_some_and(|running| !running.is_stopped()))
+        self.selected(Some(model), Some(id)).iter().any(|worker| worker.is_running())
+    }
+
+    /// The ids of the workers of a model; unnamed ones have none.
+    pub(crate) fn ids(&self, model: ModelIndex) -> Vec<String> {
+        let named = self.selected(Some(model), None);
+        named.iter().filter_map(|worker| worker.id.as_ref().map(ToString::to_string)).collect()
     }
 
     /// Waits for the runs that were under way when the workers were stopped.
     pub(crate) async fn drained(&self) {
-        for worker in &self.0 {
+        for worker in self.selected(None, None) {
             let running = worker.running.lock().clone();
             if let Some(running) = running {
-                finished(&running).await;
+                running.finished().await;
             }
         }
     }
 }
 
-async fn finished(running: &Running) {
-    loop {
-        let done = running.done.notified();
-        if running.finished.load(Ordering::Acquire) {
-            return;
-        }
-        done.await;
-    }
-}
-
-async fn run(
-    runtime: std::sync::Weak<super::runtime::Inner>,
-    worker: &'static WorkerDeclaration,
+async fn work(
+    runtime: Weak<Inner>,
+    worker: Arc<Worker>,
+    first: Option<u64>,
     running: Arc<Running>,
     before: Option<Arc<Running>>,
 ) {
+    let _finish = Finish(running.clone());
     if let Some(before) = before {
-        finished(&before).await;
+        before.finished().await;
     }
-    let begin = if worker.immediate { Instant::now() } else { Instant::now() + worker.every };
-    let mut interval = tokio::time::interval_at(begin, worker.every);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    let Some(clock) = runtime.upgrade().map(|inner| inner.clock.clone()) else { return };
+    let mut due = first;
+    while let Some(at) = due {
         tokio::select! {
             biased;
             () = running.wake.notified() => {}
-            _ = interval.tick() => {}
+            () = clock.sleep_until(at) => {}
         }
         if running.is_stopped() {
-            break;
+            return;
         }
         // The application may be gone: its workers end with it.
-        let Some(inner) = runtime.upgrade() else { break };
-        let scope = Runtime::from_inner(inner).scope(Caller::application());
-        let invocation = Invocation {
-            scope,
-            caller: Caller::application(),
-            call: Call::new(),
-            event: None,
-            payload: Payload::Taken,
-            previous: None,
-            room: None,
-        };
-        if let Err(error) = caught((worker.run)(invocation)).await {
-            tracing::error!(model = worker.model.id, worker = worker.id.unwrap_or("unnamed"), error = ?error, "worker failed");
+        let Some(inner) = runtime.upgrade() else { return };
+        let begun = clock.now();
+        let runtime = Runtime::from_inner(inner);
+        if let Err(error) = caught(worker.run(&runtime)).await {
+            let model = runtime.models().get(worker.model).map_or("", |model| model.schema.id.as_ref());
+            let id = worker.id.as_deref().unwrap_or("unnamed");
+            tracing::error!(model, worker = id, error = ?error, "worker failed");
         }
+        // What took longer than the interval is followed at once, and by no more than one run for all that it has missed.
+        due = worker.timetable.next(begun);
     }
-    running.finished.store(true, Ordering::Release);
-    running.done.notify_waiters();
 }

@@ -17,11 +17,12 @@ use crate::error::{Error, Result};
 use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
 use crate::model::given::SchemaModel;
 use crate::model::runtime::{Hook, ModelRuntime, OperationRuntime};
+use crate::model::worker::Worker;
 
 /// The models of an application with all that belongs to them.
 pub(crate) struct Assembly {
     pub(crate) models: Vec<ModelRuntime>,
-    pub(crate) workers: Vec<(ModelIndex, &'static WorkerDeclaration)>,
+    pub(crate) workers: Vec<Worker>,
 }
 
 /// All models of the program, or those that are named, and those that are given, in the order of their ids.
@@ -102,6 +103,7 @@ pub(crate) fn assemble(
 
     let mut hooks: Vec<(ModelIndex, &'static HookDeclaration)> = Vec::new();
     let mut workers: Vec<(ModelIndex, &'static WorkerDeclaration)> = Vec::new();
+    let mut proved_workers: Vec<Worker> = Vec::new();
     for declaration in declarations {
         match *declaration {
             Declaration::Model(_) => {}
@@ -148,6 +150,15 @@ pub(crate) fn assemble(
                     wrong.push(twice("worker", worker.model.id, id, &site, &worker.site));
                 }
                 workers.push((at, worker));
+                match Worker::declared(at, worker) {
+                    Ok(proved) => proved_workers.push(proved),
+                    Err(error) => wrong.push(format!(
+                        "the worker at {} of `{}`: {}",
+                        place(&worker.site),
+                        worker.model.id,
+                        error.text()
+                    )),
+                }
             }
         }
     }
@@ -165,7 +176,7 @@ pub(crate) fn assemble(
             model.hooks.add(&Hook::declared(hook));
         }
     }
-    if wrong.is_empty() { Ok(Assembly { models, workers }) } else { refuse(&wrong) }
+    if wrong.is_empty() { Ok(Assembly { models, workers: proved_workers }) } else { refuse(&wrong) }
 }
 
 fn refuse(wrong: &[String]) -> Result<Assembly> {

@@ -365,7 +365,7 @@ async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, c
     let (listed, total) = if count {
         // One transaction, so that the number belongs to the list.
         scope
-            .together(|scope| {
+            .together("transaction", |scope| {
                 let query = query.clone();
                 async move {
                     let listed = scope.list(index, &query).await?;

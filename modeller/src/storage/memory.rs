@@ -104,6 +104,13 @@ impl Memory {
         self.faults.as_ref().map_or(0, |faults| faults.lock().met)
     }
 
+    /// Ends this process, where it has faults to meet: every call from here on is refused.
+    pub fn crash(&self) {
+        if let Some(faults) = &self.faults {
+            faults.lock().dead = true;
+        }
+    }
+
     /// Refuses every call of a process that has crashed.
     fn alive(&self) -> Result<()> {
         match &self.faults {
