@@ -1,6 +1,7 @@
 //! What of a schema is there for anyone, when some of it is protected: for an unverified caller a protected member does not
 //! exist, so its input is checked against a schema without it, and its changes are made to a value without it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::defaults::Defaults;
 use super::runtime::is_open as is_open_object;
-use super::shape::{ROOT, Shape};
+use super::shape::{ROOT, Shape, without_samples};
 use super::{Form, ModelSchema, keep_withheld};
 use crate::core::document::{AnyValue, DynDoc};
 use crate::core::private::Audience;
@@ -34,7 +35,7 @@ pub(crate) struct OpenForm {
 impl OpenForm {
     /// That of a schema; `None` when nothing in it is protected.
     pub(super) fn of(json: &Value) -> Result<Option<Self>, String> {
-        let Some(json) = open(json) else { return Ok(None) };
+        let Some(json) = open(&without_samples(json, Audience::Anyone)) else { return Ok(None) };
         let validator = Validator::new(&json)?;
         Ok(Some(Self { json, validator, defaults: None, shape: None, open: false }))
     }
@@ -44,22 +45,12 @@ impl OpenForm {
         if !shape.has_protected() {
             return Ok(None);
         }
-        let mut json = whole.clone();
-        for (places, names, others) in shape.protected().filter(|(_, names, others)| *others || !names.is_empty()) {
-            for place in places {
-                // What lies in a part that was taken out is out with it.
-                let schema = json.pointer_mut(place.strip_prefix('#').unwrap_or(place));
-                if let Some(Value::Object(schema)) = schema {
-                    take_members(schema, &names, others);
-                }
-            }
-        }
-        // What is protected below something private.
-        take_protected(&mut json);
-        take_unused(&mut json);
+        let json = without_protected(&without_samples(whole, Audience::Anyone), shape);
         let validator =
             Validator::new(&json).map_err(|what| format!("without what is protected it is none: {what}"))?;
-        let (defaults, open) = (Defaults::of(&json), is_open_object(&json));
+        // Also what is not shown is filled in.
+        let defaults = Defaults::of(&without_protected(whole, shape));
+        let open = is_open_object(&json);
         Ok(Some(Self { json, validator, defaults, shape: Some(shape.clone()), open }))
     }
 
@@ -151,6 +142,24 @@ fn is_protected(root: &Value, place: &str, params: &Value) -> bool {
     property.is_some_and(|property| Level::of(property) == Some(Level::Protected))
 }
 
+/// A schema without what the shape of its values says is protected.
+fn without_protected(whole: &Value, shape: &Shape) -> Value {
+    let mut json = whole.clone();
+    for (places, names, others) in shape.protected().filter(|(_, names, others)| *others || !names.is_empty()) {
+        for place in places {
+            // What lies in a part that was taken out is out with it.
+            let schema = json.pointer_mut(place.strip_prefix('#').unwrap_or(place));
+            if let Some(Value::Object(schema)) = schema {
+                take_members(schema, &names, others);
+            }
+        }
+    }
+    // What is protected below something private.
+    take_protected(&mut json);
+    take_unused(&mut json);
+    json
+}
+
 /// Takes members of these names out of the schema of an object, and all that it does not name where they are protected.
 fn take_members(schema: &mut Map<String, Value>, names: &[&str], others: bool) {
     for keyword in ["additionalProperties", "unevaluatedProperties"] {
@@ -173,17 +182,6 @@ fn take_members(schema: &mut Map<String, Value>, names: &[&str], others: bool) {
             if let Value::Array(needed) = needed {
                 needed.retain(|name| !mentioned(name));
             }
-        }
-    }
-    for keyword in ["default", "examples"] {
-        // Whole objects, of which these are members.
-        match schema.get_mut(keyword) {
-            Some(Value::Object(object)) => object.retain(|name, _| !names.contains(&name.as_str())),
-            Some(Value::Array(objects)) => objects
-                .iter_mut()
-                .filter_map(Value::as_object_mut)
-                .for_each(|object| object.retain(|name, _| !names.contains(&name.as_str()))),
-            _ => {}
         }
     }
     if let Some(Value::Object(messages)) = schema.get_mut("errorMessage") {
@@ -294,15 +292,16 @@ fn references(schema: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// A schema that is only shown.
+/// A schema as it is shown.
 pub(crate) struct Described {
     json: Value,
     open: Option<Value>,
 }
 
 impl Described {
-    pub(crate) fn new(json: Value) -> Self {
-        Self { open: open(&json), json }
+    pub(crate) fn new(json: &Value) -> Self {
+        let anyone = without_samples(json, Audience::Anyone);
+        Self { open: open(&anyone), json: without_samples(json, Audience::Verified) }
     }
 
     /// The schema as this audience may see it.
@@ -314,21 +313,21 @@ impl Described {
 
 /// A schema that input is checked against.
 pub(crate) struct Checked {
-    json: Value,
+    shown: Value,
     validator: Validator,
     open: Option<OpenForm>,
 }
 
 impl Checked {
-    pub(crate) fn new(json: Value) -> Result<Self, String> {
-        let validator = Validator::new(&json)?;
-        Ok(Self { open: OpenForm::of(&json)?, json, validator })
+    pub(crate) fn new(json: &Value) -> Result<Self, String> {
+        let validator = Validator::new(json)?;
+        Ok(Self { open: OpenForm::of(json)?, shown: without_samples(json, Audience::Verified), validator })
     }
 
     /// The schema as this audience may see it.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the metadata shows it"))]
     pub(crate) fn json(&self, to: Audience) -> &Value {
-        self.open.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.json, |open| &open.json)
+        self.open.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.shown, |open| &open.json)
     }
 
     /// Checks input of this audience.
@@ -350,6 +349,15 @@ impl ModelSchema {
     /// The schema as this audience may see it.
     pub(crate) fn json_for(&self, to: Audience) -> &Value {
         self.open_form.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.json, |open| &open.json)
+    }
+
+    /// The schema as it is shown to this audience: its defaults and examples tell of nothing that is withheld.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the metadata shows it"))]
+    pub(crate) fn shown_to(&self, to: Audience) -> Cow<'_, Value> {
+        match self.open_to(to) {
+            Some(open) => Cow::Borrowed(&open.json),
+            None => Cow::Owned(without_samples(&self.json, to)),
+        }
     }
 
     /// Whether some of it is protected.

@@ -10,8 +10,8 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
 
 use super::walk::{self, Role};
-use crate::core::private::Level;
 use crate::core::private::is_written;
+use crate::core::private::{Audience, Level};
 use crate::core::value::{ArrayRef, AsValue, ObjectRef, ValueRef};
 
 /// How many spots one schema may have. Sets of alternatives can multiply.
@@ -20,6 +20,29 @@ const MAX_SPOTS: usize = 4_096;
 /// The private parts of the values of one schema.
 pub struct Shape {
     spots: Vec<Spot>,
+}
+
+/// Keywords that hold values.
+const SAMPLES: [&str; 2] = ["default", "examples"];
+
+/// A schema without what its defaults and examples say of values that this audience does not see. Where it cannot be told which
+/// these are, it is without any.
+pub(super) fn without_samples(schema: &Value, to: Audience) -> Value {
+    let mut shown = schema.clone();
+    match Shape::of(schema) {
+        Ok(None) => {}
+        Ok(Some(shape)) => shape.take_samples(&mut shown, to),
+        Err(_) => {
+            let mut open = vec![&mut shown];
+            while let Some(schema) = open.pop() {
+                if let Value::Object(schema) = schema {
+                    schema.retain(|keyword, _| !SAMPLES.contains(&keyword.as_str()));
+                }
+                open.extend(walk::inside_mut(schema).into_iter().map(|(_, inner)| inner));
+            }
+        }
+    }
+    shown
 }
 
 /// Place of a spot in its shape.
@@ -166,6 +189,47 @@ impl Shape {
                     if found.len() < most {
                         below(&index.to_string(), spot, value, found);
                     }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes out of a schema what its defaults and examples say of values that this audience does not see.
+    pub(super) fn take_samples(&self, schema: &mut Value, to: Audience) {
+        for (at, spot) in (0..).zip(&self.spots) {
+            for place in &spot.places {
+                let schema = schema.pointer_mut(place.strip_prefix('#').unwrap_or(place));
+                let Some(Value::Object(schema)) = schema else { continue };
+                if spot.level.is_some_and(|level| !to.sees(level)) {
+                    schema.retain(|keyword, _| !SAMPLES.contains(&keyword.as_str()));
+                    continue;
+                }
+                if let Some(sample) = schema.get_mut("default") {
+                    self.take_withheld(at, sample, to);
+                }
+                for sample in schema.get_mut("examples").and_then(Value::as_array_mut).into_iter().flatten() {
+                    self.take_withheld(at, sample, to);
+                }
+            }
+        }
+    }
+
+    /// Takes out of a value what this audience does not see.
+    fn take_withheld(&self, at: SpotIndex, value: &mut Value, to: Audience) {
+        let withheld = |at| self.level(at).is_some_and(|level| !to.sees(level));
+        match value {
+            Value::Object(object) => {
+                object.retain(|name, _| !self.member(at, name).is_some_and(withheld));
+                for (name, value) in object {
+                    if let Some(at) = self.member(at, name) {
+                        self.take_withheld(at, value, to);
+                    }
+                }
+            }
+            Value::Array(array) => {
+                if let Some(at) = self.elements(at) {
+                    array.iter_mut().for_each(|value| self.take_withheld(at, value, to));
                 }
             }
             _ => {}
@@ -578,6 +642,38 @@ mod tests {
         let schema = json!({"properties": {"private": {"type": "boolean"}, "b": {"private": false}},
                             "default": {"private": true}, "examples": [{"private": true}]});
         assert!(Shape::of(&schema).unwrap().is_none());
+    }
+
+    #[test]
+    fn samples_do_not_tell_what_is_withheld() {
+        let schema = json!({
+            "properties": {
+                "p": {"private": true, "default": "secret", "examples": ["secret"], "minLength": 3},
+                "q": {"$ref": "#/$defs/q", "default": {"pin": "secret", "n": 1}},
+                "l": {"items": {"$ref": "#/$defs/q"}, "default": [{"pin": "secret"}, 5]},
+                "default": {"examples": ["open"]},
+                "s": {"protected": true, "default": "paid"},
+            },
+            "examples": [{"p": "secret", "q": {"pin": "secret", "n": 2}, "s": "paid"}, "other"],
+            "$defs": {"q": {"properties": {"pin": {"private": true}, "n": {"default": 3}}, "default": {"pin": "secret"}}},
+        });
+        let verified = without_samples(&schema, Audience::Verified);
+        assert!(!verified.to_string().contains("secret"), "{verified}");
+        assert_eq!(verified["properties"]["p"], json!({"private": true, "minLength": 3}));
+        assert_eq!(verified["properties"]["q"]["default"], json!({"n": 1}));
+        assert_eq!(verified["properties"]["l"]["default"], json!([{}, 5]));
+        assert_eq!(verified["properties"]["default"], schema["properties"]["default"]);
+        assert_eq!(verified["examples"], json!([{"q": {"n": 2}, "s": "paid"}, "other"]));
+        assert_eq!(verified["$defs"]["q"]["default"], json!({}));
+        let anyone = without_samples(&schema, Audience::Anyone);
+        assert!(!anyone.to_string().contains("secret") && !anyone.to_string().contains("paid"), "{anyone}");
+        // What has a level by another schema that speaks of the same value.
+        let both =
+            json!({"allOf": [{"properties": {"a": {"private": true}}}, {"properties": {"a": {"default": "secret"}}}]});
+        assert!(!without_samples(&both, Audience::Verified).to_string().contains("secret"));
+        // Where it cannot be told.
+        let dynamic = json!({"properties": {"a": {"$dynamicRef": "#x", "default": 1}, "b": {"private": true}}});
+        assert!(!without_samples(&dynamic, Audience::Verified).to_string().contains("default"));
     }
 
     #[test]
