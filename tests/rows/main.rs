@@ -25,8 +25,10 @@ const SECRET: &str = "correct-horse-battery";
 #[value]
 #[derive(Default, PartialEq)]
 pub enum Role {
+    /// With a text of its own, as any variant may have.
     #[default]
     User,
+    /// Another one.
     Admin,
 }
 

@@ -1,6 +1,7 @@
 //! What a model is made of: its declaration, as an attribute or a program writes it, and the schema that is proved from it.
 
 mod defaults;
+pub(crate) mod enums;
 mod indexes;
 pub mod keywords;
 pub(crate) mod outside;
@@ -168,16 +169,20 @@ impl std::fmt::Debug for Kind {
     }
 }
 
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with_transform(enums::joined())
+}
+
 /// The JSON Schema (draft 2020-12) that input for the type has to fit.
 #[must_use]
 pub(crate) fn schema_of<T: JsonSchema + ?Sized>() -> Schema {
-    SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>()
+    settings().for_deserialize().into_generator().into_root_schema_for::<T>()
 }
 
 /// The JSON Schema (draft 2020-12) that output of the type fits.
 #[must_use]
 pub(crate) fn output_schema_of<T: JsonSchema + ?Sized>() -> Schema {
-    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+    settings().for_serialize().into_generator().into_root_schema_for::<T>()
 }
 
 /// What is wrong with a value that names its own id or revision: those are given by the store.
