@@ -52,7 +52,7 @@ impl ModelSchema {
         let validator = Validator::new(&json).map_err(&wrong)?;
         check_keywords(&json).map_err(&wrong)?;
         let shape = Shape::of(&json).map_err(&wrong)?.map(Arc::new);
-        let references = references(&json, shape.as_deref()).map_err(&wrong)?;
+        let references = references(&json).map_err(&wrong)?;
         let open_form = shape.as_ref().map_or(Ok(None), |shape| OpenForm::of_shape(&json, shape)).map_err(&wrong)?;
         let mut fields = fields(&json, shape.as_deref()).map_err(&wrong)?;
         for field in &mut fields {
@@ -157,18 +157,10 @@ pub(super) fn is_open(root: &Value) -> bool {
 }
 
 /// What the members refer to.
-fn references(root: &Value, shape: Option<&Shape>) -> Result<Vec<Reference>, String> {
+fn references(root: &Value) -> Result<Vec<Reference>, String> {
     let top = of_the_document(root);
     let named = top.iter().filter_map(|(_, schema)| schema.get("properties").and_then(Value::as_object));
-    let references = Reference::read_all(root, named.flatten())?;
-    let told = |reference: &&Reference| shape.and_then(|shape| shape.member_level(&reference.field)).is_some();
-    match references.iter().find(told) {
-        Some(reference) => Err(format!(
-            "the member `{}` is private or protected, and cannot refer: that a document cannot be deleted would tell about it",
-            reference.field
-        )),
-        None => Ok(references),
-    }
+    Reference::read_all(root, named.flatten())
 }
 
 /// The members that the schema names.
@@ -232,7 +224,6 @@ mod tests {
                 json!({"properties": {"a": {"protected": true, "properties": {"b": {"private": true}}}}}),
                 "#/properties/a",
             ),
-            (json!({"properties": {"a": {"protected": true, "model": "users._id"}}}), "`a` is private or protected"),
             (
                 json!({"properties": {"a": {"protected": true}}, "if": {"properties": {"a": {"const": 1}}}, "then": {}}),
                 "#/if",
