@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use modeller::Transaction;
 use modeller::prelude::*;
 use modeller::storage::{EntryKind, Faults, Memory, StoredChange};
 use serde_json::{Value, json};

@@ -14,8 +14,14 @@ use crate::core::trash::RETENTION;
 /// A model whose documents are JSON, from a JSON Schema (draft 2020-12) that is given at run time.
 ///
 /// It is a model as any other: the same operations, hooks, storage, routes and metadata. On a member of the document the schema
-/// says `unique` and `index`, on any member `private` and `hidden`; a `default` is filled in before a value is checked, at every
-/// depth. Whether a document may have members that the schema does not name is the schema's to say (`additionalProperties`).
+/// says `unique` and `index`, on any member `private`, `protected` and `hidden`; a `default` is filled in before a value is checked,
+/// at every depth. Whether a document may have members that the schema does not name is the schema's to say
+/// (`additionalProperties`).
+///
+/// A `protected` member is for verified callers, as [`Protected`](crate::Protected) is. Let the object that has it be closed: where
+/// any member is taken, anyone who guesses the name of a protected one learns by the refusal that there is such a name. A schema
+/// that would tell what a withheld member holds is refused when the application is opened: one with private parts in something
+/// protected, or where `if`, `not` or `dependentRequired` ask for a protected member.
 ///
 /// ```
 /// use modeller::prelude::*;

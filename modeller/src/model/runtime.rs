@@ -253,9 +253,13 @@ impl Runtime {
 
     /// The error as one that anyone may know nothing of, when it is about a value of a protected field.
     fn guarded(&self, index: ModelIndex, error: Error) -> Error {
-        let field = error.get("field").and_then(Value::as_str).filter(|_| *error.code() == ErrorCode::UniqueViolation);
+        if *error.code() != ErrorCode::UniqueViolation {
+            return error;
+        }
         let schema = self.0.models.get(index).map(|model| &model.schema);
-        let protected = field.and_then(|name| schema?.field(name)).is_some_and(|field| field.protected);
+        let several = error.get("fields").and_then(Value::as_array).into_iter().flatten();
+        let mut names = error.get("field").into_iter().chain(several).filter_map(Value::as_str);
+        let protected = names.any(|name| schema.and_then(|schema| schema.field(name)).is_some_and(|it| it.protected));
         if protected { error.known_to_anyone(Vec::new()) } else { error }
     }
 
@@ -773,7 +777,7 @@ impl Scope {
             let put = |(id, value)| Ok((id, log.put_value(value)?));
             let values = values.into_iter().map(put).collect::<Result<_>>()?;
             let intent = Intent::Insert { model: index, values };
-            let commit = log.intent(intent).await.map_err(|error| self.shown(error))?;
+            let commit = log.intent(intent).await.map_err(|error| self.runtime.guarded(index, self.shown(error)))?;
             return Ok(commit.changes.iter().filter_map(|change| change.after.clone()).collect());
         }
         let values = &values;

@@ -31,7 +31,7 @@ fn reaches(scope: &Scope, access: Access) -> bool {
 
 /// The schema of a model as this audience sees it, without the references to models that nobody outside may know of.
 fn schema_without_unknown(runtime: &Runtime, index: ModelIndex, model: &ModelRuntime, to: Audience) -> Value {
-    let mut json = model.schema.json_for(to).clone();
+    let mut json = model.schema.shown_to(to).into_owned();
     for link in runtime.log().links().from(index) {
         let unknown = runtime.models().get(link.parent).is_none_or(|parent| !parent.is_known_outside());
         let property = json.get_mut("properties").and_then(|properties| properties.get_mut(&*link.field));

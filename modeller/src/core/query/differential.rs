@@ -128,6 +128,8 @@ impl Dice {
                 json!({"$elemMatch": {"$gte": 0, "$lt": 3}}),
                 json!({"$elemMatch": {"$gt": "", "$lt": "b"}}),
                 json!({"$elemMatch": {"$eq": 1}}),
+                json!({"$elemMatch": {"$elemMatch": {"$gte": 1}}}),
+                json!({"$elemMatch": {"$not": {"$elemMatch": {"$eq": 1}}}}),
             ]),
         }
     }

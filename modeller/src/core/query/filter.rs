@@ -522,6 +522,15 @@ pub(crate) fn is_scalar(kind: Kind) -> bool {
 pub struct Filter<T: ?Sized>(Arc<RawFilter>, PhantomData<fn(&T)>);
 
 impl<T: ?Sized> Filter<T> {
+    /// All operators that a filter may have, as MongoDB spells them.
+    ///
+    /// ```
+    /// use modeller::{Document, Filter};
+    /// assert!(Filter::<Document>::OPERATORS.contains(&"$elemMatch"));
+    /// assert!(!Filter::<Document>::OPERATORS.contains(&"$where"));
+    /// ```
+    pub const OPERATORS: &'static [&'static str] = super::parse::OPERATORS;
+
     /// All documents.
     #[must_use]
     pub fn all() -> Self {

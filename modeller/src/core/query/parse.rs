@@ -33,6 +33,37 @@ const MAX_SORT: usize = 16;
 /// How many documents may be passed over.
 const MAX_SKIP: u64 = 10_000_000;
 
+/// The operators that join filters.
+const LOGICAL: [&str; 3] = ["$and", "$or", "$nor"];
+
+/// All operators of filters.
+pub(crate) const OPERATORS: &[&str] = &[
+    "$eq",
+    "$ne",
+    "$gt",
+    "$gte",
+    "$lt",
+    "$lte",
+    "$in",
+    "$nin",
+    "$and",
+    "$or",
+    "$nor",
+    "$not",
+    "$exists",
+    "$type",
+    "$regex",
+    "$options",
+    "$mod",
+    "$size",
+    "$all",
+    "$elemMatch",
+    "$bitsAllSet",
+    "$bitsAnySet",
+    "$bitsAllClear",
+    "$bitsAnyClear",
+];
+
 /// Which names a query may use.
 pub(crate) enum Schema<'a> {
     /// Any: the query was written in the program.
@@ -50,7 +81,7 @@ impl Schema<'_> {
             // A private value further down is not there for such a path.
             return Ok(path.by(*by));
         }
-        if model.open {
+        if model.is_open_object(*by) {
             // Some document may have it. A private one is not there, as one that no document has.
             return Ok(path.by(*by));
         }
@@ -258,6 +289,10 @@ impl Parser<'_> {
     fn test(&mut self, name: &str, operand: &Value, at: &str, depth: usize) -> Result<Test> {
         let compare = |compare| Ok(Test::Compare(compare, operand.clone()));
         match name {
+            // What is not in the list is not there, so that the list tells of all.
+            name if name.starts_with('$') && (!OPERATORS.contains(&name) || LOGICAL.contains(&name)) => {
+                Err(Error::query(at, format!("unknown operator `{name}`")))
+            }
             "$eq" => compare(Compare::Eq),
             "$ne" => compare(Compare::Ne),
             "$gt" => compare(Compare::Gt),
@@ -297,7 +332,6 @@ impl Parser<'_> {
             "$bitsAnySet" => Bits::parse(BitsTest::AnySet, operand, at).map(Test::Bits),
             "$bitsAllClear" => Bits::parse(BitsTest::AllClear, operand, at).map(Test::Bits),
             "$bitsAnyClear" => Bits::parse(BitsTest::AnyClear, operand, at).map(Test::Bits),
-            name if name.starts_with('$') => Err(Error::query(at, format!("unknown operator `{name}`"))),
             _ => Err(Error::query(at, "operators and names are mixed")),
         }
     }
@@ -313,7 +347,7 @@ fn is_elem_match(value: &Value) -> bool {
 
 /// Whether an `$elemMatch` asks for values: operators, and not those that join filters.
 pub(super) fn is_of_values(operand: &Map<String, Value>) -> bool {
-    operand.keys().any(|name| name.starts_with('$') && !matches!(name.as_str(), "$and" | "$or" | "$nor"))
+    operand.keys().any(|name| name.starts_with('$') && !LOGICAL.contains(&name.as_str()))
 }
 
 /// Reads a dotted path.

@@ -173,9 +173,10 @@ impl Bounds {
                 let high = [low.as_slice(), &[ABOVE]].concat();
                 Some((Self::Between(low, high), false))
             }
-            // One element passes them all.
+            // One element passes them all. One that is a list itself has one key, and none for its elements.
             Test::ElemMatch(ElemMatch::Tests(tests)) => tests
                 .iter()
+                .filter(|test| !matches!(test, Test::ElemMatch(_)))
                 .filter_map(Self::of)
                 .map(|(bounds, _)| bounds)
                 .reduce(Self::and)

@@ -240,6 +240,14 @@ fn merge(target: &mut Value, patch: &Map<String, Value>) {
 pub struct Update<T: ?Sized>(Arc<RawUpdate>, PhantomData<fn(&T)>);
 
 impl<T: ?Sized> Update<T> {
+    /// All operators that an update may have, as MongoDB spells them.
+    ///
+    /// ```
+    /// use modeller::{Document, Update};
+    /// assert!(Update::<Document>::OPERATORS.contains(&"$addToSet"));
+    /// ```
+    pub const OPERATORS: &'static [&'static str] = OPERATORS;
+
     pub(crate) fn from_raw(raw: RawUpdate) -> Self {
         Self(Arc::new(raw), PhantomData)
     }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::defaults::Defaults;
+use super::outside::OpenForm;
 use super::registered::Schemas;
 use super::shape::Shape;
 use super::walk::{self, Role};
 use super::{Access, FieldSchema, Form, IndexSchema, Kind, ModelSchema, is_operation_id, says_private};
 use crate::core::json::Document;
+use crate::core::private::Level;
 use crate::core::query::update::nests_deeper;
 use crate::core::reference::{KEYWORDS, Reference};
 use crate::core::validate::Validator;
@@ -21,11 +23,7 @@ use crate::error::{Error, Result};
 const MAX_NESTING: usize = 127;
 
 /// Keywords of ours that are true or false.
-const FLAGS: [&str; 4] = ["unique", "index", "private", "hidden"];
-
-/// Keywords of ours that mean something in the schema of a model with a Rust type, and nothing here yet. Left unsaid, what they
-/// promise would not be kept.
-const NOT_YET: [&str; 1] = ["protected"];
+const FLAGS: [&str; 5] = ["unique", "index", "private", "protected", "hidden"];
 
 impl ModelSchema {
     /// Proves a schema that was given as JSON.
@@ -57,7 +55,8 @@ impl ModelSchema {
         check_keywords(&json).map_err(&wrong)?;
         let shape = Shape::of(&json).map_err(&wrong)?.map(Arc::new);
         let references = references(&json).map_err(&wrong)?;
-        let mut fields = fields(&json).map_err(&wrong)?;
+        let open_form = shape.as_ref().map_or(Ok(None), |shape| OpenForm::of_shape(&json, shape)).map_err(&wrong)?;
+        let mut fields = fields(&json, shape.as_deref()).map_err(&wrong)?;
         for field in &mut fields {
             // Who refers to a document is asked whenever one goes.
             field.index |= references.iter().any(|reference| *reference.field == *field.name);
@@ -71,7 +70,7 @@ impl ModelSchema {
             open: is_open(&json),
             has_private: says_private(&json),
             defaults: Defaults::of(&json),
-            open_form: None,
+            open_form,
             shape: Ok(shape),
             json,
             fields,
@@ -116,11 +115,6 @@ fn check_keywords(root: &Value) -> Result<(), String> {
                 return Err(format!("`{place}/{keyword}`: is true or false"));
             }
         }
-        for keyword in NOT_YET {
-            if schema.get(keyword).is_some() {
-                return Err(format!("`{place}/{keyword}`: there is no `{keyword}` in a schema that is given as JSON"));
-            }
-        }
         let is_property = properties.iter().any(|property| {
             std::ptr::eq(*property, schema) || property.get("items").is_some_and(|items| std::ptr::eq(items, schema))
         });
@@ -155,7 +149,7 @@ fn check_keywords(root: &Value) -> Result<(), String> {
 }
 
 /// Whether a document may have members that the schema does not name.
-fn is_open(root: &Value) -> bool {
+pub(super) fn is_open(root: &Value) -> bool {
     let top = of_the_document(root);
     let closes = |schema: &Value| {
         let closed = |keyword| schema.get(keyword) == Some(&Value::Bool(false));
@@ -173,13 +167,12 @@ fn references(root: &Value) -> Result<Vec<Reference>, String> {
 }
 
 /// The members that the schema names.
-fn fields(root: &Value) -> Result<Vec<FieldSchema>, String> {
+fn fields(root: &Value, shape: Option<&Shape>) -> Result<Vec<FieldSchema>, String> {
     let mut fields: Vec<FieldSchema> = Vec::new();
-    let shape = Shape::of(root)?;
     for (_, schema) in of_the_document(root) {
         for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let says = |keyword: &str| property.get(keyword) == Some(&Value::Bool(true));
-            let private = shape.as_ref().is_some_and(|shape| shape.is_private_member(name));
+            let level = shape.and_then(|shape| shape.member_level(name));
             match fields.iter_mut().find(|field| field.name == *name) {
                 Some(known) => {
                     known.unique |= says("unique");
@@ -189,8 +182,8 @@ fn fields(root: &Value) -> Result<Vec<FieldSchema>, String> {
                     name: Cow::Owned(name.clone()),
                     unique: says("unique"),
                     index: says("index"),
-                    private,
-                    protected: false,
+                    private: level == Some(Level::Private),
+                    protected: level == Some(Level::Protected),
                 }),
             }
         }
@@ -226,7 +219,28 @@ mod tests {
             ),
             (json!({"properties": {"_id": {}}}), "#/properties/_id"),
             (json!({"allOf": [{"properties": {"_rev": {}}}]}), "#/allOf/0/properties/_rev"),
-            (json!({"properties": {"a": {"protected": true}}}), "#/properties/a/protected"),
+            (json!({"properties": {"a": {"protected": "yes"}}}), "#/properties/a/protected"),
+            (json!({"protected": true}), "#/protected"),
+            (json!({"properties": {"a": {"items": {"protected": true}}}}), "#/properties/a/items"),
+            (json!({"patternProperties": {"^a": {"protected": true}}}), "#/patternProperties/^a"),
+            (
+                json!({"properties": {"a": {"protected": true, "properties": {"b": {"private": true}}}}}),
+                "#/properties/a",
+            ),
+            (
+                json!({"properties": {"a": {"protected": true}}, "if": {"properties": {"a": {"const": 1}}}, "then": {}}),
+                "#/if",
+            ),
+            (json!({"properties": {"a": {"protected": true}}, "not": {"required": ["a"]}}), "#/not"),
+            (
+                json!({"properties": {"a": {"protected": true}}, "dependentRequired": {"a": ["b"]}}),
+                "#/dependentRequired",
+            ),
+            (
+                json!({"properties": {"a": {"protected": true, "properties": {"c": {}}},
+                                      "b": {"$ref": "#/properties/a/properties/c"}}}),
+                "without what is protected",
+            ),
             (json!({"properties": {"a": {"type": "no"}}}), "/properties/a/type"),
             (json!({"$ref": "other.json"}), "does not resolve"),
             (json!(true), "an object"),
