@@ -287,8 +287,12 @@ fn filter(json: &Value, documents: &[DynDoc]) {
 
 fn sort(json: &Value, documents: &[DynDoc]) {
     let Ok(sort) = parse_sort(json, &Schema::Any) else { return };
-    let mut documents = documents.to_vec();
-    documents.sort_by(|a, b| sort.compare(a, b));
+    let mut sorted: Vec<_> = documents.iter().filter_map(|document| sort.of(document).ok()).collect();
+    sorted.sort_by(|a, b| sort.compare(a, b));
+    for pair in sorted.windows(2) {
+        let position = sort.position_of(&pair[0]);
+        assert_eq!(sort.compare(&pair[1], &pair[0]).is_gt(), sort.is_behind(&pair[1], &position), "{json}");
+    }
 }
 
 fn update(json: Value, value: &Value) {

@@ -18,6 +18,8 @@ pub(crate) mod private;
 pub(crate) mod query;
 pub(crate) mod reference;
 pub(crate) mod schema;
+pub(crate) mod seal;
+pub(crate) mod secret;
 pub(crate) mod storage;
 pub(crate) mod text;
 pub(crate) mod transaction;

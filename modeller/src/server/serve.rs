@@ -16,11 +16,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::auth::secret;
 use super::limits::{DRAIN_TIME, Gate, HEADER_BYTES, HEADER_TIME};
 use super::patience::Patient;
 use super::{Server, console, router, stopped};
 use crate::app::{App, AppBuilder};
+use crate::core::secret;
 use crate::error::{Error, ErrorCode, Result};
 
 /// What the arguments of [`Options`] are.

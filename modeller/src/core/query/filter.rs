@@ -103,6 +103,11 @@ impl Path {
         }
     }
 
+    /// Who wrote it.
+    pub(crate) fn written_by(&self) -> Audience {
+        self.by
+    }
+
     /// Whether it leads into private values.
     pub(crate) fn is_trusted(&self) -> bool {
         self.by.sees(Level::Private)

@@ -352,13 +352,14 @@ pub(crate) fn parse_sort(json: &Value, schema: &Schema<'_>) -> Result<RawSort> {
 }
 
 /// The parts of a query as a request gives them, each JSON or absent.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub(crate) struct QueryParts {
     pub(crate) filter: Option<Value>,
     pub(crate) sort: Option<Value>,
     pub(crate) skip: Option<Value>,
     pub(crate) limit: Option<Value>,
     pub(crate) fields: Option<Value>,
+    pub(crate) cursor: Option<Value>,
 }
 
 impl QueryParts {
@@ -370,9 +371,10 @@ impl QueryParts {
             "skip" => Ok(&mut self.skip),
             "limit" => Ok(&mut self.limit),
             "fields" => Ok(&mut self.fields),
+            "cursor" => Ok(&mut self.cursor),
             _ => Err(Error::query(
                 name,
-                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit`, `fields` and `count`",
+                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit`, `fields`, `cursor`, `count` and `explain`",
             )),
         }
     }
@@ -393,6 +395,11 @@ pub(crate) fn parse_query(parts: &QueryParts, schema: &Schema<'_>) -> Result<Raw
         sort: parts.sort.as_ref().map_or(Ok(RawSort::default()), |sort| parse_sort(sort, schema))?,
         skip: number("skip", &parts.skip, MAX_SKIP)?.unwrap_or(0),
         limit: number("limit", &parts.limit, super::MAX_LIMIT as u64)?,
+        cursor: match &parts.cursor {
+            None => None,
+            Some(Value::String(cursor)) => Some(cursor.clone()),
+            Some(_) => return Err(Error::query("cursor", "is a text")),
+        },
     })
 }
 

@@ -18,7 +18,7 @@ use super::sort::{Direction, Position, RawSort};
 use crate::core::collection::Collection;
 use crate::core::id::RawId;
 use crate::core::index::{Course, Index, Member, Span};
-use crate::core::key::{ABOVE, Key, kind, push_beginning, push_empty, push_value};
+use crate::core::key::{ABOVE, Key, kind, push_beginning, push_value};
 use crate::core::value::AsValue;
 use crate::wire::explanation::{Explanation, PlanKind};
 
@@ -57,10 +57,7 @@ impl IndexScan<'_> {
     pub(crate) fn place(&self, position: &Position) -> (Key, RawId) {
         let mut bytes = self.prefix.clone();
         for key in &self.sorted {
-            match position.values.get(*key) {
-                Some(Some(value)) => push_value(&mut bytes, &value.as_value()),
-                _ => push_empty(&mut bytes),
-            }
+            bytes.extend_from_slice(position.keys.get(*key).map(Vec::as_slice).unwrap_or_default());
         }
         (Key::of(&bytes), position.id.clone())
     }

@@ -49,6 +49,16 @@ impl Node {
         self.0.is_empty()
     }
 
+    fn to_json(&self, mode: Mode) -> Map<String, Value> {
+        let mut members: Vec<_> = self.0.iter().collect();
+        members.sort_unstable_by_key(|(name, _)| name);
+        let shown = |node: &Self| match node.is_end() {
+            true => Value::Bool(mode == Mode::Include),
+            false => Value::Object(node.to_json(mode)),
+        };
+        members.into_iter().map(|(name, node)| (name.to_string(), shown(node))).collect()
+    }
+
     /// Adds a path. False when it, a part of it, or a longer one is there.
     fn add(&mut self, names: &[Box<str>]) -> bool {
         let Some((name, rest)) = names.split_first() else { return false };
@@ -91,6 +101,14 @@ impl RawProjection {
     pub(crate) fn write_for(&self, audience: Audience, doc: &dyn AnyDoc, out: &mut Vec<u8>) -> Result<()> {
         let view = Shown { value: ValueRef::Object(&DocView(doc)), below: Some(self), node: &self.root };
         written_for(audience, || serde_json::to_writer(out, &view)).map_err(Error::internal)
+    }
+
+    /// The one form of all projections that show the same.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut json = self.root.to_json(self.mode);
+        json.insert("_id".to_owned(), self.id.into());
+        json.insert("_rev".to_owned(), self.rev.into());
+        Value::Object(json)
     }
 
     /// Whether `_id` is shown, and whether `_rev` is.
