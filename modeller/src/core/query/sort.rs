@@ -84,6 +84,17 @@ impl RawSort {
             .unwrap_or_else(|| a.doc.id().cmp(b.doc.id()))
     }
 
+    /// The documents in this order.
+    ///
+    /// # Errors
+    /// Those of [`RawSort::of`].
+    #[cfg(feature = "cli")]
+    pub(crate) fn sorted(&self, docs: &[DynDoc]) -> Result<Vec<DynDoc>> {
+        let mut sorted = docs.iter().map(|doc| self.of(doc)).collect::<Result<Vec<_>>>()?;
+        sorted.sort_by(|a, b| self.compare(a, b));
+        Ok(sorted.into_iter().map(|one| one.doc.clone()).collect())
+    }
+
     /// Where the document stands in this order.
     ///
     /// # Errors
