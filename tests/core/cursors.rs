@@ -56,7 +56,7 @@ fn sorts() -> Vec<(Sort<Stone>, fn(&Doc<Stone>, &Doc<Stone>) -> std::cmp::Orderi
 }
 
 #[tokio::test]
-async fn c7_pages_under_writes_show_each_document_that_stayed_once() {
+async fn c12_pages_under_writes_show_each_document_that_stayed_once() {
     let app = App::new().model::<Stone>().in_memory().open().await.unwrap();
     let stones = app.model::<Stone>();
     let seed = Random::seed("MODELLER_SEED", 1);

@@ -9,6 +9,7 @@ use super::document::{DocView, DynDoc};
 use super::id::RawId;
 use super::index::{Course, Index, Member, Span, is_empty};
 use super::key::Key;
+use super::private::Level;
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::query::plan::{Choice, Plan, Source, tighter};
@@ -41,8 +42,14 @@ pub(crate) struct Collection {
 
 impl Collection {
     pub(crate) fn new(schema: &ModelSchema) -> Self {
-        let member =
-            |name: &str| Member { name: name.into(), private: schema.field(name).is_some_and(|field| field.private) };
+        let member = |name: &str| Member {
+            name: name.into(),
+            withheld: schema.field(name).and_then(|field| match (field.private, field.protected) {
+                (true, _) => Some(Level::Private),
+                (_, true) => Some(Level::Protected),
+                _ => None,
+            }),
+        };
         let indexes = schema
             .indexes
             .iter()

@@ -186,7 +186,7 @@ impl Dice {
             (&["d"], false),
         ];
         let chosen: Vec<_> = all.into_iter().filter(|_| self.one_in(3)).collect();
-        let member = |name: &&str| Member { name: (*name).into(), private: false };
+        let member = |name: &&str| Member { name: (*name).into(), withheld: None };
         chosen.into_iter().map(|(names, unique)| Index::new(names.iter().map(member).collect(), unique)).collect()
     }
 }

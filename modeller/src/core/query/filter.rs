@@ -108,9 +108,9 @@ impl Path {
         self.by
     }
 
-    /// Whether it leads into private values.
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.by.sees(Level::Private)
+    /// Whether it leads into what is withheld so far.
+    pub(crate) fn leads_into(&self, withheld: Option<Level>) -> bool {
+        withheld.is_none_or(|level| self.by.sees(level))
     }
 
     /// The names in order.
