@@ -1,5 +1,6 @@
 //! Lists that are followed page by page, while others write.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use modeller::prelude::*;
@@ -39,7 +40,10 @@ fn stone(random: &mut Random) -> Stone {
     }
 }
 
-fn sorts() -> Vec<(Sort<Stone>, fn(&Doc<Stone>, &Doc<Stone>) -> std::cmp::Ordering)> {
+/// The same order by hand.
+type Order = fn(&Doc<Stone>, &Doc<Stone>) -> Ordering;
+
+fn sorts() -> Vec<(Sort<Stone>, Order)> {
     vec![
         (Sort::parse(&json!({})).unwrap(), |a, b| a.id().cmp(&b.id())),
         (Stone::_ID.desc(), |a, b| b.id().cmp(&a.id())),

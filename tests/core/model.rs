@@ -75,7 +75,7 @@ fn op() -> impl Strategy<Value = Op> {
 /// The same documents with a Rust type, and as JSON.
 trait Form: modeller::Stored {
     fn model(app: &App) -> Model<Self>;
-    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>>;
+    fn in_transaction(tx: &Transaction) -> Result<Model<Self>>;
     fn of(person: Person) -> Self;
     fn person(&self) -> Person;
     fn older(&mut self, by: i64);
@@ -94,7 +94,7 @@ impl Form for Person {
     fn model(app: &App) -> Model<Self> {
         app.model()
     }
-    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>> {
+    fn in_transaction(tx: &Transaction) -> Result<Model<Self>> {
         tx.model()
     }
     fn of(person: Person) -> Self {
@@ -125,7 +125,7 @@ impl Form for Document {
     fn model(app: &App) -> Model<Self> {
         app.model_by_id("people").unwrap()
     }
-    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>> {
+    fn in_transaction(tx: &Transaction) -> Result<Model<Self>> {
         tx.model_by_id("people")
     }
     fn of(person: Person) -> Self {

@@ -166,14 +166,14 @@ pub(crate) enum ElemMatch {
 }
 
 impl ElemMatch {
-    fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         match self {
             Self::Tests(tests) => Value::Object(tests.iter().flat_map(Test::operators).collect()),
             Self::Object(filter) => filter.to_json(),
         }
     }
 
-    fn holds(&self, element: ValueRef<'_>) -> bool {
+    pub(super) fn holds(&self, element: ValueRef<'_>) -> bool {
         element.resolved(|element| match (self, element) {
             (Self::Tests(tests), element) => tests.iter().all(|test| test.holds(&Subject::Element(element))),
             (Self::Object(filter), ValueRef::Object(object)) => filter.matches(object),

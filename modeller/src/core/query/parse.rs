@@ -106,7 +106,7 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     schema: &'a Schema<'a>,
     clauses: usize,
     patterns: usize,
@@ -116,7 +116,7 @@ struct Parser<'a> {
 
 /// Reads a filter.
 pub(crate) fn parse_filter(json: &Value, schema: &Schema<'_>) -> Result<RawFilter> {
-    Parser { schema, clauses: 0, patterns: 0, inside: false }.filter(json, "", 0)
+    Parser::of(schema).filter(json, "", 0)
 }
 
 pub(super) fn joined(path: &str, name: &str) -> String {
@@ -128,6 +128,12 @@ fn check_depth(depth: usize, at: &str) -> Result<()> {
         return Err(Error::query(at, format!("a filter is nested at most {MAX_DEPTH} deep")));
     }
     Ok(())
+}
+
+impl<'a> Parser<'a> {
+    pub(super) const fn of(schema: &'a Schema<'a>) -> Self {
+        Self { schema, clauses: 0, patterns: 0, inside: false }
+    }
 }
 
 impl Parser<'_> {
@@ -227,7 +233,7 @@ impl Parser<'_> {
             .map(|value| match value.as_object().and_then(|object| object.get("$elemMatch")) {
                 Some(operand) if is_elem_match(value) => {
                     self.count(at)?;
-                    self.elem_match(operand, &joined(at, "$elemMatch"), depth)
+                    self.elem_match(operand, &joined(at, "$elemMatch"), depth).map(Test::ElemMatch)
                 }
                 _ if of_elements => Err(Error::query(at, "takes either values or `$elemMatch`")),
                 _ if holds_operators(value) => {
@@ -242,7 +248,7 @@ impl Parser<'_> {
             .map(Test::All)
     }
 
-    fn elem_match(&mut self, operand: &Value, at: &str, depth: usize) -> Result<Test> {
+    pub(super) fn elem_match(&mut self, operand: &Value, at: &str, depth: usize) -> Result<ElemMatch> {
         let Value::Object(object) = operand else { return Err(Error::query(at, "needs an object")) };
         let test = if is_of_values(object) {
             ElemMatch::Tests(self.tests(object, at, depth + 1)?)
@@ -252,7 +258,7 @@ impl Parser<'_> {
             self.inside = outside;
             ElemMatch::Object(Box::new(filter?))
         };
-        Ok(Test::ElemMatch(test))
+        Ok(test)
     }
 
     fn test(&mut self, name: &str, operand: &Value, at: &str, depth: usize) -> Result<Test> {
@@ -292,7 +298,7 @@ impl Parser<'_> {
                 .map(Test::Size)
                 .ok_or_else(|| Error::query(at, "needs a whole number from 0")),
             "$all" => self.all(operand, at, depth),
-            "$elemMatch" => self.elem_match(operand, at, depth),
+            "$elemMatch" => self.elem_match(operand, at, depth).map(Test::ElemMatch),
             "$bitsAllSet" => Bits::parse(BitsTest::AllSet, operand, at).map(Test::Bits),
             "$bitsAnySet" => Bits::parse(BitsTest::AnySet, operand, at).map(Test::Bits),
             "$bitsAllClear" => Bits::parse(BitsTest::AllClear, operand, at).map(Test::Bits),
