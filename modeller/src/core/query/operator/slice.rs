@@ -32,13 +32,13 @@ impl Slice {
             },
             operand => {
                 let count = number(operand).ok_or_else(wrong)?;
-                Ok(Self { skip: count.min(0), limit: count.unsigned_abs() })
+                Ok(Self { skip: count.min(0), limit: count.unsigned_abs().min(i64::MAX as u64) })
             }
         }
     }
 
     pub(crate) fn to_json(self) -> Value {
-        json!([self.skip, self.limit])
+        if self.limit == 0 { json!(0) } else { json!([self.skip, self.limit]) }
     }
 
     /// Which elements of an array with so many.
