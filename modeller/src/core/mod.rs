@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod clock;
 pub(crate) mod collection;
+pub(crate) mod decimal;
 pub(crate) mod document;
 pub(crate) mod field;
 #[cfg(test)]

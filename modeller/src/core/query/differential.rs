@@ -116,7 +116,17 @@ impl Dice {
             5 => json!({"$gte": operand(self)}),
             6 => json!({"$lt": operand(self)}),
             7 => json!({"$lte": operand(self)}),
-            8 => json!({"$gte": self.scalar(), "$lt": self.scalar()}),
+            8 if self.one_in(2) => json!({"$gte": self.scalar(), "$lt": self.scalar()}),
+            8 => {
+                let some = |dice: &mut Self| (0..4).map(|_| dice.scalar()).collect::<Value>();
+                let (points, more) = (some(self), some(self));
+                self.pick(&[
+                    json!({"$in": points, "$eq": more[0]}),
+                    json!({"$in": points, "$gte": more[0]}),
+                    json!({"$in": points, "$not": {"$nin": more}}),
+                    json!({"$eq": points[0], "$in": more}),
+                ])
+            }
             9 | 10 => json!({"$in": list(self)}),
             11 => json!({"$nin": list(self)}),
             12 => self.pick(&[
@@ -127,7 +137,7 @@ impl Dice {
                 json!({"$mod": [2, 0]}),
                 json!({"$bitsAllSet": 1}),
             ]),
-            13 => json!({"$regex": self.pick(&["^a", "^ab", "^ab?", "b", "^a|b"])}),
+            13 => json!({"$regex": self.pick(&["^a", "^ab", "^ab?", "^a$", "^ab+c", "b", "^a|b"])}),
             14 => json!({"$not": self.test()}),
             15 => json!({"$all": list(self)}),
             _ => self.pick(&[
@@ -174,22 +184,45 @@ impl Dice {
         Value::Object(sort)
     }
 
+    /// A query that an index was made for: some of its fields are given, and the others are sorted by.
+    fn made_for_an_index(&mut self) -> (Value, Value) {
+        let (names, _) = self.pick(&INDEXES);
+        let given = self.below(names.len() + 1);
+        let filter = names.iter().take(given).map(|name| {
+            let test = if self.one_in(4) { self.test() } else { json!({"$eq": self.scalar()}) };
+            ((*name).to_owned(), test)
+        });
+        let filter: Map<String, Value> = filter.collect();
+        let direction = self.pick(&[1, -1]);
+        // A field that is given does not count, wherever it stands in the sort.
+        let from = if self.one_in(2) { 0 } else { given };
+        let mut names: Vec<&str> = names.iter().skip(from).copied().collect();
+        if self.one_in(2) && !names.is_empty() {
+            let last = names.len() - 1;
+            names.swap(0, last);
+        }
+        let sort: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), direction.into())).collect();
+        (filter.into(), sort.into())
+    }
+
     fn indexes(&mut self) -> Vec<Index> {
-        let all: [(&[&str], bool); 8] = [
-            (&["a"], false),
-            (&["b"], false),
-            (&["c"], true),
-            (&["a", "b"], false),
-            (&["b", "a", "c"], false),
-            (&["a", "d"], true),
-            (&["d", "b"], false),
-            (&["d"], false),
-        ];
-        let chosen: Vec<_> = all.into_iter().filter(|_| self.one_in(3)).collect();
+        let chosen: Vec<_> = INDEXES.into_iter().filter(|_| self.one_in(3)).collect();
         let member = |name: &&str| Member { name: (*name).into(), withheld: None };
         chosen.into_iter().map(|(names, unique)| Index::new(names.iter().map(member).collect(), unique)).collect()
     }
 }
+
+/// Those that there may be, and whether they are unique.
+const INDEXES: [(&[&str], bool); 8] = [
+    (&["a"], false),
+    (&["b"], false),
+    (&["c"], true),
+    (&["a", "b"], false),
+    (&["b", "a", "c"], false),
+    (&["a", "d"], true),
+    (&["d", "b"], false),
+    (&["d"], false),
+];
 
 /// Documents with their indexes, and the same documents without.
 struct World {
@@ -316,7 +349,7 @@ fn every_plan_answers_what_a_scan_answers() {
         let mut dice = Dice(seed as u64);
         let mut world = World::new(&mut dice);
         for _ in 0..QUERIES {
-            let (filter, sort) = (dice.filter(2), dice.sort());
+            let (filter, sort) = if dice.one_in(4) { dice.made_for_an_index() } else { (dice.filter(2), dice.sort()) };
             let mut query = RawQuery::of(Arc::new(parse_filter(&filter, &Schema::Any).unwrap()));
             query.sort = parse_sort(&sort, &Schema::Any).unwrap();
             let sort = until_the_id(&sort);
