@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorCode, Result};
 pub(crate) const USAGE: &str = "\
 --addr HOST:PORT    where to listen; also MODELLER_ADDR
 --data DIR          the folder of the data; also MODELLER_DATA
---secret-file FILE  the secret that tokens are signed with, 32 bytes at least; also its text in MODELLER_SECRET
+--secret-file FILE  the secret of tokens and cursors, 32 bytes at least; also its text in MODELLER_SECRET
 --help              this text
 ";
 
