@@ -129,15 +129,23 @@ impl RawSort {
 
     /// What the document is sorted by.
     fn values(&self, doc: &dyn AnyDoc) -> Result<Keys> {
-        let heads: Vec<Head> = self.0.iter().map(|(path, _)| Head::of(doc, path)).collect();
-        // Each value once, so that two keys that lead to one array meet in it.
-        let walks = self.0.iter().zip(&heads).map(|((path, _), head)| {
-            let names = path.names();
-            let same = self.0.iter().zip(&heads).find(|((other, _), one)| {
-                one.taken == head.taken && other.names().get(..one.taken) == names.get(..head.taken)
+        // Each array once, so that two keys that lead to it meet in it.
+        let mut heads: Vec<(&Path, Head)> = Vec::new();
+        let mut places = Vec::new();
+        for (path, _) in &self.0 {
+            let known = heads.iter().position(|(other, head)| {
+                let way = other.names().get(..head.taken);
+                let is_array = head.value.as_ref().is_some_and(Value::is_array);
+                is_array && path.names().get(..head.taken) == way && path.written_by() == other.written_by()
             });
-            let value = same.map_or(head, |(_, first)| first).value.as_ref();
-            Walk::Under { value, rest: names.get(head.taken..).unwrap_or_default() }
+            places.push(known.unwrap_or(heads.len()));
+            if known.is_none() {
+                heads.push((path, Head::of(doc, path)));
+            }
+        }
+        let walks = self.0.iter().zip(places).filter_map(|((path, _), place)| {
+            let (_, head) = heads.get(place)?;
+            Some(Walk::Under { value: head.value.as_ref(), rest: path.names().get(head.taken..)? })
         });
         let mut best: Option<Keys> = None;
         each_key(walks.collect(), &mut |keys| {
