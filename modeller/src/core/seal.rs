@@ -1,6 +1,6 @@
 //! Texts that are handed out and come back: nobody else can read one, change one, or make one up.
 //!
-//! First encrypted, then authenticated (RFC 7366 §2 says why in this order), both by HMAC-SHA-256 (RFC 2104), which is a
+//! First encrypted, then authenticated (the order of RFC 7366), both by HMAC-SHA-256 (RFC 2104), which is a
 //! pseudorandom function: of counted blocks it makes the stream that the text is joined with (the counter mode of NIST
 //! SP 800-108r1 §4.1, with a nonce that no other text has), and of the whole the tag. What a text is good for is part of what
 //! is authenticated, and not of the text.
