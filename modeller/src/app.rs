@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use crate::core::clock::Clock;
 use crate::core::json::Document;
 use crate::core::log::CommitLog;
 use crate::core::schema::{ModelDeclaration, ModelType};
+use crate::core::secret::{self, Secret, Source};
 use crate::core::storage::Storage;
 use crate::core::transaction::Limits;
 use crate::error::{Error, Result};
@@ -47,8 +48,6 @@ use crate::registry::{assemble, schemas};
 pub struct App {
     pub(crate) runtime: Runtime,
     pub(crate) summary: Arc<str>,
-    /// Where it keeps its data, if it does.
-    pub(crate) folder: Option<Arc<Path>>,
     pub(crate) extras: Extras,
 }
 
@@ -228,6 +227,7 @@ pub struct AppBuilder {
     /// Whether the first run of each transaction is thrown away.
     pub(crate) rehearses: bool,
     pub(crate) data: Option<PathBuf>,
+    secret: Option<Vec<u8>>,
     pub(crate) extras: Extras,
     /// What is wrong with what was said so far; told when the application is opened.
     pub(crate) mistakes: Vec<Error>,
@@ -244,6 +244,7 @@ impl Default for AppBuilder {
             clock: Clock::default(),
             rehearses: false,
             data: None,
+            secret: None,
             extras: Extras::default(),
             mistakes: Vec::new(),
         }
@@ -322,6 +323,17 @@ impl AppBuilder {
         self
     }
 
+    /// With this secret, 32 bytes at least, for tokens and cursors; opening the application refuses a shorter one. Without it the
+    /// secret is made once and kept in the data folder, in a file that only its owner reads; without a folder it is another one
+    /// each time.
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        match secret::given(&secret.into(), "the program") {
+            Ok(secret) => self.secret = Some(secret),
+            Err(mistake) => self.mistakes.push(mistake),
+        }
+        self
+    }
+
     /// The folder of the data.
     fn folder(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| PathBuf::from("data"))
@@ -345,7 +357,11 @@ impl AppBuilder {
         if let Some(mistake) = self.mistakes.pop() {
             return Err(mistake);
         }
-        let folder = (!self.is_in_memory()).then(|| self.folder().into());
+        let secret = Secret::new(match self.secret.take() {
+            Some(secret) => Source::Given(secret),
+            None if self.is_in_memory() => Source::Random,
+            None => Source::Folder(self.folder().into()),
+        });
         let assembly = assemble(self.models.as_deref(), &self.given, &self.schemas)?;
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
@@ -389,12 +405,13 @@ impl AppBuilder {
             emitters,
             workers,
             limits: Limits::default(),
+            secret,
             clock: self.clock,
             rehearses: self.rehearses,
             _alive: alive,
             number: next_number(),
         });
         trash::keep_short(&runtime, ended).await;
-        Ok(App { runtime, summary: summary.into(), folder, extras: self.extras })
+        Ok(App { runtime, summary: summary.into(), extras: self.extras })
     }
 }

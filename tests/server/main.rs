@@ -8,6 +8,7 @@ mod bad_input;
 mod doors;
 mod errors;
 mod flattened;
+mod lists;
 mod private;
 mod protected;
 mod routes;

@@ -150,7 +150,7 @@ impl Transaction {
     }
 
     pub(crate) fn find(&self, model: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
-        self.read(model, &query.filter, |collection| collection.find(query, most))
+        self.read(model, &query.filter, |collection| collection.find(query, most))?
     }
 
     /// Puts a value in the place of an id. `checked` says that it is known to fit the schema.

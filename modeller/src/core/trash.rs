@@ -75,7 +75,7 @@ pub(crate) fn is_trash(name: &str) -> bool {
 
 /// A trash without entries.
 pub(crate) fn empty() -> Collection {
-    let index = |name: &str| Index::new(vec![Member { name: name.into(), private: false }], false);
+    let index = |name: &str| Index::new(vec![Member { name: name.into(), withheld: None }], false);
     Collection::with(vec![index(DOCUMENT_ID), index(DELETION)])
 }
 

@@ -31,12 +31,16 @@ use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, Settled, check_rev};
 use crate::core::private::Audience;
+use crate::core::query::RawQuery;
+use crate::core::query::cursor::Listing;
 use crate::core::query::filter::RawFilter;
+use crate::core::query::project::RawProjection;
+use crate::core::query::sort::Position;
 use crate::core::query::update::RawUpdate;
-use crate::core::query::{MAX_LIMIT, RawQuery};
 use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
 use crate::core::schema::{Access, ModelSchema};
+use crate::core::secret::Secret;
 use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
 use crate::core::trash::{Deletion, Mark};
 use crate::error::{Error, ErrorCode, Result};
@@ -65,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
+    pub(crate) secret: Secret,
     /// Dropped with the application, which ends what clears the trash.
     pub(crate) _alive: Alive,
     pub(crate) clock: Clock,
@@ -838,7 +843,7 @@ impl Scope {
         self.operate(
             || format!("{}.{name}", model.schema.id),
             |step| async move {
-                let query = RawQuery { filter: filter.clone(), sort: Default::default(), skip: 0, limit: None };
+                let query = RawQuery::of(filter.clone());
                 let scope = self.in_step(step.clone());
                 let mut done = 0;
                 for found in step.transaction.find(index, &query, usize::MAX)? {
@@ -1106,12 +1111,13 @@ impl Scope {
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
                 let state = self.runtime.durable();
-                Ok(match target {
-                    Target::Id(id) => state.get(index, id).cloned(),
-                    Target::First(filter) => state
-                        .collection(index)
-                        .and_then(|collection| collection.find(&first(filter), 1).into_iter().next()),
-                })
+                match target {
+                    Target::Id(id) => Ok(state.get(index, id).cloned()),
+                    Target::First(filter) => {
+                        let found = state.collection(index).map(|collection| collection.find(&first(filter), 1));
+                        Ok(found.transpose()?.unwrap_or_default().into_iter().next())
+                    }
+                }
             }
         }
     }
@@ -1145,7 +1151,7 @@ impl Scope {
     }
 
     pub(crate) async fn find(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
-        self.read(index, &query.filter, |collection| collection.find(query, most))
+        self.read(index, &query.filter, |collection| collection.find(query, most))?
     }
 
     pub(crate) async fn count(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
@@ -1154,29 +1160,110 @@ impl Scope {
 
     /// Answers the query, and how that was done.
     pub(crate) async fn explain(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Explanation> {
-        self.read(index, &query.filter, |collection| collection.search(query, most, None).explain())
+        self.read(index, &query.filter, |collection| Ok(collection.search(query, most, None)?.explain()))?
     }
 
-    /// The documents of a query with the hooks of `list`, and the commit they were read at.
-    pub(crate) async fn list(&self, index: ModelIndex, query: &RawQuery) -> Result<Listed> {
+    /// The documents of a query with the hooks of `list`, and the commit they were read at. `shown` is the part of them that is
+    /// answered.
+    pub(crate) async fn list(
+        &self,
+        index: ModelIndex,
+        query: &RawQuery,
+        shown: Option<&RawProjection>,
+    ) -> Result<Listed> {
+        let caller = self.caller.identity();
+        let (page, query, seq) = self
+            .listed(index, query, |collection, executed| {
+                let list = self.as_list(index, &caller, query, executed, shown)?;
+                let behind = self.behind(&list, collection)?;
+                let (docs, next) = collection.page(executed, behind.as_ref())?;
+                let next = next.map(|next| list.cursor(self.runtime.0.secret.cursors()?, &next)).transpose()?;
+                Ok((docs, next))
+            })
+            .await?;
+        let (docs, next) = page;
+        Ok(Listed { docs, next, query, seq })
+    }
+
+    /// How a list is answered, as one may know who knows of some of the fields.
+    pub(crate) async fn explain_list(
+        &self,
+        index: ModelIndex,
+        query: &RawQuery,
+        shown: Option<&RawProjection>,
+        to: Audience,
+    ) -> Result<(Explanation, u64)> {
+        let caller = self.caller.identity();
+        let schema = &self.model(index)?.schema;
+        let (told, _, seq) = self
+            .listed(index, query, |collection, executed| {
+                if to != Audience::Store && !query.asks_the_same(executed) {
+                    let text = "a hook of the model changes the query, and how that is answered is not told";
+                    return Err(Error::query("explain", text));
+                }
+                let list = self.as_list(index, &caller, query, executed, shown)?;
+                let behind = self.behind(&list, collection)?;
+                let known = collection.known_by(|name| schema.field(name).is_some_and(|field| !field.is_withheld(to)));
+                known.explain_page(executed, behind.as_ref())
+            })
+            .await?;
+        Ok((told, seq))
+    }
+
+    /// A list as what its cursors belong to.
+    fn as_list<'a>(
+        &'a self,
+        index: ModelIndex,
+        caller: &'a str,
+        asked: &'a RawQuery,
+        executed: &'a RawQuery,
+        shown: Option<&'a RawProjection>,
+    ) -> Result<Listing<'a>> {
+        let model = self.runtime.model(index)?.schema.id.as_ref();
+        Ok(Listing { model, caller, asked, sort: &executed.sort, shown })
+    }
+
+    /// Where a list goes on.
+    fn behind(&self, list: &Listing<'_>, collection: &Collection) -> Result<Option<Position>> {
+        let Some(cursor) = &list.asked.cursor else { return Ok(None) };
+        let now = |id: &RawId| list.sort.position(collection.get(id)?).ok();
+        list.position(self.runtime.0.secret.cursors()?, cursor, now).map(Some)
+    }
+
+    /// Runs the hooks of `list`, and looks up what they left of a query; with the query that was left, and the commit that was
+    /// looked at.
+    async fn listed<R: Send>(
+        &self,
+        index: ModelIndex,
+        query: &RawQuery,
+        look: impl Fn(&Collection, &RawQuery) -> Result<R> + Sync,
+    ) -> Result<(R, RawQuery, u64)> {
         let model = self.model(index)?;
+        if query.cursor.is_some() && query.skip > 0 {
+            return Err(Error::query("skip", "counts from the beginning, and a cursor goes on from elsewhere"));
+        }
         if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::List) {
             self.check_not_nested()?;
             let state = self.runtime.durable();
-            let docs =
-                state.collection(index).map(|collection| collection.find(query, query.page_size())).unwrap_or_default();
-            return Ok(Listed { docs, query: query.clone(), seq: state.seq });
+            let collection = state.collection(index).ok_or_else(|| Error::internal("unknown model"))?;
+            return Ok((look(collection, query)?, query.clone(), state.seq));
         }
+        let look = &look;
         self.operate(
             || format!("{}.list", model.schema.id),
             |step| async move {
                 let mut typed = model.schema.typed_query(query.clone());
                 let event = |timing| HookEvent { timing, operation: Operation::List };
                 self.run_hooks(index, event(Timing::Before), &step, &mut HookPayload::Query(&mut *typed), None).await?;
-                let changed = model.schema.raw_query(&*typed).unwrap_or_else(|| query.clone());
-                let docs = step.transaction.find(index, &changed, changed.page_size().min(MAX_LIMIT))?;
+                let mut changed = model.schema.raw_query(&*typed).unwrap_or_else(|| query.clone());
+                if query.cursor.is_some() {
+                    // Passed over on the first page.
+                    changed.skip = 0;
+                }
+                let found =
+                    step.transaction.read(index, &changed.filter, |collection| look(collection, &changed))??;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Query(&mut *typed), None).await?;
-                Ok(Listed { docs, query: changed, seq: step.transaction.seen().seq })
+                Ok((found, changed, step.transaction.seen().seq))
             },
         )
         .await
@@ -1274,13 +1361,15 @@ impl Scope {
 /// What a list found.
 pub(crate) struct Listed {
     pub(crate) docs: Vec<DynDoc>,
+    /// The cursor of the next page, if there is one.
+    pub(crate) next: Option<String>,
     /// The query as the hooks left it.
     pub(crate) query: RawQuery,
     pub(crate) seq: u64,
 }
 
 fn first(filter: &Arc<RawFilter>) -> RawQuery {
-    RawQuery { filter: filter.clone(), sort: Default::default(), skip: 0, limit: Some(1) }
+    RawQuery { limit: Some(1), ..RawQuery::of(filter.clone()) }
 }
 
 async fn run_step<R, F, Fut>(parent: &Arc<Step>, name: String, body: &F) -> Result<R>

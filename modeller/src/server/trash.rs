@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::call::Context;
 use super::respond;
-use super::rest::{created, document_id, read_query_string, write_items};
+use super::rest::{Asked, created, document_id, read_query_string, write_items};
 use super::router::Segments;
 use crate::core::query::parse::parse_query;
 use crate::error::{Error, Result};
@@ -14,9 +14,16 @@ use crate::error::{Error, Result};
 /// `GET /{model}/@trash`: what was deleted, the last first.
 pub(super) async fn list(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
-    let (parts, count) = read_query_string(request.uri().query().unwrap_or_default())?;
-    for (part, name) in [(&parts.sort, "sort"), (&parts.fields, "fields")] {
-        if part.is_some() {
+    let Asked { parts, count, explain } = read_query_string(request.uri().query().unwrap_or_default())?;
+    let count = count == Some(true);
+    let given = [
+        (parts.sort.is_some(), "sort"),
+        (parts.fields.is_some(), "fields"),
+        (parts.cursor.is_some(), "cursor"),
+        (explain.is_some(), "explain"),
+    ];
+    for (is_given, name) in given {
+        if is_given {
             let reason = "the trash is listed as it is, what was deleted last first";
             return Err(Error::query(name, reason));
         }

@@ -103,9 +103,14 @@ impl Path {
         }
     }
 
-    /// Whether it leads into private values.
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.by.sees(Level::Private)
+    /// Who wrote it.
+    pub(crate) fn written_by(&self) -> Audience {
+        self.by
+    }
+
+    /// Whether it leads into what is withheld so far.
+    pub(crate) fn leads_into(&self, withheld: Option<Level>) -> bool {
+        withheld.is_none_or(|level| self.by.sees(level))
     }
 
     /// The names in order.
@@ -161,14 +166,14 @@ pub(crate) enum ElemMatch {
 }
 
 impl ElemMatch {
-    fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         match self {
             Self::Tests(tests) => Value::Object(tests.iter().flat_map(Test::operators).collect()),
             Self::Object(filter) => filter.to_json(),
         }
     }
 
-    fn holds(&self, element: ValueRef<'_>) -> bool {
+    pub(super) fn holds(&self, element: ValueRef<'_>) -> bool {
         element.resolved(|element| match (self, element) {
             (Self::Tests(tests), element) => tests.iter().all(|test| test.holds(&Subject::Element(element))),
             (Self::Object(filter), ValueRef::Object(object)) => filter.matches(object),

@@ -137,7 +137,7 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     schema: &'a Schema<'a>,
     clauses: usize,
     patterns: usize,
@@ -147,7 +147,7 @@ struct Parser<'a> {
 
 /// Reads a filter.
 pub(crate) fn parse_filter(json: &Value, schema: &Schema<'_>) -> Result<RawFilter> {
-    Parser { schema, clauses: 0, patterns: 0, inside: false }.filter(json, "", 0)
+    Parser::of(schema).filter(json, "", 0)
 }
 
 pub(super) fn joined(path: &str, name: &str) -> String {
@@ -159,6 +159,12 @@ fn check_depth(depth: usize, at: &str) -> Result<()> {
         return Err(Error::query(at, format!("a filter is nested at most {MAX_DEPTH} deep")));
     }
     Ok(())
+}
+
+impl<'a> Parser<'a> {
+    pub(super) const fn of(schema: &'a Schema<'a>) -> Self {
+        Self { schema, clauses: 0, patterns: 0, inside: false }
+    }
 }
 
 impl Parser<'_> {
@@ -258,7 +264,7 @@ impl Parser<'_> {
             .map(|value| match value.as_object().and_then(|object| object.get("$elemMatch")) {
                 Some(operand) if is_elem_match(value) => {
                     self.count(at)?;
-                    self.elem_match(operand, &joined(at, "$elemMatch"), depth)
+                    self.elem_match(operand, &joined(at, "$elemMatch"), depth).map(Test::ElemMatch)
                 }
                 _ if of_elements => Err(Error::query(at, "takes either values or `$elemMatch`")),
                 _ if holds_operators(value) => {
@@ -273,7 +279,7 @@ impl Parser<'_> {
             .map(Test::All)
     }
 
-    fn elem_match(&mut self, operand: &Value, at: &str, depth: usize) -> Result<Test> {
+    pub(super) fn elem_match(&mut self, operand: &Value, at: &str, depth: usize) -> Result<ElemMatch> {
         let Value::Object(object) = operand else { return Err(Error::query(at, "needs an object")) };
         let test = if is_of_values(object) {
             ElemMatch::Tests(self.tests(object, at, depth + 1)?)
@@ -283,7 +289,7 @@ impl Parser<'_> {
             self.inside = outside;
             ElemMatch::Object(Box::new(filter?))
         };
-        Ok(Test::ElemMatch(test))
+        Ok(test)
     }
 
     fn test(&mut self, name: &str, operand: &Value, at: &str, depth: usize) -> Result<Test> {
@@ -327,7 +333,7 @@ impl Parser<'_> {
                 .map(Test::Size)
                 .ok_or_else(|| Error::query(at, "needs a whole number from 0")),
             "$all" => self.all(operand, at, depth),
-            "$elemMatch" => self.elem_match(operand, at, depth),
+            "$elemMatch" => self.elem_match(operand, at, depth).map(Test::ElemMatch),
             "$bitsAllSet" => Bits::parse(BitsTest::AllSet, operand, at).map(Test::Bits),
             "$bitsAnySet" => Bits::parse(BitsTest::AnySet, operand, at).map(Test::Bits),
             "$bitsAllClear" => Bits::parse(BitsTest::AllClear, operand, at).map(Test::Bits),
@@ -386,13 +392,14 @@ pub(crate) fn parse_sort(json: &Value, schema: &Schema<'_>) -> Result<RawSort> {
 }
 
 /// The parts of a query as a request gives them, each JSON or absent.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub(crate) struct QueryParts {
     pub(crate) filter: Option<Value>,
     pub(crate) sort: Option<Value>,
     pub(crate) skip: Option<Value>,
     pub(crate) limit: Option<Value>,
     pub(crate) fields: Option<Value>,
+    pub(crate) cursor: Option<Value>,
 }
 
 impl QueryParts {
@@ -404,9 +411,10 @@ impl QueryParts {
             "skip" => Ok(&mut self.skip),
             "limit" => Ok(&mut self.limit),
             "fields" => Ok(&mut self.fields),
+            "cursor" => Ok(&mut self.cursor),
             _ => Err(Error::query(
                 name,
-                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit`, `fields` and `count`",
+                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit`, `fields`, `cursor`, `count` and `explain`",
             )),
         }
     }
@@ -427,6 +435,11 @@ pub(crate) fn parse_query(parts: &QueryParts, schema: &Schema<'_>) -> Result<Raw
         sort: parts.sort.as_ref().map_or(Ok(RawSort::default()), |sort| parse_sort(sort, schema))?,
         skip: number("skip", &parts.skip, MAX_SKIP)?.unwrap_or(0),
         limit: number("limit", &parts.limit, super::MAX_LIMIT as u64)?,
+        cursor: match &parts.cursor {
+            None => None,
+            Some(Value::String(cursor)) => Some(cursor.clone()),
+            Some(_) => return Err(Error::query("cursor", "is a text")),
+        },
     })
 }
 
