@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use crate::core::clock::Clock;
 use crate::core::json::Document;
 use crate::core::log::CommitLog;
 use crate::core::schema::{ModelDeclaration, ModelType};
+use crate::core::secret::{self, Secret, Source};
 use crate::core::storage::Storage;
 use crate::core::transaction::Limits;
 use crate::error::{Error, Result};
@@ -24,6 +25,7 @@ use crate::model::job::{self, JobQueue, Jobs};
 use crate::model::runtime::{Inner, ModelRuntime, Runtime, next_number};
 use crate::model::subscription::Rooms;
 use crate::model::transaction::Transaction;
+use crate::model::trash;
 use crate::model::worker::Workers;
 use crate::registry::{assemble, schemas};
 
@@ -47,8 +49,6 @@ use crate::registry::{assemble, schemas};
 pub struct App {
     pub(crate) runtime: Runtime,
     pub(crate) summary: Arc<str>,
-    /// Where it keeps its data, if it does.
-    pub(crate) folder: Option<Arc<Path>>,
     pub(crate) extras: Extras,
 }
 
@@ -242,6 +242,7 @@ pub struct AppBuilder {
     /// Whether the first run of each transaction is thrown away.
     pub(crate) rehearses: bool,
     pub(crate) data: Option<PathBuf>,
+    secret: Option<Vec<u8>>,
     pub(crate) extras: Extras,
     /// What is wrong with what was said so far; told when the application is opened.
     pub(crate) mistakes: Vec<Error>,
@@ -258,6 +259,7 @@ impl Default for AppBuilder {
             clock: Clock::default(),
             rehearses: false,
             data: None,
+            secret: None,
             extras: Extras::default(),
             mistakes: Vec::new(),
         }
@@ -336,6 +338,17 @@ impl AppBuilder {
         self
     }
 
+    /// With this secret, 32 bytes at least, for tokens and cursors; opening the application refuses a shorter one. Without it the
+    /// secret is made once and kept in the data folder, in a file that only its owner reads; without a folder it is another one
+    /// each time.
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        match secret::given(&secret.into(), "the program") {
+            Ok(secret) => self.secret = Some(secret),
+            Err(mistake) => self.mistakes.push(mistake),
+        }
+        self
+    }
+
     /// The folder of the data.
     fn folder(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| PathBuf::from("data"))
@@ -359,7 +372,11 @@ impl AppBuilder {
         if let Some(mistake) = self.mistakes.pop() {
             return Err(mistake);
         }
-        let folder = (!self.is_in_memory()).then(|| self.folder().into());
+        let secret = Secret::new(match self.secret.take() {
+            Some(secret) => Source::Given(secret),
+            None if self.is_in_memory() => Source::Random,
+            None => Source::Folder(self.folder().into()),
+        });
         let mut assembly = assemble(self.models.as_deref(), &self.given, &self.schemas)?;
         // Behind those of the program, whose places stay as they are.
         let programs = assembly.models.len();
@@ -399,6 +416,7 @@ impl AppBuilder {
             count(workers.len(), "worker"),
             count(documents, "document"),
         );
+        let (alive, ended) = trash::alive();
         let runtime = Runtime::new(Inner {
             log,
             models: assembly.models,
@@ -408,10 +426,13 @@ impl AppBuilder {
             workers,
             jobs,
             limits: Limits::default(),
+            secret,
             clock: self.clock,
             rehearses: self.rehearses,
+            _alive: alive,
             number: next_number(),
         });
-        Ok(App { runtime, summary: summary.into(), folder, extras: self.extras })
+        trash::keep_short(&runtime, ended).await;
+        Ok(App { runtime, summary: summary.into(), extras: self.extras })
     }
 }

@@ -73,4 +73,5 @@ pub use crate::model::job::{Job, JobQueue, Scheduling};
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::{Heard, Listener, Subscription};
 pub use crate::model::transaction::Transaction;
+pub use crate::model::trash::{Deletion, Trash, TrashList, Trashed};
 pub use crate::wire::explanation::{Explanation, PlanKind};

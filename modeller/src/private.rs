@@ -17,6 +17,7 @@ pub use crate::core::schema::keywords::reference;
 pub use crate::core::schema::{
     Access, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords,
 };
+pub use crate::core::trash::RETENTION;
 pub use crate::core::value::{
     AsValue, BySerialize, ByView, ObjectRef, Probe, Take, ValueRef, Variants, inner_members, variant_entry,
     variant_member, variant_slots,

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "counts that show what a test has done")]
 
 mod contention;
+mod cursors;
 mod engine;
 mod faults;
 mod indexes;

@@ -11,4 +11,5 @@ mod many;
 mod operations;
 mod paths;
 mod references;
+mod trash;
 mod workers;

@@ -13,6 +13,7 @@ use imbl::OrdMap;
 use super::document::{AnyDoc, DynDoc};
 use super::id::RawId;
 use super::key::{ABOVE, Key, push_empty, push_value};
+use super::private::Level;
 use super::query::filter::is_scalar;
 use super::value::{ArrayRef, Kind, ValueRef};
 
@@ -20,8 +21,8 @@ use super::value::{ArrayRef, Kind, ValueRef};
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) name: Box<str>,
-    /// Only a path that was written in the program leads to it.
-    pub(crate) private: bool,
+    /// From whom it is withheld: a path of theirs does not lead to it.
+    pub(crate) withheld: Option<Level>,
 }
 
 /// An index on one or several fields.

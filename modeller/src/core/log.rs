@@ -35,6 +35,7 @@ use super::reference::{Links, dangling};
 use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
 use super::transaction::{Limits, missing};
+use super::trash::{self, Deletion};
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long one transaction may keep all others from being accepted.
@@ -127,8 +128,10 @@ pub(crate) enum Intent {
     Insert { model: ModelIndex, values: Vec<(RawId, PutValue)> },
     /// The next version of a document.
     Update { model: ModelIndex, id: RawId, update: Arc<RawUpdate>, if_rev: Option<u64> },
-    /// The end of a document.
-    Delete { model: ModelIndex, id: RawId, if_rev: Option<u64> },
+    /// A commit without changes.
+    Nothing,
+    /// The end of a document, which may leave an entry of this id in the trash.
+    Delete { model: ModelIndex, id: RawId, if_rev: Option<u64>, trash: Option<Box<(RawId, Deletion)>> },
 }
 
 /// A value on its way to be a document. It is moved there, and copied from there when the intent is evaluated again.
@@ -155,8 +158,14 @@ impl PutValue {
 /// What has to be in the place of a put.
 #[derive(Clone, Copy)]
 pub(crate) enum Expect {
+    /// Nothing.
     Absent,
-    Present { if_rev: Option<u64> },
+    /// Nothing, and what is put comes out of the trash. What it refers to is checked afterwards, because that may be on its
+    /// way back, too.
+    Restored,
+    Present {
+        if_rev: Option<u64>,
+    },
 }
 
 /// How what was handed over ended.
@@ -331,8 +340,7 @@ impl CommitLog {
             Error::new("INVALID_DECLARATION").status(500).message(wrong.join("; "))
         })?;
         let text = epoch_text(&schemas);
-        let (state, mut head, stored) = load(storage.as_ref(), &schemas)?;
-        let mut state = state;
+        let (mut state, mut head, stored) = load(storage.as_ref(), &schemas)?;
         if stored.as_deref() != Some(text.as_str()) {
             if stored.is_some() {
                 prove_all(&state, &schemas, &links)?;
@@ -403,6 +411,16 @@ impl CommitLog {
 
     pub(crate) fn schema(&self, model: ModelIndex) -> Option<&Arc<ModelSchema>> {
         self.shared.schemas.get(model)
+    }
+
+    /// How many models there are.
+    pub(crate) fn models(&self) -> usize {
+        self.shared.schemas.len()
+    }
+
+    /// Where the trash is that the deleted documents of a model go to, if they do.
+    pub(crate) fn trash_for(&self, model: ModelIndex) -> Option<ModelIndex> {
+        self.schema(model)?.trash.map(|_| trash::trash_of(model, self.models()))
     }
 
     /// The references between the models.
@@ -501,6 +519,18 @@ impl CommitLog {
                 return Err(error);
             }
         }
+    }
+
+    /// Has the engine forget all that was written before now and is no part of the documents any more.
+    pub(crate) async fn forget(&self) -> Result<()> {
+        if !self.keeps() {
+            return Ok(());
+        }
+        let until = self.durable().seq;
+        // The group of the last commit stays, and may hold earlier versions.
+        self.intent(Intent::Nothing).await?;
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || shared.storage.forget(until)).await.map_err(Error::internal)?
     }
 
     /// Waits until a snapshot is durable, or was put back.
@@ -640,10 +670,22 @@ impl Intent {
                 let text = stored_form(&after, None, keeps)?;
                 (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, text)
             }
-            Self::Delete { model, id, if_rev } => {
+            Self::Nothing => return Ok(Vec::new()),
+            Self::Delete { model, id, if_rev, trash } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
                 check_rev(*if_rev, before)?;
-                (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None }, None)
+                let gone = Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None };
+                let Some((entry, deletion)) = trash.as_deref() else { return Ok(vec![(gone, None)]) };
+                let after =
+                    trash::Entry::new(entry.clone(), next_rev(None, state.seq), before.clone(), deletion.clone());
+                let kept = Change {
+                    model: trash::trash_of(*model, schemas.len()),
+                    id: entry.clone(),
+                    before: None,
+                    after: Some(Arc::new(after)),
+                };
+                // The stored form of the entry is made when the group is written, and nobody waits here for it.
+                return Ok(vec![(gone, None), (kept, None)]);
             }
         };
         Ok(vec![one])
@@ -692,10 +734,10 @@ impl Expect {
     /// Whether what is in the place of `id` is what has to be there.
     pub(crate) fn check(self, id: &RawId, before: Option<&DynDoc>) -> Result<()> {
         match (self, before) {
-            (Self::Absent, Some(_)) => Err(Error::unique("_id")),
+            (Self::Absent | Self::Restored, Some(_)) => Err(Error::unique("_id")),
             (Self::Present { .. }, None) => Err(missing(id)),
             (Self::Present { if_rev }, Some(before)) => check_rev(if_rev, before),
-            (Self::Absent, None) => Ok(()),
+            (Self::Absent | Self::Restored, None) => Ok(()),
         }
     }
 }
@@ -888,8 +930,7 @@ impl Shared {
     }
 
     fn group(&self, pending: &mut [Pending]) -> Result<Group> {
-        let model =
-            |index: ModelIndex| self.schemas.get(index).map_or_else(String::new, |schema| schema.id.to_string());
+        let model = |index: ModelIndex| trash::name_of(&self.schemas, index).into_owned();
         let entries = pending
             .iter_mut()
             .map(|pending| {
@@ -994,7 +1035,7 @@ impl Shared {
         state.seq = head.seq;
         let before = self.durable();
         let mut changes = Vec::new();
-        for model in 0..self.schemas.len() {
+        for model in 0..state.places() {
             let (Some(old), Some(new)) = (before.collection(model), state.collection(model)) else { continue };
             for doc in old.all() {
                 let after = new.get(doc.id());
@@ -1079,9 +1120,7 @@ impl Shared {
             return Err(other_epoch());
         };
         let model = |id: &str| {
-            self.schemas
-                .iter()
-                .position(|schema| schema.id == id)
+            trash::place_of(&self.schemas, id)
                 .ok_or_else(|| Error::internal(format!("another node has written to an unknown model `{id}`")))
         };
         let changes = changes
@@ -1089,10 +1128,9 @@ impl Shared {
             .map(|change| {
                 let index = model(&change.model)?;
                 let id = RawId::parse(&change.id)?;
-                let schema = self.schemas.get(index).ok_or_else(|| Error::internal("unknown model"))?;
                 let after = match &change.doc {
                     None => None,
-                    Some(text) => Some(schema.decode(text)?.into_doc(id.clone(), change.rev)),
+                    Some(text) => Some(trash::decode(&self.schemas, index, id.clone(), change.rev, text)?),
                 };
                 Ok(Change { model: index, before: state.get(index, &id).cloned(), id, after })
             })
@@ -1159,10 +1197,10 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
     let mut state = State::new(schemas);
     let mut wrong: Vec<String> = Vec::new();
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
-    let places: std::collections::HashMap<&str, ModelIndex> =
-        schemas.iter().enumerate().map(|(at, schema)| (schema.id.as_ref(), at)).collect();
+    let places: std::collections::HashMap<String, ModelIndex> =
+        (0..state.places()).map(|place| (trash::name_of(schemas, place).into_owned(), place)).collect();
     let opened = storage.open(&mut |stored| {
-        let Some((model, schema)) = places.get(stored.model).and_then(|at| Some((*at, schemas.get(*at)?))) else {
+        let Some(model) = places.get(stored.model).copied() else {
             *unknown.entry(stored.model.to_owned()).or_default() += 1;
             return Ok(());
         };
@@ -1170,9 +1208,8 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
             return Ok(());
         }
         let id = RawId::parse(stored.id)?;
-        match schema.decode(stored.doc) {
-            Ok(value) => {
-                let doc = value.into_doc(id, stored.rev);
+        match trash::decode(schemas, model, id, stored.rev, stored.doc) {
+            Ok(doc) => {
                 if let Some(collection) = state.collection_mut(model) {
                     if let Some(taken) = collection.taken(&doc) {
                         let fields = taken.fields.join("`, `");
@@ -1187,6 +1224,12 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
         }
         Ok(())
     })?;
+    unknown.retain(|id, count| {
+        if trash::is_trash(id) {
+            tracing::warn!(trash = %id, entries = *count, "the trash of a model that this program does not have stays as it is");
+        }
+        !trash::is_trash(id)
+    });
     if !unknown.is_empty() {
         let models: Vec<String> = unknown.iter().map(|(id, count)| format!("`{id}` ({count} documents)")).collect();
         return Err(Error::new("SCHEMA_CHANGED").status(500).message(format!(

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod clock;
 pub(crate) mod collection;
+pub(crate) mod decimal;
 pub(crate) mod document;
 pub(crate) mod field;
 #[cfg(test)]
@@ -18,9 +19,12 @@ pub(crate) mod private;
 pub(crate) mod query;
 pub(crate) mod reference;
 pub(crate) mod schema;
+pub(crate) mod seal;
+pub(crate) mod secret;
 pub(crate) mod storage;
 pub(crate) mod text;
 pub(crate) mod transaction;
+pub(crate) mod trash;
 pub(crate) mod validate;
 pub(crate) mod value;
 

@@ -80,6 +80,28 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Who it is, for as long as that stays the same: a renewed token speaks for the one of before.
+    pub(crate) fn identity(&self) -> String {
+        let claims = match &self.0 {
+            Who::Application => return "application".to_owned(),
+            Who::Anyone => return "anyone".to_owned(),
+            Who::Verified(claims) => claims,
+        };
+        // RFC 7519 §4.1: the subject is unique to its issuer, and these others are about the token.
+        let is_of = |name: &str| match claims.contains_key("sub") {
+            true => matches!(name, "iss" | "sub"),
+            false => !matches!(name, "exp" | "nbf" | "iat" | "jti"),
+        };
+        let mut claims: Vec<_> = claims.iter().filter(|(name, _)| is_of(name)).collect();
+        claims.sort_unstable_by_key(|(name, _)| *name);
+        format!(
+            "verified {}",
+            Value::Object(claims.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+        )
+    }
+}
+
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

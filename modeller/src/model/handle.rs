@@ -24,7 +24,7 @@ use crate::core::json::Document;
 use crate::core::log::Publish;
 use crate::core::private::Audience;
 use crate::core::query::filter::Filter;
-use crate::core::query::project::{PartOf, Projection};
+use crate::core::query::project::{PartOf, Projection, RawProjection};
 use crate::core::query::sort::Sort;
 use crate::core::query::update::Update;
 use crate::core::query::{Page, Query};
@@ -354,7 +354,7 @@ impl<T: Stored> Model<T> {
         Changing { model: self, target: which.into().0, what: What::Upsert(Box::new(value)), if_rev: None }
     }
 
-    /// Deletes one document, and answers it. `.if_rev(…)` makes it conditional.
+    /// Deletes one document, and answers it. It goes to the [trash](Model::trash). `.if_rev(…)` makes it conditional.
     pub fn delete(&self, which: impl Into<Selector<T>>) -> Changing<'_, T> {
         Changing { model: self, target: which.into().0, what: What::Delete, if_rev: None }
     }
@@ -741,10 +741,23 @@ impl<'a, T: Stored> Listing<'a, T> {
         Showing { query: self, view: As(P::part_of) }
     }
 
-    async fn page<P>(&self, show: impl Fn(&DynDoc) -> Result<Doc<P>>) -> Result<Page<P>> {
-        let listed = self.model.scope.list(self.model.index, &self.query.to_raw()).await?;
+    /// Answers the list with its hooks, and says how: as [`Find::explain`] does.
+    ///
+    /// # Errors
+    /// What a hook answers.
+    pub async fn explain(self) -> Result<Explanation> {
+        let query = self.query.to_raw();
+        Ok(self.model.scope.explain_list(self.model.index, &query, None, Audience::Store).await?.0)
+    }
+
+    async fn page<P>(
+        &self,
+        shown: Option<&RawProjection>,
+        show: impl Fn(&DynDoc) -> Result<Doc<P>>,
+    ) -> Result<Page<P>> {
+        let listed = self.model.scope.list(self.model.index, &self.query.to_raw(), shown).await?;
         let items = listed.docs.iter().map(show).collect::<Result<_>>()?;
-        Ok(Page { items, next_cursor: None, seq: listed.seq })
+        Ok(Page { items, next_cursor: listed.next, seq: listed.seq })
     }
 }
 
@@ -752,7 +765,7 @@ impl<'a, T: Stored> IntoFuture for Listing<'a, T> {
     type Output = Result<Page<T>>;
     type IntoFuture = Operation<'a, Page<T>>;
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.page(|doc| self.model.typed(doc)).await })
+        Box::pin(async move { self.page(None, |doc| self.model.typed(doc)).await })
     }
 }
 
@@ -782,11 +795,18 @@ impl<T, P> std::fmt::Debug for As<T, P> {
 /// What a document is answered as.
 trait View<T>: Send + Sync {
     type Shown;
+    /// Which part of the document it is, where the query says so.
+    fn part(&self) -> Option<&RawProjection> {
+        None
+    }
     fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<Self::Shown>>;
 }
 
 impl<T: Stored> View<T> for Projection<T> {
     type Shown = Document;
+    fn part(&self) -> Option<&RawProjection> {
+        Some(self.raw())
+    }
     fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<Document>> {
         let mut document = model.runtime().model(model.index)?.schema.dynamic(doc)?;
         document.retain(self.raw());
@@ -835,7 +855,7 @@ async fn found<T: Stored, V: View<T>>(find: Find<'_, T>, view: V) -> Result<Docs
 }
 
 async fn listed<T: Stored, V: View<T>>(list: Listing<'_, T>, view: V) -> Result<Page<V::Shown>> {
-    list.page(|doc| view.of(list.model, doc)).await
+    list.page(view.part(), |doc| view.of(list.model, doc)).await
 }
 
 /// What the function of [`Model::modify`] may answer: nothing, or a `Result<()>`.

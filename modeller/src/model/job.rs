@@ -28,6 +28,7 @@ use crate::core::clock::millis;
 use crate::core::collection::ModelIndex;
 use crate::core::document::{Doc, DynDoc, Stored};
 use crate::core::id::RawId;
+use crate::core::json::Document;
 use crate::core::log::{Commit, Expect, Follower};
 use crate::core::private::{Audience, for_storage};
 use crate::core::query::RawQuery;
@@ -148,6 +149,7 @@ pub(crate) fn schema() -> Result<Arc<ModelSchema>> {
         id: MODEL,
         access: Access::Internal,
         client_ids: false,
+        trash: None,
         fields: &[FIELD],
         indexes: &[],
         kind: Kind::of::<Record>(),
@@ -331,12 +333,24 @@ fn next_due(inner: &Inner) -> Option<u64> {
 
 /// The jobs that match, by when they are due.
 fn look(inner: &Inner, filter: &Value, most: usize) -> Vec<DynDoc> {
-    let by_due = Sort::<crate::core::json::Document>::parse(&serde_json::json!({"due": 1}));
-    let (Ok(filter), Ok(sort)) = (Filter::<crate::core::json::Document>::parse(filter), by_due) else {
-        return Vec::new();
+    let find = || {
+        let query = by_due(filter, most)?;
+        inner.log.durable().collection(inner.jobs.model).map(|jobs| jobs.find(&query, most)).transpose()
     };
-    let query = RawQuery { filter: filter.raw().clone(), sort: sort.raw().clone(), skip: 0, limit: Some(most) };
-    inner.log.durable().collection(inner.jobs.model).map(|jobs| jobs.find(&query, most)).unwrap_or_default()
+    match find() {
+        Ok(found) => found.unwrap_or_default(),
+        Err(error) => {
+            tracing::error!(error = ?error, "jobs could not be looked for");
+            Vec::new()
+        }
+    }
+}
+
+/// The query for the jobs that match, by when they are due.
+fn by_due(filter: &Value, most: usize) -> Result<RawQuery> {
+    let filter = Filter::<Document>::parse(filter)?;
+    let sort = Sort::<Document>::parse(&serde_json::json!({"due": 1}))?;
+    Ok(RawQuery { filter: filter.raw().clone(), sort: sort.raw().clone(), skip: 0, limit: Some(most), cursor: None })
 }
 
 async fn run_due(runtime: Weak<Inner>, wake: Arc<Notify>, stopped: Arc<AtomicBool>) {
@@ -457,7 +471,7 @@ async fn run(runtime: &Runtime, job: &Doc<Record>) {
                 let untouched = step.transaction().get(jobs, id)?.is_some_and(|now| now.rev() == current.rev());
                 match next {
                     _ if !untouched => Ok(()),
-                    None => step.transaction().delete(jobs, id, Some(current.rev())).map(drop),
+                    None => step.transaction().delete(jobs, id, Some(current.rev()), None).map(drop),
                     Some(due) => {
                         let next = Record { due: Some(due), attempts: 0, error: None, ..job.value() };
                         let expect = Expect::Present { if_rev: Some(current.rev()) };
@@ -812,10 +826,7 @@ impl JobQueue {
     }
 
     async fn shown(&self, filter: &Value) -> Result<Vec<Job>> {
-        let filter = Filter::<crate::core::json::Document>::parse(filter)?;
-        let sort = Sort::<crate::core::json::Document>::parse(&serde_json::json!({"due": 1}))?;
-        let query =
-            RawQuery { filter: filter.raw().clone(), sort: sort.raw().clone(), skip: 0, limit: Some(MOST_SHOWN) };
+        let query = by_due(filter, MOST_SHOWN)?;
         let found = self.0.find(self.model(), &query, MOST_SHOWN).await?;
         Ok(found.iter().filter_map(Record::of).map(|doc| Job { doc }).collect())
     }
@@ -868,7 +879,7 @@ impl JobQueue {
     /// `NOT_FOUND` when there is none of that id, or it was done meanwhile.
     pub async fn cancel(&self, id: &RawId) -> Result<()> {
         let jobs = self.model();
-        self.0.own_step("cancel", |step| async move { step.transaction().delete(jobs, id, None).map(drop) }).await
+        self.0.own_step("cancel", |step| async move { step.transaction().delete(jobs, id, None, None).map(drop) }).await
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod runtime;
 pub(crate) mod schedule;
 pub(crate) mod subscription;
 pub(crate) mod transaction;
+pub(crate) mod trash;
 pub(crate) mod witness;
 pub(crate) mod worker;
 

@@ -85,7 +85,14 @@ pub(crate) fn assemble(
     for model in given {
         proved(
             None,
-            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone(), &shared),
+            ModelSchema::prove_json(
+                &model.id,
+                model.access,
+                model.client_ids,
+                model.trash,
+                model.schema.clone(),
+                &shared,
+            ),
             &model.hooks,
         );
     }
@@ -196,7 +203,7 @@ fn prove(
         None => None,
         Some(kind) => {
             let schema = shared.contained_in_type((kind.schema)().to_value()).map_err(|reason| wrong(&reason))?;
-            Some(Checked::new(schema).map_err(|reason| wrong(&reason))?)
+            Some(Checked::new(&schema).map_err(|reason| wrong(&reason))?)
         }
     };
     Ok(OperationRuntime {
@@ -204,7 +211,7 @@ fn prove(
         access: operation.access.unwrap_or(of_model),
         args,
         output: Described::new(
-            shared.contained_in_type((operation.output.schema)().to_value()).map_err(|reason| wrong(&reason))?,
+            &shared.contained_in_type((operation.output.schema)().to_value()).map_err(|reason| wrong(&reason))?,
         ),
     })
 }

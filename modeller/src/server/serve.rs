@@ -16,18 +16,18 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::auth::secret;
 use super::limits::{DRAIN_TIME, Gate, HEADER_BYTES, HEADER_TIME};
 use super::patience::Patient;
 use super::{Server, console, router, stopped};
 use crate::app::{App, AppBuilder};
+use crate::core::secret;
 use crate::error::{Error, ErrorCode, Result};
 
 /// What the arguments of [`Options`] are.
 pub(crate) const USAGE: &str = "\
 --addr HOST:PORT    where to listen; also MODELLER_ADDR
 --data DIR          the folder of the data; also MODELLER_DATA
---secret-file FILE  the secret that tokens are signed with, 32 bytes at least; also its text in MODELLER_SECRET
+--secret-file FILE  the secret of tokens and cursors, 32 bytes at least; also its text in MODELLER_SECRET
 --help              this text
 ";
 

@@ -8,7 +8,8 @@ pub(in crate::core::query) fn now() -> String {
     text(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-fn text(since: Duration) -> String {
+/// So long after the Unix epoch.
+pub(in crate::core) fn text(since: Duration) -> String {
     let (seconds, millis) = (since.as_secs(), since.subsec_millis());
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
