@@ -79,7 +79,7 @@ fn check(model: Option<Type>, keys: &Keys<HookKey>, handler: Option<Handler>, er
         errors.at_span(keys.span(HookKey::Order), "`order` must fit 32 bits; write a smaller number");
     }
     let schedule = keys.text(HookKey::Schedule).and_then(|text| duration(text, "schedule", errors));
-    if let Some(entry) = keys.get(HookKey::Schedule)
+    if keys.has(HookKey::Schedule)
         && let Some(event) = events.iter().find(|event| !LATER.contains(&event.to_string().as_str()))
     {
         errors.at(
@@ -87,7 +87,6 @@ fn check(model: Option<Type>, keys: &Keys<HookKey>, handler: Option<Handler>, er
             "a hook with `schedule` runs after the commit, as a job: it waits for `after(insert)`, `after(update)` or \
              `after(delete)`; write it there, or remove `schedule`",
         );
-        let _ = entry;
     }
     let attempts =
         keys.number(HookKey::Attempts).map(|number| number.whole.and_then(|whole| u32::try_from(whole).ok()));
