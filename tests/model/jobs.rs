@@ -1,5 +1,7 @@
 //! Jobs: scheduled by a commit, done after it, whatever happens in between.
 
+#![expect(clippy::print_stdout, reason = "counts that show what the tests have done")]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
