@@ -13,6 +13,7 @@ use super::id::RawId;
 use super::json::Document;
 use super::private::Audience;
 use super::query::canonical::canonical;
+use super::query::parse::OPERATORS;
 use super::query::parse::{Schema, parse_filter, parse_sort};
 use super::query::project::RawProjection;
 use super::query::update::RawUpdate;
@@ -24,33 +25,22 @@ use super::value::{AsValue, ValueRef};
 /// What one input may take, without optimization and beside other work.
 const MOST: Duration = Duration::from_secs(20);
 
-const NAMES: &[&str] =
-    &["a", "b", "0", "1", "a.b", "a.0", "b.0.a", "$a", "", "a..b", "_id", "_rev", "é", "\u{0}", "__proto__"];
-const OPERATORS: &[&str] = &[
-    "$eq",
-    "$ne",
-    "$gt",
-    "$gte",
-    "$lt",
-    "$lte",
-    "$in",
-    "$nin",
-    "$and",
-    "$or",
-    "$nor",
-    "$not",
-    "$exists",
-    "$type",
-    "$regex",
-    "$options",
-    "$mod",
-    "$size",
-    "$all",
-    "$elemMatch",
-    "$bitsAllSet",
-    "$bitsAnySet",
-    "$bitsAllClear",
-    "$bitsAnyClear",
+const NAMES: &[&str] = &[
+    "a",
+    "b",
+    "0",
+    "1",
+    "a.b",
+    "a.0",
+    "b.0.a",
+    "$a",
+    "",
+    "a..b",
+    "_id",
+    "_rev",
+    "é",
+    "\u{0}",
+    "__proto__",
     "$where",
     "$expr",
 ];
