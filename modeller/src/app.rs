@@ -1,7 +1,7 @@
 //! The composition root: models and an engine become an application.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::core::clock::Clock;
 use crate::core::json::Document;
 use crate::core::log::CommitLog;
+use crate::core::migrate::Dropped;
 use crate::core::schema::{ModelDeclaration, ModelType};
 use crate::core::secret::{self, Secret, Source};
 use crate::core::storage::Storage;
@@ -238,6 +239,8 @@ pub struct AppBuilder {
     schemas: Vec<Value>,
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// Models of the store that are let go at the start.
+    pub(crate) dropped: BTreeMap<String, Dropped>,
     pub(crate) clock: Clock,
     /// Whether the first run of each transaction is thrown away.
     pub(crate) rehearses: bool,
@@ -256,6 +259,7 @@ impl Default for AppBuilder {
             schemas: Vec::new(),
             engine: Engine::Default,
             states: HashMap::new(),
+            dropped: BTreeMap::new(),
             clock: Clock::default(),
             rehearses: false,
             data: None,
@@ -391,9 +395,12 @@ impl AppBuilder {
         };
         let described = storage.describe();
         let schemas = schemas(&assembly.models);
+        let mut migrations = std::mem::take(&mut assembly.migrations);
+        migrations.dropped = std::mem::take(&mut self.dropped);
         // Reading all documents takes a while, and would hold the runtime.
-        let log =
-            tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas)).await.map_err(Error::internal)??;
+        let log = tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas, &migrations))
+            .await
+            .map_err(Error::internal)??;
         let log = Arc::new(log);
         let rooms = Arc::new(Rooms::default());
         log.follow(rooms.clone());

@@ -38,6 +38,9 @@ pub use modeller_macros::main;
 #[doc = include_str!("docs/method.md")]
 pub use modeller_macros::method;
 #[cfg(feature = "macros")]
+#[doc = include_str!("docs/migrate.md")]
+pub use modeller_macros::migrate;
+#[cfg(feature = "macros")]
 #[doc = include_str!("docs/model.md")]
 pub use modeller_macros::model;
 #[cfg(feature = "macros")]

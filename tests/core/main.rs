@@ -11,6 +11,7 @@ mod faults;
 mod indexes;
 mod law;
 mod lists;
+mod migrations;
 mod model;
 mod projections;
 mod references;

@@ -29,6 +29,7 @@ use super::document::{AnyValue, DocView, DynDoc};
 use super::id::RawId;
 use super::index::keys_of;
 use super::key::Key;
+use super::migrate::{self, Migrations, Unfit};
 use super::query::filter::RawFilter;
 use super::query::update::RawUpdate;
 use super::reference::{Links, dangling};
@@ -334,19 +335,39 @@ enum Handed {
 
 impl CommitLog {
     /// Opens the engine, reads all documents and, where the schemas are not those of the store, begins an epoch.
-    pub(crate) fn open(storage: Arc<dyn Storage>, schemas: Vec<Arc<ModelSchema>>) -> Result<Self> {
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        schemas: Vec<Arc<ModelSchema>>,
+        migrations: &Migrations,
+    ) -> Result<Self> {
         let links = Links::of(&schemas).map_err(|wrong| {
             let wrong: Vec<String> = wrong.into_iter().map(|(_, what)| what).collect();
             Error::new("INVALID_DECLARATION").status(500).message(wrong.join("; "))
         })?;
         let text = epoch_text(&schemas);
-        let (mut state, mut head, stored) = load(storage.as_ref(), &schemas)?;
-        if stored.as_deref() != Some(text.as_str()) {
-            if stored.is_some() {
-                prove_all(&state, &schemas, &links)?;
-            }
+        let Loaded { mut state, mut head, schemas: stored, mut unfit, dropped } =
+            load(storage.as_ref(), &schemas, migrations)?;
+        let is_other = stored.as_deref() != Some(text.as_str());
+        if is_other && stored.is_some() {
+            unfit.extend(migrations.take_unfit(&mut state, &schemas)?);
+        }
+        let mut wrong = Vec::new();
+        let mut changes = migrations.rewrite(&mut state, &schemas, head.seq, unfit, &mut wrong);
+        refuse(&wrong)?;
+        changes.extend(dropped);
+        if stored.is_some() && (is_other || !changes.is_empty()) {
+            prove_all(&state, &schemas, &links)?;
+        }
+        // The epoch, and what was made to fit it: all of it or none.
+        let mut entries = Vec::new();
+        if is_other {
             let kind = EntryKind::Epoch { number: head.epoch + 1, schemas: text };
-            let group = Group { id: Uuid::new_v4(), entries: vec![Entry { seq: head.seq + 1, at: now_ms(), kind }] };
+            entries.push(Entry { seq: head.seq + 1, at: now_ms(), kind });
+        }
+        let behind = head.seq + u64::from(is_other);
+        entries.extend(migrate::entries(&changes, behind, now_ms()));
+        if !entries.is_empty() {
+            let group = Group { id: Uuid::new_v4(), entries };
             head = match storage.append(&head, &group)? {
                 Append::Appended(head) => head,
                 Append::Behind(_) | Append::Truncated => {
@@ -751,7 +772,12 @@ pub(crate) fn check_rev(if_rev: Option<u64>, doc: &DynDoc) -> Result<()> {
 
 /// 1 + max(revision of the version before, seq of the snapshot): known before the commit, and strictly growing.
 pub(crate) fn next_rev(before: Option<&DynDoc>, seq: u64) -> u64 {
-    1 + before.map_or(0, |doc| doc.rev()).max(seq)
+    next_rev_after(before.map_or(0, |doc| doc.rev()), seq)
+}
+
+/// The same of a version by its revision, 0 where there is none.
+pub(crate) fn next_rev_after(rev: u64, seq: u64) -> u64 {
+    1 + rev.max(seq)
 }
 
 impl Accept {
@@ -1028,7 +1054,8 @@ impl Shared {
     /// The same from a snapshot, where the log does not reach back far enough: all that differs is one commit. What was
     /// published in between is gone; a listener that has to know compares sequence numbers.
     fn start_over(&self) -> Result<Ahead> {
-        let (mut state, head, stored) = load(self.storage.as_ref(), &self.schemas)?;
+        let Loaded { mut state, head, schemas: stored, .. } =
+            load(self.storage.as_ref(), &self.schemas, &Migrations::default())?;
         if stored.as_deref() != Some(epoch_text(&self.schemas).as_str()) {
             return Err(other_epoch());
         }
@@ -1193,14 +1220,34 @@ fn other_epoch() -> Error {
 /// How many offending documents a refused start names.
 const NAMED: usize = 10;
 
-fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, Head, Option<String>)> {
+/// What an engine held at the start.
+struct Loaded {
+    state: State,
+    head: Head,
+    /// Those of the epoch.
+    schemas: Option<String>,
+    /// What is not in the state, and is to be rewritten.
+    unfit: Vec<Unfit>,
+    /// What is to be let go.
+    dropped: Vec<StoredChange>,
+}
+
+fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>], migrations: &Migrations) -> Result<Loaded> {
     let mut state = State::new(schemas);
     let mut wrong: Vec<String> = Vec::new();
+    let mut unfit: Vec<Unfit> = Vec::new();
+    let mut dropped: Vec<StoredChange> = Vec::new();
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
     let places: std::collections::HashMap<String, ModelIndex> =
         (0..state.places()).map(|place| (trash::name_of(schemas, place).into_owned(), place)).collect();
     let opened = storage.open(&mut |stored| {
         let Some(model) = places.get(stored.model).copied() else {
+            if let Some(tell) = migrations.dropped.get(stored.model) {
+                tell(stored.id, stored.doc)?;
+                let (model, id) = (stored.model.to_owned(), stored.id.to_owned());
+                dropped.push(StoredChange { model, id, rev: stored.rev, doc: None });
+                return Ok(());
+            }
             *unknown.entry(stored.model.to_owned()).or_default() += 1;
             return Ok(());
         };
@@ -1208,10 +1255,18 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
             return Ok(());
         }
         let id = RawId::parse(stored.id)?;
-        match trash::decode(schemas, model, id, stored.rev, stored.doc) {
+        let can_be_rewritten = schemas.get(model).is_some_and(|schema| migrations.of(schema).is_some());
+        let mut rewrite = |id: RawId| {
+            unfit.push(Unfit { model, id, rev: stored.rev, text: stored.doc.to_owned() });
+            Ok(())
+        };
+        match trash::decode(schemas, model, id.clone(), stored.rev, stored.doc) {
             Ok(doc) => {
                 if let Some(collection) = state.collection_mut(model) {
                     if let Some(taken) = collection.taken(&doc) {
+                        if can_be_rewritten {
+                            return rewrite(id);
+                        }
                         let fields = taken.fields.join("`, `");
                         wrong.push(format!("{}/{}: another document has its `{fields}`", stored.model, stored.id));
                         return Ok(());
@@ -1219,6 +1274,7 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
                     collection.put(doc);
                 }
             }
+            Err(_) if can_be_rewritten => return rewrite(id),
             // The cause names fields and types, never values: the error of serde is cut to its first line.
             Err(cause) => wrong.push(format!("{}/{}: {}", stored.model, stored.id, field_of(&cause))),
         }
@@ -1233,12 +1289,13 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
     if !unknown.is_empty() {
         let models: Vec<String> = unknown.iter().map(|(id, count)| format!("`{id}` ({count} documents)")).collect();
         return Err(Error::new("SCHEMA_CHANGED").status(500).message(format!(
-            "the store holds models that this program does not have: {}; is a crate with models not linked?",
+            "the store holds models that this program does not have: {}; is a crate with models not linked? Nothing was changed. \
+             To let go of a model: `modeller migrate --drop ID`",
             models.join(", ")
         )));
     }
     refuse(&wrong)?;
-    Ok((state, opened.head, opened.schemas))
+    Ok(Loaded { state, head: opened.head, schemas: opened.schemas, unfit, dropped })
 }
 
 /// What serde says of a stored document without repeating a value of it, which may be private.
@@ -1273,7 +1330,8 @@ fn refuse(wrong: &[String]) -> Result<()> {
         return Ok(());
     }
     Err(Error::new("SCHEMA_CHANGED").status(500).message(format!(
-        "stored documents no longer fit their models; nothing was changed. The first of them: {}",
-        wrong.join("; ")
+        "stored documents no longer fit their models; nothing was changed. Write a `#[migrate]` function for the model, or rewrite \
+         them by `modeller migrate`. The first of them: {}",
+        wrong.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ")
     )))
 }

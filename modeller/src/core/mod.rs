@@ -15,6 +15,7 @@ pub(crate) mod index;
 pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod log;
+pub(crate) mod migrate;
 pub(crate) mod private;
 pub(crate) mod query;
 pub(crate) mod reference;

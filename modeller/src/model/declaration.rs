@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::handler::{AnyOutput, BoxFuture, HookEvent, Invocation, OutputKind, PayloadKind};
 use super::schedule::Schedule;
+use crate::core::json::Document;
 use crate::core::schema::{Access, ModelDeclaration, Site};
 use crate::error::Result;
 
@@ -71,6 +72,16 @@ pub struct WorkerDeclaration {
     pub site: Site,
 }
 
+/// What `#[migrate]` says of a function.
+pub struct MigrateDeclaration {
+    /// The model it belongs to.
+    pub model: &'static ModelDeclaration,
+    /// The function.
+    pub run: fn(Document) -> Result<Document>,
+    /// Where it stands.
+    pub site: Site,
+}
+
 macro_rules! shown {
     ($($type:ty: $($field:ident),*;)*) => {$(
         impl fmt::Debug for $type {
@@ -86,4 +97,5 @@ shown! {
     HookDeclaration: id, on, order, schedule, site;
     OperationDeclaration: id, access, site;
     WorkerDeclaration: id, schedule, site;
+    MigrateDeclaration: site;
 }

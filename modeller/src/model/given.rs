@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::handler::HookEvent;
 use super::hook::{HookCall, HookFuture};
 use super::runtime::Hook;
 use crate::core::json::Document;
+use crate::core::migrate::Migrate;
 use crate::core::schema::Access;
 use crate::core::trash::RETENTION;
+use crate::error::Result;
 
 /// A model whose documents are JSON, from a JSON Schema (draft 2020-12) that is given at run time.
 ///
@@ -56,6 +60,7 @@ pub struct SchemaModel {
     pub(crate) client_ids: bool,
     pub(crate) trash: Option<Duration>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) migrate: Option<Migrate>,
 }
 
 impl std::fmt::Debug for SchemaModel {
@@ -75,6 +80,7 @@ impl SchemaModel {
             client_ids: false,
             trash: Some(RETENTION),
             hooks: Vec::new(),
+            migrate: None,
         }
     }
 
@@ -118,6 +124,14 @@ impl SchemaModel {
     /// What is deleted is gone at once.
     pub fn without_trash(mut self) -> Self {
         self.trash = None;
+        self
+    }
+
+    /// With a function that makes documents fit which were stored under another schema and do not any more. It is asked at the start,
+    /// for those alone, with all that was stored of them; what it makes of them has to fit. All of them are rewritten, or the start is
+    /// refused and nothing is changed. See `#[migrate]` for models that have a Rust type.
+    pub fn migrate(mut self, run: impl Fn(Document) -> Result<Document> + Send + Sync + 'static) -> Self {
+        self.migrate = Some(Arc::new(run));
         self
     }
 

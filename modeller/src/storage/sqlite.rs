@@ -38,7 +38,7 @@ use super::{diverged, failure, nothing_follows};
 use crate::core::storage::{Append, EntryKind, Group, Hash, Head, LoggedGroup, Opened, Storage, StoredDocument, Tail};
 use crate::error::{Error, Result};
 
-const FILE: &str = "modeller.db";
+pub(crate) const FILE: &str = "modeller.db";
 const LOCK: &str = "lock";
 /// "Mdlr", in the header of the file, where the `file` command and this engine look.
 const APPLICATION: u32 = 0x4d64_6c72;
