@@ -52,8 +52,15 @@ fn check(m: TokenStream, model: Option<Type>, item: &TokenStream, errors: &Diagn
     if !sig.generics.params.is_empty() {
         errors.at(&sig.generics, format!("`{name}` cannot be generic; write the types it is for"));
     }
-    if matches!(sig.output, ReturnType::Default) {
-        errors.at(name, format!("`{name}` must answer what it made of the document; write `-> Result<Document>`"));
+    match &sig.output {
+        ReturnType::Default => {
+            errors.at(name, format!("`{name}` must answer what it made of the document; write `-> Result<Document>`"));
+        }
+        ReturnType::Type(_, answer) if last_segment(answer).is_none_or(|segment| segment.ident != "Result") => {
+            let shown = paths::shown(answer);
+            errors.at(answer, format!("a migration answers a `Result`, not `{shown}`; write `-> Result<{shown}>`"));
+        }
+        ReturnType::Type(..) => {}
     }
     let mut inputs = sig.inputs.iter();
     let old = match (inputs.next(), inputs.next()) {
