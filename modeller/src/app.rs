@@ -13,11 +13,12 @@ use crate::core::clock::Clock;
 use crate::core::json::Document;
 use crate::core::log::CommitLog;
 use crate::core::migrate::Dropped;
-use crate::core::schema::{ModelDeclaration, ModelType};
+use crate::core::schema::{ModelDeclaration, ModelSchema, ModelType};
 use crate::core::secret::{self, Secret, Source};
 use crate::core::storage::Storage;
 use crate::core::transaction::Limits;
 use crate::error::{Error, Result};
+use crate::model::adapter::{self, Adapter, AnyAdapter, Mirroring, Mirrors, erased};
 use crate::model::caller::Caller;
 use crate::model::emitter::Emitters;
 use crate::model::given::SchemaModel;
@@ -211,6 +212,23 @@ impl App {
         self.runtime.inner().jobs.drained().await;
     }
 
+    /// Waits until whatever is durable by now was taken by the adapters of its models.
+    pub async fn synced(&self) {
+        self.runtime.inner().mirrors.idle().await;
+    }
+
+    /// Fills each model that has an adapter from it; see [`Model::pull`](crate::Model::pull). `serve` does that before it serves.
+    ///
+    /// # Errors
+    /// As [`Model::pull`](crate::Model::pull).
+    pub async fn pull(&self) -> Result<()> {
+        let scope = self.runtime.scope(Caller::application());
+        for model in self.runtime.inner().mirrors.models() {
+            adapter::pull(&scope, model).await?;
+        }
+        Ok(())
+    }
+
     /// The jobs, to be looked at, begun anew or taken away.
     #[must_use]
     pub fn jobs(&self) -> JobQueue {
@@ -239,6 +257,8 @@ pub struct AppBuilder {
     schemas: Vec<Value>,
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// By the ids of their models.
+    adapters: HashMap<String, Arc<dyn AnyAdapter>>,
     /// Models of the store that are let go at the start.
     pub(crate) dropped: BTreeMap<String, Dropped>,
     pub(crate) clock: Clock,
@@ -259,6 +279,7 @@ impl Default for AppBuilder {
             schemas: Vec::new(),
             engine: Engine::Default,
             states: HashMap::new(),
+            adapters: HashMap::new(),
             dropped: BTreeMap::new(),
             clock: Clock::default(),
             rehearses: false,
@@ -286,6 +307,12 @@ impl AppBuilder {
     /// With a model that is given as a JSON Schema.
     pub fn schema_model(mut self, model: SchemaModel) -> Self {
         self.given.push(model);
+        self
+    }
+
+    /// With this model mirrored into a foreign store; see [`Adapter`]. `serve` pulls from it before it serves.
+    pub fn adapter<T: ModelType>(mut self, adapter: impl Adapter<T>) -> Self {
+        self.adapters.insert(T::DECLARATION.id.to_owned(), erased(adapter));
         self
     }
 
@@ -395,6 +422,9 @@ impl AppBuilder {
         };
         let described = storage.describe();
         let schemas = schemas(&assembly.models);
+        let mut adapters = std::mem::take(&mut self.adapters);
+        adapters.extend(self.given.iter().filter_map(|model| Some((model.id.clone(), model.adapter.clone()?))));
+        let mirrors = mirrors(adapters, &schemas)?;
         let mut migrations = std::mem::take(&mut assembly.migrations);
         migrations.dropped = std::mem::take(&mut self.dropped);
         // Reading all documents takes a while, and would hold the runtime.
@@ -409,6 +439,9 @@ impl AppBuilder {
         let workers = Workers::new(assembly.workers);
         let jobs = Jobs::new(programs);
         log.follow(jobs.follower());
+        if !mirrors.is_empty() {
+            log.follow(Arc::new(Mirroring::of(&mirrors)));
+        }
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         let state = log.durable();
         let documents: usize =
@@ -432,6 +465,7 @@ impl AppBuilder {
             emitters,
             workers,
             jobs,
+            mirrors,
             limits: Limits::default(),
             secret,
             clock: self.clock,
@@ -439,7 +473,21 @@ impl AppBuilder {
             _alive: alive,
             number: next_number(),
         });
+        runtime.inner().mirrors.start(&runtime);
         trash::keep_short(&runtime, ended).await;
         Ok(App { runtime, summary: summary.into(), extras: self.extras })
     }
+}
+
+/// The adapters by the places of their models.
+fn mirrors(adapters: HashMap<String, Arc<dyn AnyAdapter>>, schemas: &[Arc<ModelSchema>]) -> Result<Mirrors> {
+    let mut placed = HashMap::new();
+    for (id, adapter) in adapters {
+        let Some(at) = schemas.iter().position(|schema| *schema.id == *id) else {
+            let text = format!("there is an adapter for the model `{id}`, and no such model");
+            return Err(Error::new("INVALID_DECLARATION").status(500).message(text));
+        };
+        placed.insert(at, adapter);
+    }
+    Ok(Mirrors::new(placed))
 }

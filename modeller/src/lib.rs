@@ -66,6 +66,7 @@ pub use crate::core::query::update::Update;
 pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
 pub use crate::core::schema::{Access, ModelType};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
+pub use crate::model::adapter::{Adapter, Pulled};
 pub use crate::model::caller::{Call, Caller};
 pub use crate::model::emitter::{Emission, Emissions, Listening};
 pub use crate::model::given::SchemaModel;

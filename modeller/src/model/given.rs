@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::adapter::{Adapter, AnyAdapter, erased};
 use super::handler::HookEvent;
 use super::hook::{HookCall, HookFuture};
 use super::runtime::Hook;
@@ -61,6 +62,7 @@ pub struct SchemaModel {
     pub(crate) trash: Option<Duration>,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) migrate: Option<Migrate>,
+    pub(crate) adapter: Option<Arc<dyn AnyAdapter>>,
 }
 
 impl std::fmt::Debug for SchemaModel {
@@ -81,6 +83,7 @@ impl SchemaModel {
             trash: Some(RETENTION),
             hooks: Vec::new(),
             migrate: None,
+            adapter: None,
         }
     }
 
@@ -132,6 +135,12 @@ impl SchemaModel {
     /// refused and nothing is changed. See `#[migrate]` for models that have a Rust type.
     pub fn migrate(mut self, run: impl Fn(Document) -> Result<Document> + Send + Sync + 'static) -> Self {
         self.migrate = Some(Arc::new(run));
+        self
+    }
+
+    /// Mirrored into a foreign store; see [`Adapter`].
+    pub fn adapter(mut self, adapter: impl Adapter<Document>) -> Self {
+        self.adapter = Some(erased(adapter));
         self
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::adapter::{self, Pulled};
 use super::emitter::Emissions;
 use super::handler::{self, HookEvent};
 use super::hook::{HookCall, HookFuture};
@@ -411,6 +412,26 @@ impl<T: Stored> Model<T> {
     /// `METHOD_NOT_FOUND`, `VALIDATION_ERROR` for arguments that do not fit, `INVALID_DECLARATION` for a schedule that is none.
     pub fn schedule(&self, id: &str, args: &(impl Serialize + ?Sized)) -> Scheduling<'_, T> {
         Scheduling::new(self, id, args)
+    }
+
+    /// Fills the model from its [`Adapter`](crate::Adapter): inserts what is not there and replaces what is another, by id, in
+    /// transactions of a thousand documents each. No hooks run, documents that the adapter does not have stay, and what is pulled is not
+    /// sent back.
+    ///
+    /// # Errors
+    /// `NO_ADAPTER`; what the adapter answers; `VALIDATION_ERROR`, `UNIQUE_VIOLATION` and `REFERENCE_VIOLATION` with the id of the
+    /// document as the detail `document`: the batches before it were written.
+    pub async fn pull(&self) -> Result<Pulled> {
+        adapter::pull(&self.scope.as_application(), self.index).await
+    }
+
+    /// Has all documents sent to the model's [`Adapter`](crate::Adapter) as they are, e.g. after a process ended before it had taken
+    /// all changes, or for a new foreign store.
+    ///
+    /// # Errors
+    /// `NO_ADAPTER`.
+    pub fn sync_all(&self) -> Result<()> {
+        adapter::sync_all(self.runtime(), self.index)
     }
 
     /// The ids of the model's methods.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use super::adapter::Mirrors;
 use super::caller::{Call, Caller};
 use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::emitter::Emitters;
@@ -70,6 +71,7 @@ pub(crate) struct Inner {
     pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
     pub(crate) jobs: Jobs,
+    pub(crate) mirrors: Mirrors,
     pub(crate) limits: Limits,
     pub(crate) secret: Secret,
     /// Dropped with the application, which ends what clears the trash.

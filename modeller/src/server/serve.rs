@@ -146,12 +146,16 @@ impl AppBuilder {
         let app = self.open().await?;
         // A secret that cannot be read or made is a failed start, and not one that is noticed when it is over.
         app.configuration()?;
+        app.pull().await?;
         app.start_workers();
         // Not by `println!`, which panics when nobody reads.
         let _ = writeln!(io::stdout(), "modeller: http://{local}, {}", app.summary());
         let outcome = app.serve_on(listener, shutdown).await;
         if tokio::time::timeout(DRAIN_TIME, app.stop_workers()).await.is_err() {
             tracing::warn!("a worker did not end in time");
+        }
+        if tokio::time::timeout(DRAIN_TIME, app.synced()).await.is_err() {
+            tracing::warn!("an adapter did not take all changes in time");
         }
         outcome
     }
