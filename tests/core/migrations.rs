@@ -68,6 +68,7 @@ mod bounded {
     }
 
     #[migrate(Person)]
+    #[expect(clippy::needless_pass_by_value, reason = "a migration is given the document")]
     fn shorten(old: Document) -> Result<Person> {
         let text = |name: &str| old.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
         Ok(Person { name: text("name").chars().take(8).collect(), pin: text("pin").into() })
