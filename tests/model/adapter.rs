@@ -11,12 +11,18 @@ pub struct Note {
     pub text: String,
 }
 
+/// An id, and the text of what is there now.
+type Told = (String, Option<String>);
+
+/// A document of a foreign store.
+type Kept = (Id<Note>, Note);
+
 /// What a foreign store was told, in order, and what it has.
 #[derive(Clone, Default)]
 struct Elsewhere {
-    told: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    told: Arc<Mutex<Vec<Told>>>,
     failures: Arc<Mutex<usize>>,
-    has: Arc<Mutex<Vec<(Id<Note>, Note)>>>,
+    has: Arc<Mutex<Vec<Kept>>>,
 }
 
 impl Adapter<Note> for Elsewhere {
