@@ -3,20 +3,21 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
-use super::document::{DocView, DynDoc};
+use super::document::DynDoc;
 use super::id::RawId;
-use super::index::{Course, Index, Member, Span, is_empty};
+use super::index::{Course, Index, Keys, Member, Span};
 use super::key::Key;
 use super::private::Level;
 use super::query::RawQuery;
-use super::query::filter::RawFilter;
+use super::query::filter::{Compare, RawFilter, Test};
+use super::query::matcher::Matcher;
 use super::query::plan::{Choice, Plan, Source, tighter};
-use super::query::sort::{Position, Sorted};
+use super::query::sort::{Position, RawSort, Sorted};
 use super::reference::{Links, broken};
 use super::schema::ModelSchema;
 use super::trash;
+use super::tree::Tree;
+use super::value::AsValue;
 use crate::error::{Error, Result};
 use crate::wire::explanation::Explanation;
 
@@ -37,7 +38,7 @@ pub(crate) struct Change {
 /// The documents of one model.
 #[derive(Clone)]
 pub(crate) struct Collection {
-    docs: OrdMap<RawId, DynDoc>,
+    docs: Tree<(RawId, DynDoc)>,
     indexes: Vec<Index>,
 }
 
@@ -61,16 +62,21 @@ impl Collection {
 
     /// No documents, with these indexes.
     pub(crate) fn with(indexes: Vec<Index>) -> Self {
-        Self { docs: OrdMap::new(), indexes }
+        Self { docs: Tree::new(), indexes }
     }
 
     pub(crate) fn get(&self, id: &RawId) -> Option<&DynDoc> {
-        self.docs.get(id)
+        self.docs.get(id).map(|(_, doc)| doc)
     }
 
     /// All documents in the order of their ids.
-    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &DynDoc> {
-        self.docs.values()
+    pub(crate) fn all(&self) -> impl Iterator<Item = &DynDoc> {
+        self.docs.iter().map(|(_, doc)| doc)
+    }
+
+    /// The same, the last first.
+    pub(crate) fn all_reversed(&self) -> impl Iterator<Item = &DynDoc> {
+        self.docs.range(Bound::Unbounded, Bound::Unbounded, true).map(|(_, doc)| doc)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,15 +93,29 @@ impl Collection {
         &self.indexes
     }
 
-    /// The documents between two ids, in the order of their ids.
-    pub(crate) fn between(&self, low: &Bound<RawId>, high: &Bound<RawId>) -> impl DoubleEndedIterator<Item = &DynDoc> {
-        let within = (!is_empty(low, high)).then(|| self.docs.range((low.clone(), high.clone())));
-        within.into_iter().flatten().map(|(_, doc)| doc)
+    /// The documents between two ids, in the order of their ids or in reverse.
+    pub(crate) fn between(
+        &self,
+        low: &Bound<RawId>,
+        high: &Bound<RawId>,
+        reverse: bool,
+    ) -> impl Iterator<Item = &DynDoc> {
+        self.docs.range(low.as_ref(), high.as_ref(), reverse).map(|(_, doc)| doc)
+    }
+
+    /// The keys of a document in each index.
+    fn keys(&self, doc: &DynDoc) -> Vec<Keys> {
+        self.indexes.iter().map(|index| index.keys(doc.as_ref())).collect()
     }
 
     /// The unique value of the document that another one has.
     pub(crate) fn taken(&self, doc: &DynDoc) -> Option<Taken> {
-        self.indexes.iter().find(|index| index.is_taken(doc)).map(|index| Taken { fields: index.names() })
+        self.taken_keys(&self.keys(doc), doc.id())
+    }
+
+    fn taken_keys(&self, keys: &[Keys], id: &RawId) -> Option<Taken> {
+        let mut each = self.indexes.iter().zip(keys);
+        each.find(|(index, keys)| index.is_taken(keys, id)).map(|(index, _)| Taken { fields: index.names() })
     }
 
     /// The ids of the other documents that have a unique value of this one.
@@ -106,9 +126,9 @@ impl Collection {
     /// The documents that have this key on `_id` or on an indexed field.
     pub(crate) fn with_key<'a>(&'a self, field: &str, key: &Key) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
         match field {
-            "_id" => Box::new(key.to_id().and_then(|id| self.docs.get(&id)).into_iter()),
+            "_id" => Box::new(key.to_id().and_then(|id| self.get(&id)).into_iter()),
             _ => match self.indexes.iter().find(|index| index.is_on(field)) {
-                Some(index) => index.walk(&Span::Point(key.clone()), Course::default(), None),
+                Some(index) => Box::new(index.walk(&Span::Point(key.clone()), Course::default(), None)),
                 None => Box::new(std::iter::empty()),
             },
         }
@@ -116,15 +136,31 @@ impl Collection {
 
     /// Puts a document in the place of the one with its id. Whether its unique values are free is asked before.
     pub(crate) fn put(&mut self, doc: DynDoc) {
-        if let Some(old) = self.docs.get(doc.id()).cloned() {
+        let keys = self.keys(&doc);
+        self.put_under(keys, doc);
+    }
+
+    /// The same, unless one of its unique values is not free.
+    fn try_put(&mut self, doc: &DynDoc) -> Result<(), Taken> {
+        let keys = self.keys(doc);
+        match self.taken_keys(&keys, doc.id()) {
+            Some(taken) => Err(taken),
+            None => {
+                self.put_under(keys, doc.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn put_under(&mut self, keys: Vec<Keys>, doc: DynDoc) {
+        if let Some((_, old)) = self.docs.insert((doc.id().clone(), doc.clone())) {
             self.indexes.iter_mut().for_each(|index| index.remove(&old));
         }
-        self.indexes.iter_mut().for_each(|index| index.add(&doc));
-        self.docs.insert(doc.id().clone(), doc);
+        self.indexes.iter_mut().zip(keys).for_each(|(index, keys)| index.add(keys, &doc));
     }
 
     pub(crate) fn remove(&mut self, id: &RawId) {
-        if let Some(old) = self.docs.remove(id) {
+        if let Some((_, old)) = self.docs.remove(id) {
             self.indexes.iter_mut().for_each(|index| index.remove(&old));
         }
     }
@@ -134,7 +170,7 @@ impl Collection {
         let course = plan.course.unwrap_or_default();
         match &plan.source {
             Source::Ids(ids) => {
-                let found = ids.iter().filter_map(|id| self.docs.get(id));
+                let found = ids.iter().filter_map(|id| self.get(id));
                 let mut found = found.filter(|doc| {
                     behind
                         .is_none_or(|position| (*doc.id() > position.id) != course.reverse && *doc.id() != position.id)
@@ -145,10 +181,10 @@ impl Collection {
                 let from = behind.map(|position| Bound::Excluded(position.id.clone()));
                 if course.reverse {
                     let high = from.map_or_else(|| high.clone(), |from| tighter(high.clone(), from, true));
-                    self.between(low, &high).rev().all(f)
+                    self.between(low, &high, true).all(f)
                 } else {
                     let low = from.map_or_else(|| low.clone(), |from| tighter(low.clone(), from, false));
-                    self.between(&low, high).all(f)
+                    self.between(&low, high, false).all(f)
                 }
             }
             Source::Index(scan) => {
@@ -191,6 +227,16 @@ impl Collection {
     /// # Errors
     /// Those of [`Collection::search`].
     pub(crate) fn find(&self, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
+        if query.sort.keys().is_empty()
+            && let Some((index, key)) = self.one_key(&query.filter)
+        {
+            let found = index.walk(&Span::Point(key), Course::default(), None);
+            return Ok(if query.skip == 0 {
+                found.take(most).cloned().collect()
+            } else {
+                found.skip(query.skip).take(most).cloned().collect()
+            });
+        }
         Ok(self.search(query, most, None)?.into_docs())
     }
 
@@ -218,27 +264,71 @@ impl Collection {
         Ok(told)
     }
 
+    /// The first document that matches, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of [`Collection::search`].
+    pub(crate) fn first(&self, filter: &Arc<RawFilter>) -> Result<Option<DynDoc>> {
+        if let Some((index, key)) = self.one_key(filter) {
+            return Ok(index.first(&key).cloned());
+        }
+        let query = RawQuery { filter: filter.clone(), sort: RawSort::default(), skip: 0, limit: None, cursor: None };
+        Ok(self.find(&query, 1)?.into_iter().next())
+    }
+
+    /// The index, and the key in it, whose documents are just those that match. What [`Plan`] finds out as well, for the filters
+    /// that nearly all programs ask with, and before there is anything to be weighed.
+    fn one_key(&self, filter: &RawFilter) -> Option<(&Index, Key)> {
+        let RawFilter::Field(path, Test::Compare(Compare::Eq, value)) = filter else { return None };
+        let name = path.single()?;
+        if value.is_array() {
+            return None;
+        }
+        let index = self.indexes.iter().find(|index| index.is_on(name))?;
+        let is_seen = index.members().iter().all(|member| path.leads_into(member.withheld));
+        is_seen.then(|| (index, Key::of_value(&value.as_value())))
+    }
+
     /// How many documents match.
     pub(crate) fn count(&self, filter: &RawFilter) -> usize {
         if *filter == RawFilter::all() {
             return self.len();
         }
+        if let Some((index, key)) = self.one_key(filter) {
+            return index.count(&Span::Point(key), usize::MAX);
+        }
         let plan = Plan::narrowest(filter, self);
-        let mut found: Vec<&DynDoc> = Vec::new();
+        if let (Source::Index(scan), true, false) = (&plan.source, plan.is_covered, plan.may_repeat) {
+            return scan.spans.iter().map(|span| scan.index.count(span, usize::MAX)).sum();
+        }
+        let matcher = Matcher::of(filter);
         let mut count = 0;
+        let mut found: Vec<&DynDoc> = Vec::new();
+        let mut settle = |found: &mut Vec<&DynDoc>| {
+            if !plan.is_covered {
+                matcher.retain(found);
+            }
+            count += found.len();
+            found.clear();
+        };
         self.visit(&plan, None, &mut |doc| {
-            if plan.may_repeat {
-                found.push(doc);
-            } else if plan.is_covered || filter.matches(&DocView(doc.as_ref())) {
-                count += 1;
+            found.push(doc);
+            if found.len() >= BATCH && !plan.may_repeat {
+                settle(&mut found);
             }
             true
         });
-        found.sort_unstable_by(|a, b| a.id().cmp(b.id()));
-        found.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        count + found.iter().filter(|doc| filter.matches(&DocView(doc.as_ref()))).count()
+        if plan.may_repeat {
+            found.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+            found.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        }
+        settle(&mut found);
+        count
     }
 }
+
+/// How many documents are looked at together.
+const BATCH: usize = 64;
 
 /// What a query found, and how.
 pub(crate) struct Found<'a> {
@@ -279,20 +369,39 @@ impl<'a> Found<'a> {
         }
         let is_scan = matches!(plan.source, Source::Documents(..));
         let mut left = budget;
-        let mut matches = |doc: &DynDoc| {
-            *documents += 1;
-            *keys += usize::from(!is_scan);
-            plan.is_covered || query.filter.matches(&DocView(doc.as_ref()))
+        let matcher = Matcher::of(&query.filter);
+        let is_covered = plan.is_covered;
+        let mut matching = |docs: &mut Vec<&DynDoc>| {
+            *documents += docs.len();
+            *keys += if is_scan { 0 } else { docs.len() };
+            if !is_covered {
+                matcher.retain(docs);
+            }
         };
+        let mut batch: Vec<&'a DynDoc> = Vec::with_capacity(BATCH);
+        if plan.course.is_some() && wanted == usize::MAX && budget == usize::MAX {
+            collection.visit(plan, behind, &mut |doc| {
+                batch.push(doc);
+                if batch.len() == BATCH {
+                    matching(&mut batch);
+                    found.append(&mut batch);
+                }
+                true
+            });
+            matching(&mut batch);
+            found.append(&mut batch);
+            return Ok(true);
+        }
         if plan.course.is_some() {
+            // No more of them are looked at than it takes.
             collection.visit(plan, behind, &mut |doc| {
                 if left == 0 {
                     return false;
                 }
                 left -= 1;
-                if matches(doc) {
-                    found.push(doc);
-                }
+                batch.push(doc);
+                matching(&mut batch);
+                found.append(&mut batch);
                 found.len() < wanted
             });
             return Ok(left > 0 || found.len() >= wanted);
@@ -304,36 +413,42 @@ impl<'a> Found<'a> {
         let mut sorted: Vec<Sorted<'a>> = Vec::new();
         let mut is_cut = false;
         let mut failed = None;
+        let may_repeat = plan.may_repeat;
+        let mut consider = |docs: &mut Vec<&'a DynDoc>| -> Result<()> {
+            matching(docs);
+            for doc in docs.drain(..) {
+                let one = sort.of(doc)?;
+                let is_worse = is_cut && sorted.get(wanted - 1).is_some_and(|worst| compare(&one, worst).is_gt());
+                if is_worse || behind.is_some_and(|position| !sort.is_behind(&one, position)) {
+                    continue;
+                }
+                sorted.push(one);
+                if sorted.len() >= full {
+                    dedup(&mut sorted, may_repeat);
+                    if sorted.len() >= wanted {
+                        // The worst of those that are kept is then the last of them.
+                        sorted.select_nth_unstable_by(wanted - 1, compare);
+                        sorted.truncate(wanted);
+                        is_cut = true;
+                    }
+                }
+            }
+            Ok(())
+        };
         collection.visit(plan, None, &mut |doc| {
-            if !matches(doc) {
-                return true;
-            }
-            let one = match sort.of(doc) {
-                Ok(one) => one,
-                Err(error) => {
-                    failed = Some(error);
-                    return false;
-                }
-            };
-            let is_worse = is_cut && sorted.get(wanted - 1).is_some_and(|worst| compare(&one, worst).is_gt());
-            if is_worse || behind.is_some_and(|position| !sort.is_behind(&one, position)) {
-                return true;
-            }
-            sorted.push(one);
-            if sorted.len() >= full {
-                dedup(&mut sorted, plan.may_repeat);
-                if sorted.len() >= wanted {
-                    // The worst of those that are kept is then the last of them.
-                    sorted.select_nth_unstable_by(wanted - 1, compare);
-                    sorted.truncate(wanted);
-                    is_cut = true;
-                }
+            batch.push(doc);
+            if batch.len() == BATCH
+                && let Err(error) = consider(&mut batch)
+            {
+                failed = Some(error);
+                return false;
             }
             true
         });
         if let Some(error) = failed {
             return Err(error);
         }
+        consider(&mut batch)?;
         dedup(&mut sorted, plan.may_repeat);
         sorted.sort_unstable_by(compare);
         sorted.truncate(wanted);
@@ -449,11 +564,10 @@ impl State {
         let mut failed = None;
         for (at, change) in changes.iter().enumerate() {
             let (Some(after), Some(collection)) = (&change.after, self.collection_mut(change.model)) else { continue };
-            if let Some(taken) = collection.taken(after) {
+            if let Err(taken) = collection.try_put(after) {
                 failed = Some((at, Unfit { error: taken.into(), at }));
                 break;
             }
-            collection.put(after.clone());
         }
         if failed.is_none() {
             let unfit = links.and_then(|links| broken(self, links, changes));

@@ -15,6 +15,7 @@ use super::id::{Id, RawId};
 use super::private::Audience;
 use super::private::for_storage;
 use super::private::written_for;
+use super::tree::Entry;
 use super::value::{ObjectRef, ValueRef};
 use crate::error::{Error, Result};
 
@@ -78,9 +79,15 @@ impl<T> Doc<T> {
 }
 
 impl<T: Stored> Doc<T> {
+    /// Whether an erased document is of this type.
+    pub(crate) fn is_of(doc: &DynDoc) -> bool {
+        let any: &dyn Any = &**doc;
+        any.is::<Inner<T>>()
+    }
+
     /// The typed document behind an erased one; `None` when it is of another model.
-    pub(crate) fn from_dyn(doc: &DynDoc) -> Option<Self> {
-        let any: Arc<dyn Any + Send + Sync> = doc.clone();
+    pub(crate) fn from_dyn(doc: DynDoc) -> Option<Self> {
+        let any: Arc<dyn Any + Send + Sync> = doc;
         any.downcast::<Inner<T>>().ok().map(Self)
     }
 }
@@ -159,6 +166,14 @@ impl<T: JsonSchema> JsonSchema for Doc<T> {
 
 /// A document of whatever model. This is what collections hold.
 pub(crate) type DynDoc = Arc<dyn AnyDoc>;
+
+/// A tree of documents is in the order of their ids.
+impl Entry for DynDoc {
+    type Key = RawId;
+    fn key(&self) -> &RawId {
+        self.id()
+    }
+}
 
 /// What the core needs of a document without knowing its type.
 pub(crate) trait AnyDoc: Any + Send + Sync {

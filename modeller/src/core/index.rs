@@ -4,17 +4,17 @@
 //! a key of its own below `null`, which is where sorts have it. So an index whose documents hold no array has each of them once, in the
 //! order of a sort by its fields; it knows in how many there is one.
 
-use std::iter;
+use std::cmp::Ordering;
 use std::ops::Bound;
+use std::slice;
 use std::sync::Arc;
-
-use imbl::OrdMap;
 
 use super::document::{AnyDoc, DynDoc};
 use super::id::RawId;
 use super::key::{ABOVE, Key, push_empty, push_value};
 use super::private::Level;
 use super::query::filter::is_scalar;
+use super::tree::{Range, Tree};
 use super::value::{ArrayRef, Kind, ValueRef};
 
 /// A field that an index is over.
@@ -30,12 +30,67 @@ pub(crate) struct Member {
 pub(crate) struct Index {
     members: Arc<[Member]>,
     unique: bool,
-    /// Where the index is unique, the documents whose values count: each of them has its key alone.
-    held: OrdMap<Key, DynDoc>,
-    /// The others. With the id in the key, so that documents with one value are in the order of their ids.
-    shared: OrdMap<(Key, RawId), DynDoc>,
+    entries: Tree<(Key, Holders)>,
     /// In how many documents each member is an array; empty as long as none ever was.
     arrays: Vec<usize>,
+}
+
+/// The documents that have one key, in the order of their ids.
+#[derive(Clone)]
+enum Holders {
+    One(DynDoc),
+    /// More than one.
+    Many(Arc<Tree<DynDoc>>),
+}
+
+impl Holders {
+    fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(docs) => docs.len(),
+        }
+    }
+
+    fn add(&mut self, doc: DynDoc) {
+        match self {
+            Self::One(only) if only.id() == doc.id() => *only = doc,
+            Self::One(only) => {
+                let mut docs = Tree::new();
+                docs.insert(only.clone());
+                docs.insert(doc);
+                *self = Self::Many(Arc::new(docs));
+            }
+            Self::Many(docs) => drop(Arc::make_mut(docs).insert(doc)),
+        }
+    }
+
+    /// Takes a document out; true when it was the only one.
+    fn remove(&mut self, id: &RawId) -> bool {
+        let Self::Many(docs) = self else { return true };
+        let docs = Arc::make_mut(docs);
+        docs.remove(id);
+        if docs.len() == 1
+            && let Some(only) = docs.iter().next().cloned()
+        {
+            *self = Self::One(only);
+        }
+        false
+    }
+
+    /// All of them, or those behind an id.
+    fn walk(&self, reverse: bool, behind: Option<&RawId>) -> Group<'_> {
+        match self {
+            Self::One(doc) => {
+                let is_behind = |id: &RawId| if reverse { doc.id() < id } else { doc.id() > id };
+                Group::One(behind.is_none_or(is_behind).then_some(doc))
+            }
+            Self::Many(docs) => {
+                let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+                let (low, high) = if reverse { (Bound::Unbounded, from) } else { (from, Bound::Unbounded) };
+                Group::Many(docs.range(low, high, reverse))
+            }
+        }
+    }
 }
 
 /// Neighbouring keys.
@@ -63,23 +118,57 @@ pub(crate) struct Course {
     pub(crate) ids_reverse: bool,
 }
 
-impl Course {
-    /// Whether this id comes after the other one.
-    fn is_behind(self, id: &RawId, other: &RawId) -> bool {
-        if self.ids_reverse { id < other } else { id > other }
+/// Documents with one key.
+enum Group<'a> {
+    One(Option<&'a DynDoc>),
+    Many(Range<'a, DynDoc>),
+}
+
+/// The documents of one key after the other.
+pub(crate) struct Walk<'a> {
+    group: Group<'a>,
+    rest: Option<Range<'a, (Key, Holders)>>,
+    ids_reverse: bool,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = &'a DynDoc;
+
+    fn next(&mut self) -> Option<&'a DynDoc> {
+        loop {
+            let next = match &mut self.group {
+                Group::One(doc) => doc.take(),
+                Group::Many(docs) => docs.next(),
+            };
+            if next.is_some() {
+                return next;
+            }
+            let (_, holders) = self.rest.as_mut()?.next()?;
+            self.group = holders.walk(self.ids_reverse, None);
+        }
     }
 }
 
-/// An entry: a document under one of its keys.
-type Entry<'a> = (&'a Key, &'a DynDoc);
-type Entries<'a> = Box<dyn Iterator<Item = Entry<'a>> + 'a>;
+/// The keys of one document, each with whether it counts for `unique`: not where one of its values is `null`.
+enum List {
+    One((Key, bool)),
+    Several(Vec<(Key, bool)>),
+}
 
-/// The keys of one document.
-struct Keys {
-    /// Each with whether it counts for `unique`: not where one of its values is `null`.
-    list: Vec<(Key, bool)>,
+/// What an index keeps of one document.
+pub(crate) struct Keys {
+    list: List,
     /// The members that are arrays, one bit each.
     arrays: u32,
+}
+
+impl Keys {
+    fn list(&self) -> &[(Key, bool)] {
+        match &self.list {
+            List::One(only) => slice::from_ref(only),
+            List::Several(list) => list,
+        }
+    }
 }
 
 /// The most members of an index, as in MongoDB.
@@ -140,7 +229,7 @@ pub(crate) fn keys_of(doc: &dyn AnyDoc, field: &str) -> Vec<Key> {
 
 impl Index {
     pub(crate) fn new(members: Vec<Member>, unique: bool) -> Self {
-        Self { members: members.into(), unique, held: OrdMap::new(), shared: OrdMap::new(), arrays: Vec::new() }
+        Self { members: members.into(), unique, entries: Tree::new(), arrays: Vec::new() }
     }
 
     /// The fields that it is over.
@@ -163,7 +252,8 @@ impl Index {
         self.arrays.get(member).is_some_and(|documents| *documents > 0)
     }
 
-    fn keys(&self, doc: &dyn AnyDoc) -> Keys {
+    /// The keys of a document.
+    pub(crate) fn keys(&self, doc: &dyn AnyDoc) -> Keys {
         // Nearly all documents have one key, which is made in one go.
         let mut first = Vec::new();
         let mut counts = true;
@@ -206,39 +296,39 @@ impl Index {
             });
         }
         let list = if several.is_empty() {
-            vec![(only.unwrap_or_else(|| Key::of(&first)), counts)]
+            List::One((only.unwrap_or_else(|| Key::of(&first)), counts))
         } else {
-            several.iter().map(|(bytes, counts)| (Key::of(bytes), *counts)).collect()
+            List::Several(several.iter().map(|(bytes, counts)| (Key::of(bytes), *counts)).collect())
         };
         Keys { list, arrays }
     }
 
-    /// Calls `f` with each other document that has a key of this one, where that is forbidden.
-    fn each_holder(&self, doc: &DynDoc, f: &mut dyn FnMut(&RawId)) {
+    /// Calls `f` with each other document that has one of the keys, where that is forbidden.
+    fn each_holder(&self, keys: &Keys, id: &RawId, f: &mut dyn FnMut(&RawId)) {
         if !self.unique {
             return;
         }
-        for (key, counts) in self.keys(doc.as_ref()).list {
-            if let Some(holder) = self.held.get(&key)
-                && counts
-                && holder.id() != doc.id()
+        for (key, _) in keys.list().iter().filter(|(_, counts)| *counts) {
+            // Those that count are alone.
+            if let Some((_, Holders::One(holder))) = self.entries.get(key)
+                && holder.id() != id
             {
                 f(holder.id());
             }
         }
     }
 
-    /// Whether another document than this one has a value that the document has, where that is forbidden.
-    pub(crate) fn is_taken(&self, doc: &DynDoc) -> bool {
+    /// Whether another document has a value that this one has, where that is forbidden.
+    pub(crate) fn is_taken(&self, keys: &Keys, id: &RawId) -> bool {
         let mut taken = false;
-        self.each_holder(doc, &mut |_| taken = true);
+        self.each_holder(keys, id, &mut |_| taken = true);
         taken
     }
 
     /// The documents that [`Index::is_taken`] speaks of.
     pub(crate) fn holders(&self, doc: &DynDoc) -> Vec<RawId> {
         let mut holders = Vec::new();
-        self.each_holder(doc, &mut |id| holders.push(id.clone()));
+        self.each_holder(&self.keys(doc.as_ref()), doc.id(), &mut |id| holders.push(id.clone()));
         holders
     }
 
@@ -255,165 +345,97 @@ impl Index {
         }
     }
 
-    pub(crate) fn add(&mut self, doc: &DynDoc) {
-        let Keys { list, arrays } = self.keys(doc.as_ref());
-        self.count_arrays(arrays, |documents| documents + 1);
-        for (key, counts) in list {
+    /// Adds a document under its keys.
+    pub(crate) fn add(&mut self, keys: Keys, doc: &DynDoc) {
+        self.count_arrays(keys.arrays, |documents| documents + 1);
+        let add = |(key, counts)| {
             if self.unique && counts {
-                self.held.insert(key, doc.clone());
-            } else {
-                self.shared.insert((key, doc.id().clone()), doc.clone());
+                self.entries.insert((key, Holders::One(doc.clone())));
+            } else if self.entries.get(&key).is_none() {
+                self.entries.insert((key, Holders::One(doc.clone())));
+            } else if let Some((_, holders)) = self.entries.get_mut(&key) {
+                holders.add(doc.clone());
             }
+        };
+        match keys.list {
+            List::One(only) => Some(only).into_iter().for_each(add),
+            List::Several(list) => list.into_iter().for_each(add),
         }
     }
 
     pub(crate) fn remove(&mut self, doc: &DynDoc) {
-        let Keys { list, arrays } = self.keys(doc.as_ref());
-        self.count_arrays(arrays, |documents| documents.saturating_sub(1));
-        for (key, counts) in list {
-            if self.unique && counts {
-                self.held.remove(&key);
-            } else {
-                self.shared.remove(&(key, doc.id().clone()));
+        let keys = self.keys(doc.as_ref());
+        self.count_arrays(keys.arrays, |documents| documents.saturating_sub(1));
+        for (key, _) in keys.list() {
+            if let Some((_, holders)) = self.entries.get_mut(key)
+                && holders.remove(doc.id())
+            {
+                self.entries.remove(key);
+            }
+        }
+    }
+
+    /// The document that has a key alone, or the first that has it.
+    pub(crate) fn first(&self, key: &Key) -> Option<&DynDoc> {
+        match &self.entries.get(key)?.1 {
+            Holders::One(doc) => Some(doc),
+            Holders::Many(docs) => docs.iter().next(),
+        }
+    }
+
+    /// How many entries a span has, counted up to `most` or a little further.
+    pub(crate) fn count(&self, span: &Span, most: usize) -> usize {
+        match span {
+            Span::Point(key) => self.entries.get(key).map_or(0, |(_, holders)| holders.len()),
+            Span::Between(low, high) => {
+                let mut count = 0;
+                for (_, holders) in self.entries.range(Bound::Included(low), Bound::Excluded(high), false) {
+                    count += holders.len();
+                    if count >= most {
+                        break;
+                    }
+                }
+                count
             }
         }
     }
 
     /// The documents of a span, in the order of the course; only those behind a key and an id, when these are given.
-    pub(crate) fn walk<'a>(
-        &'a self,
-        span: &Span,
-        course: Course,
-        behind: Option<&(Key, RawId)>,
-    ) -> Box<dyn Iterator<Item = &'a DynDoc> + 'a> {
-        if let Span::Point(key) = span
-            && let Some(doc) = self.held.get(key)
-        {
-            // Nobody else has the key; where someone has it, nobody has it without counting.
-            let key = key.clone();
-            let is_behind = behind.is_none_or(|(other, id)| match key.cmp(other) {
-                std::cmp::Ordering::Equal => course.is_behind(doc.id(), id),
-                order => order.is_lt() == course.reverse,
-            });
-            return Box::new(is_behind.then_some(doc).into_iter());
-        }
+    pub(crate) fn walk(&self, span: &Span, course: Course, behind: Option<&(Key, RawId)>) -> Walk<'_> {
+        let Course { reverse, ids_reverse } = course;
+        let walk = |group, rest| Walk { group, rest, ids_reverse };
+        let nothing = || walk(Group::One(None), None);
         let (low, high) = match span {
-            Span::Point(key) => (key.clone(), key.above()),
-            Span::Between(low, high) => (low.clone(), high.clone()),
-        };
-        let beyond = behind.is_some_and(|(key, _)| if course.reverse { *key < low } else { *key >= high });
-        if low >= high || beyond {
-            return Box::new(iter::empty());
-        }
-        let behind = behind.filter(|(key, _)| if course.reverse { *key < high } else { *key >= low });
-        let docs = |(_, doc): Entry<'a>| doc;
-        if self.held.is_empty() {
-            return Box::new(self.walk_shared(low, high, course, behind).map(docs));
-        }
-        let held = self.walk_held(low.clone(), high.clone(), course, behind);
-        if self.shared.is_empty() {
-            return Box::new(held.map(docs));
-        }
-        Box::new(merged(held, self.walk_shared(low, high, course, behind), course.reverse).map(docs))
-    }
-
-    fn walk_held(&self, low: Key, high: Key, course: Course, behind: Option<&(Key, RawId)>) -> Entries<'_> {
-        let Some((key, id)) = behind.cloned() else {
-            let entries = self.held.range(low..high);
-            return if course.reverse { Box::new(entries.rev()) } else { Box::new(entries) };
-        };
-        // Whoever has the very key now may not be who had it then.
-        let skipped = {
-            let key = key.clone();
-            move |(other, doc): &Entry<'_>| **other == key && !course.is_behind(doc.id(), &id)
-        };
-        if course.reverse {
-            Box::new(self.held.range(low..=key).rev().skip_while(skipped))
-        } else {
-            Box::new(self.held.range(key..high).skip_while(skipped))
-        }
-    }
-
-    fn walk_shared(&self, low: Key, high: Key, course: Course, behind: Option<&(Key, RawId)>) -> Entries<'_> {
-        let low = Bound::Included((low, RawId::least()));
-        let high = Bound::Excluded((high, RawId::least()));
-        let from = behind.cloned().map(Bound::Excluded);
-        match course {
-            Course { reverse: false, ids_reverse: false } => {
-                Box::new(self.shared.range((from.unwrap_or(low), high)).map(|((key, _), doc)| (key, doc)))
+            Span::Point(key) => {
+                let Some((_, holders)) = self.entries.get(key) else { return nothing() };
+                let behind = behind.map(|(other, id)| (key.cmp(other), id));
+                return match behind {
+                    None => walk(holders.walk(ids_reverse, None), None),
+                    Some((Ordering::Equal, id)) => walk(holders.walk(ids_reverse, Some(id)), None),
+                    Some((order, _)) if order.is_lt() == reverse => walk(holders.walk(ids_reverse, None), None),
+                    Some(_) => nothing(),
+                };
             }
-            Course { reverse: true, ids_reverse: true } => {
-                Box::new(self.shared.range((low, from.unwrap_or(high))).rev().map(|((key, _), doc)| (key, doc)))
-            }
-            _ => Box::new(self.walk_groups(low, high, course, behind.cloned())),
-        }
-    }
-
-    /// One key after the other in one direction, and the documents of each in the other.
-    fn walk_groups(
-        &self,
-        low: Bound<(Key, RawId)>,
-        high: Bound<(Key, RawId)>,
-        course: Course,
-        behind: Option<(Key, RawId)>,
-    ) -> impl Iterator<Item = Entry<'_>> {
-        let (mut low, mut high) = (low, high);
-        let mut group: Entries<'_> = Box::new(iter::empty());
+            Span::Between(low, high) => (low, high),
+        };
+        let (mut from, mut to) = (Bound::Included(low), Bound::Excluded(high));
+        let mut group = Group::One(None);
         if let Some((key, id)) = behind {
-            let at = Bound::Excluded((key.clone(), id));
-            let (start, end) = ((key.clone(), RawId::least()), (key.above(), RawId::least()));
-            group = if course.reverse {
-                high = Bound::Excluded(start);
-                self.group(at, Bound::Excluded(end), false)
-            } else {
-                low = Bound::Included(end);
-                self.group(Bound::Included(start), at, true)
-            };
-        }
-        iter::from_fn(move || {
-            loop {
-                if let Some(entry) = group.next() {
-                    return Some(entry);
-                }
-                if is_empty(&low, &high) {
-                    return None;
-                }
-                let mut rest = self.shared.range((low.clone(), high.clone()));
-                let ((key, _), _) = if course.reverse { rest.next_back() } else { rest.next() }?;
-                let start = (key.clone(), RawId::least());
-                let end = (key.above(), RawId::least());
-                if course.reverse {
-                    high = Bound::Excluded(start.clone());
-                } else {
-                    low = Bound::Included(end.clone());
-                }
-                group = self.group(Bound::Included(start), Bound::Excluded(end), course.ids_reverse);
+            if if reverse { key < low } else { key >= high } {
+                return nothing();
             }
-        })
+            if if reverse { key < high } else { key >= low } {
+                // Whoever has the very key now may not be who had it then.
+                if let Some((_, holders)) = self.entries.get(key) {
+                    group = holders.walk(ids_reverse, Some(id));
+                }
+                if reverse {
+                    to = Bound::Excluded(key);
+                } else {
+                    from = Bound::Excluded(key);
+                }
+            }
+        }
+        walk(group, Some(self.entries.range(from, to, reverse)))
     }
-
-    fn group(&self, low: Bound<(Key, RawId)>, high: Bound<(Key, RawId)>, reverse: bool) -> Entries<'_> {
-        let entries = self.shared.range((low, high)).map(|((key, _), doc)| (key, doc));
-        if reverse { Box::new(entries.rev()) } else { Box::new(entries) }
-    }
-}
-
-/// Whether nothing lies between.
-pub(crate) fn is_empty<T: Ord>(low: &Bound<T>, high: &Bound<T>) -> bool {
-    match (low, high) {
-        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => low >= high,
-        _ => false,
-    }
-}
-
-/// Two walks as one, by their keys. No key is in both.
-fn merged<'a>(a: Entries<'a>, b: Entries<'a>, reverse: bool) -> impl Iterator<Item = Entry<'a>> {
-    let (mut a, mut b) = (a.peekable(), b.peekable());
-    iter::from_fn(move || {
-        let first = match (a.peek(), b.peek()) {
-            (Some((of_a, _)), Some((of_b, _))) => (of_a < of_b) != reverse,
-            (in_a, _) => in_a.is_some(),
-        };
-        if first { a.next() } else { b.next() }
-    })
 }

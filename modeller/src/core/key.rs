@@ -5,6 +5,7 @@
 //! equal bytes: `1` and `1.0`, objects whatever the order of their members.
 
 use std::cmp::Ordering;
+use std::iter;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -33,14 +34,16 @@ const ARRAY: u8 = 0x70;
 const FALSE: u8 = 0x80;
 const TRUE: u8 = 0x81;
 
-/// How many bytes lie in the key itself.
-const SHORT: usize = 22;
+/// How many bytes lie in the key itself: enough for most addresses and names, which are then neither allocated nor far away
+/// when keys are compared.
+const SHORT: usize = 30;
 
-/// A key, in 24 bytes where it is short or the text of a UUID.
+/// A key, in 32 bytes where it is short or the text of a UUID.
 #[derive(Clone, Debug)]
 pub(crate) enum Key {
     /// The one value is the canonical text of a UUID.
     Uuid(u64, u64),
+    /// So many bytes; the others are zero.
     Short(u8, [u8; SHORT]),
     Long(Arc<[u8]>),
 }
@@ -71,9 +74,29 @@ impl Key {
         {
             return Self::Uuid(high, low);
         }
+        if let ValueRef::Str(text) = value
+            && !has_escapes(text)
+        {
+            return Self::of_plain_text(text);
+        }
         let mut bytes = Vec::with_capacity(64);
         push_value(&mut bytes, value);
         Self::of(&bytes)
+    }
+
+    /// The key of a text without bytes that are escaped.
+    fn of_plain_text(text: &str) -> Self {
+        if let Some((high, low)) = RawId::uuid_of_text(text) {
+            return Self::Uuid(high, low);
+        }
+        let mut short = [END; SHORT];
+        let length = text.len() + 2;
+        if let (Some([first, place @ .., _]), Ok(length)) = (short.get_mut(..length), u8::try_from(length)) {
+            *first = TEXT;
+            place.copy_from_slice(text.as_bytes());
+            return Self::Short(length, short);
+        }
+        Self::Long(iter::once(TEXT).chain(text.bytes()).chain(iter::once(END)).collect())
     }
 
     /// Runs `f` on the bytes.
@@ -99,17 +122,26 @@ impl Key {
             _ => None,
         })
     }
+}
 
-    /// What is above all that begins with this, and below all else that is above it.
-    pub(crate) fn above(&self) -> Self {
-        self.with_bytes(|bytes| Self::of(&[bytes, &[ABOVE]].concat()))
-    }
+/// Eight bytes as a number that is in the same order.
+#[inline]
+fn word(bytes: &[u8; SHORT], at: usize) -> u64 {
+    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 impl Ord for Key {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Uuid(a, b), Self::Uuid(c, d)) => (a, b).cmp(&(c, d)),
+            // Nothing is below zero, so that the zeros behind the shorter one decide nothing that its length would not.
+            (Self::Short(of_a, a), Self::Short(of_b, b)) => word(a, 0)
+                .cmp(&word(b, 0))
+                .then_with(|| word(a, 8).cmp(&word(b, 8)))
+                .then_with(|| word(a, 16).cmp(&word(b, 16)))
+                .then_with(|| word(a, SHORT - 8).cmp(&word(b, SHORT - 8)))
+                .then_with(|| of_a.cmp(of_b)),
             (a, b) => a.with_bytes(|a| b.with_bytes(|b| a.cmp(b))),
         }
     }
@@ -196,8 +228,13 @@ pub(crate) fn kind(kind: Kind) -> (u8, u8) {
     }
 }
 
+fn has_escapes(text: &str) -> bool {
+    // Not `any`: without an end in between, many bytes are looked at at once.
+    text.bytes().fold(false, |found, byte| found | (byte <= ESCAPE))
+}
+
 fn push_text(out: &mut Vec<u8>, text: &str) {
-    if !text.bytes().any(|byte| byte <= ESCAPE) {
+    if !has_escapes(text) {
         return out.extend_from_slice(text.as_bytes());
     }
     for byte in text.bytes() {
@@ -225,7 +262,7 @@ fn push_number(out: &mut Vec<u8>, number: Num) {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     let length = bytes.len() - zeros;
     let more = (fraction > 0.0).then(|| fraction.to_bits().to_be_bytes());
-    let rest = std::iter::once(u8::from(more.is_some())).chain(more.into_iter().flatten());
+    let rest = iter::once(u8::from(more.is_some())).chain(more.into_iter().flatten());
     push_signed(out, negative, length as u8, bytes.into_iter().skip(zeros).chain(rest));
 }
 
@@ -286,6 +323,9 @@ mod tests {
                 json!("018F0000-0000-7000-8000-000000000000"),
                 json!("018g"),
                 json!("018f0000-0000-7000-8000-0000000000000"),
+                json!("a text of twenty-eight bytes"),
+                json!("a text of twenty-eight bytes\u{0}"),
+                json!("a text of twenty-nine bytes.."),
             ]),
             "[ab\\x00\\x01\\x02é\u{ffff}😀]{0,4}".prop_map(Value::from),
         ];
@@ -310,7 +350,7 @@ mod tests {
             let both = order.then_with(|| c.as_value().compare(&d.as_value()));
             let pair = |first: &Value, second: &Value| Key::of(&[bytes(first), bytes(second)].concat());
             prop_assert_eq!(pair(&a, &c).cmp(&pair(&b, &d)), both, "{} {} {} {}", a, c, b, d);
-            let within = |key: &Key| *key >= Key::of(&bytes(&a)) && *key < Key::of(&bytes(&a)).above();
+            let within = |key: &Key| *key >= Key::of(&bytes(&a)) && *key < Key::of(&[bytes(&a), vec![ABOVE]].concat());
             prop_assert!(within(&pair(&a, &c)) && within(&Key::of_value(&a.as_value())));
             prop_assert_eq!(within(&pair(&b, &d)), order.is_eq());
             let (low, high) = kind(a.as_value().kind());
@@ -320,10 +360,10 @@ mod tests {
 
     #[test]
     fn keys_are_small() {
-        assert_eq!(size_of::<Key>(), 24);
+        assert_eq!(size_of::<Key>(), 32);
         assert!(matches!(Key::of_value(&json!("018f0000-0000-7000-8000-000000000000").as_value()), Key::Uuid(..)));
-        assert!(matches!(Key::of_value(&json!("twenty characters, no").as_value()), Key::Long(..)));
-        assert!(matches!(Key::of_value(&json!("nineteen characters").as_value()), Key::Short(..)));
+        assert!(matches!(Key::of_value(&json!("a text of twenty-nine bytes..").as_value()), Key::Long(..)));
+        assert!(matches!(Key::of_value(&json!("a text of twenty-eight bytes").as_value()), Key::Short(..)));
         assert_eq!(bytes(&json!(30)).len(), 3);
     }
 }

@@ -41,8 +41,11 @@ use crate::error::{Error, ErrorCode, Result};
 
 /// How long one transaction may keep all others from being accepted.
 const TURN: Duration = Duration::from_secs(1);
-/// How many changes of recent commits are kept to validate transactions against; one that started before loses its first run.
+/// How many changes of recent commits are kept at most to validate open transactions against; one that started before loses its
+/// first run.
 const RECENT_CHANGES: usize = 65_536;
+/// How many recent commits are let go at most when one is added: all at once would take a while.
+const LET_GO: usize = 16;
 /// Commits that a transaction checks outside of the lock before it takes it.
 const CHECKED_INSIDE: usize = 16;
 /// How long the engine is asked what became of a group before the application gives up.
@@ -108,6 +111,41 @@ impl Reads {
 pub(crate) struct Base {
     pub(crate) seen: Seen,
     pub(crate) state: Arc<State>,
+    pub(crate) started: Started,
+}
+
+/// The points of the order that open transactions started from, with how many did.
+#[derive(Default)]
+struct Starts(Mutex<BTreeMap<u64, usize>>);
+
+impl Starts {
+    fn add(self: &Arc<Self>, seq: u64) -> Started {
+        *self.0.lock().entry(seq).or_default() += 1;
+        Started { starts: self.clone(), seq }
+    }
+
+    /// The first of them.
+    fn oldest(&self) -> Option<u64> {
+        self.0.lock().keys().next().copied()
+    }
+}
+
+/// That a transaction is open: what was committed since it started is kept as long as this is.
+pub(crate) struct Started {
+    starts: Arc<Starts>,
+    seq: u64,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let mut starts = self.starts.0.lock();
+        if let Some(count) = starts.get_mut(&self.seq) {
+            *count -= 1;
+            if *count == 0 {
+                starts.remove(&self.seq);
+            }
+        }
+    }
 }
 
 /// What a transaction ends as.
@@ -119,6 +157,8 @@ pub(crate) struct Batch {
     pub(crate) encoded: Vec<Option<String>>,
     pub(crate) published: Vec<Publish>,
     pub(crate) reads: Reads,
+    /// It is validated until it is answered.
+    pub(crate) _started: Option<Started>,
 }
 
 /// A write that the committer evaluates itself, so that it cannot conflict.
@@ -240,6 +280,7 @@ struct Accept {
     generation: u64,
     /// For each rollback, the generation that it began and the seq that it went back to.
     rollbacks: VecDeque<(u64, u64)>,
+    starts: Arc<Starts>,
     recent: VecDeque<Arc<Commit>>,
     recent_changes: usize,
     pending: Vec<Pending>,
@@ -394,6 +435,7 @@ impl CommitLog {
                 head,
                 generation: 0,
                 rollbacks: VecDeque::new(),
+                starts: Arc::default(),
                 recent: VecDeque::new(),
                 recent_changes: 0,
                 pending: Vec::new(),
@@ -457,7 +499,8 @@ impl CommitLog {
     /// The accepted head.
     pub(crate) fn base(&self) -> Base {
         let accept = self.shared.accept.lock();
-        Base { seen: Seen { generation: accept.generation, seq: accept.state.seq }, state: accept.state.clone() }
+        let seen = Seen { generation: accept.generation, seq: accept.state.seq };
+        Base { seen, state: accept.state.clone(), started: accept.starts.add(seen.seq) }
     }
 
     pub(crate) fn follow(&self, follower: Arc<dyn Follower>) {
@@ -856,6 +899,14 @@ impl Accept {
     fn remember(&mut self, commit: Arc<Commit>) {
         self.recent_changes += commit.changes.len();
         self.recent.push_back(commit);
+        // Nobody is to be told of what came before all that are open.
+        let oldest = self.starts.oldest().unwrap_or(u64::MAX);
+        for _ in 0..LET_GO {
+            if self.recent.front().is_none_or(|commit| commit.seq > oldest) {
+                break;
+            }
+            self.recent_changes -= self.recent.pop_front().map_or(0, |commit| commit.changes.len());
+        }
         while self.recent_changes > RECENT_CHANGES
             && self.recent.len() > 1
             && let Some(oldest) = self.recent.pop_front()

@@ -26,6 +26,7 @@ pub(crate) mod storage;
 pub(crate) mod text;
 pub(crate) mod transaction;
 pub(crate) mod trash;
+pub(crate) mod tree;
 pub(crate) mod validate;
 pub(crate) mod value;
 

@@ -15,7 +15,7 @@ use super::document::{AnyValue, DynDoc};
 use super::id::RawId;
 use super::index::keys_of;
 use super::key::Key;
-use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, check_rev, next_rev};
+use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, Started, check_rev, next_rev};
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::reference::{Link, Links, OnDelete, Places, lost};
@@ -62,6 +62,7 @@ pub(crate) struct Transaction {
 struct Inner {
     written: Written,
     reads: Reads,
+    started: Option<Started>,
     closed: bool,
 }
 
@@ -111,7 +112,7 @@ impl Transaction {
             bytes: 0,
             uncounted: 0,
         };
-        let inner = Mutex::new(Inner { written, reads: Reads::default(), closed: false });
+        let inner = Mutex::new(Inner { written, reads: Reads::default(), started: Some(base.started), closed: false });
         Self { log, seen: base.seen, limits, deletion: OnceLock::new(), inner }
     }
 
@@ -356,7 +357,9 @@ impl Transaction {
 
     /// Ends the transaction: nothing can be done with it any more.
     pub(crate) fn close(&self) {
-        self.inner.lock().closed = true;
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        inner.started = None;
     }
 
     /// Ends it and hands out what it amounts to; `None` when it only read.
@@ -364,6 +367,7 @@ impl Transaction {
         let mut inner = self.inner.lock();
         inner.closed = true;
         let reads = std::mem::take(&mut inner.reads);
+        let started = inner.started.take();
         let changes = std::mem::take(&mut inner.written.changes);
         let published = std::mem::take(&mut inner.written.published);
         // The working copy would keep the committer from changing its collections in place.
@@ -378,6 +382,7 @@ impl Transaction {
             encoded: Vec::with_capacity(changes.len()),
             published: published.into_iter().collect(),
             reads,
+            _started: started,
         };
         for ((model, id), next) in changes {
             batch.encoded.push(next.encoded.map(|text| text.to_string()));

@@ -80,6 +80,10 @@ pub trait ArrayRef {
     fn any(&self, f: &mut dyn FnMut(ValueRef<'_>) -> bool) -> bool {
         (0..self.len()).any(|at| f(self.at(at)))
     }
+    /// Whether one element is this text.
+    fn has_text(&self, text: &str) -> bool {
+        (0..self.len()).any(|at| self.at(at).is_text(text))
+    }
 }
 
 /// An object that can be read by name.
@@ -150,6 +154,16 @@ impl<'a> ValueRef<'a> {
             Self::Serialized(foreign) => f(foreign.to_json().as_value()),
             Self::Part { value, shape, spot } => f(Part::new(value, shape, spot).view()),
             value => f(value),
+        }
+    }
+
+    /// Whether it is this text.
+    #[inline]
+    fn is_text(&self, text: &str) -> bool {
+        match self {
+            Self::Str(own) => *own == text,
+            Self::Id(_) | Self::Serialized(_) | Self::Part { .. } => self.equals(&ValueRef::Str(text)),
+            _ => false,
         }
     }
 
@@ -416,6 +430,9 @@ impl<T: AsValue> ArrayRef for Vec<T> {
     fn at(&self, index: usize) -> ValueRef<'_> {
         self.get(index).map_or(ValueRef::Null, AsValue::as_value)
     }
+    fn has_text(&self, text: &str) -> bool {
+        self.iter().any(|element| element.as_value().is_text(text))
+    }
 }
 
 impl<T: AsValue> AsValue for Vec<T> {
@@ -433,6 +450,9 @@ impl<T: AsValue> ArrayRef for BTreeSet<T> {
     }
     fn any(&self, f: &mut dyn FnMut(ValueRef<'_>) -> bool) -> bool {
         self.iter().any(|element| f(element.as_value()))
+    }
+    fn has_text(&self, text: &str) -> bool {
+        self.any(&mut |element| element.is_text(text))
     }
 }
 

@@ -112,7 +112,9 @@ impl<T: Stored, A: Adapter<T>> AnyAdapter for Erased<T, A> {
         Box::pin(async move {
             let typed = match doc {
                 None => None,
-                Some(doc) => Some(Doc::from_dyn(doc).ok_or_else(|| Error::internal("an adapter of another type"))?),
+                Some(doc) => {
+                    Some(Doc::from_dyn(doc.clone()).ok_or_else(|| Error::internal("an adapter of another type"))?)
+                }
             };
             self.0.sync(&Id::from_raw(id.clone()), typed.as_ref()).await
         })

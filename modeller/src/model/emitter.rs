@@ -146,7 +146,7 @@ impl<T: Stored> Emissions<T> {
                 Err(broadcast::error::RecvError::Lagged(missed)) => return Some(Emission::Missed(missed)),
                 Err(broadcast::error::RecvError::Closed) => return None,
             };
-            let typed = |doc: &DynDoc| self.model.typed(doc);
+            let typed = |doc: &DynDoc| self.model.typed(doc.clone());
             match (typed(&emitted.doc), emitted.previous.as_ref().map(typed).transpose()) {
                 (Ok(doc), Ok(previous)) => return Some(Emission::Doc { seq: emitted.seq, doc, previous }),
                 // Never with a handle of the model's type; a view of it as JSON could fail to be made.

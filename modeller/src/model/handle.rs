@@ -148,14 +148,15 @@ impl<T: Stored> Model<T> {
     }
 
     /// The document as one of this handle.
-    pub(crate) fn typed(&self, doc: &DynDoc) -> Result<Doc<T>> {
-        if let Some(doc) = Doc::from_dyn(doc) {
-            return Ok(doc);
+    pub(crate) fn typed(&self, doc: DynDoc) -> Result<Doc<T>> {
+        let wrong = || Error::internal("a document of another type");
+        if Doc::<T>::is_of(&doc) {
+            return Doc::from_dyn(doc).ok_or_else(wrong);
         }
         // A handle of documents as JSON, of a model that has a type.
-        let json = self.runtime().model(self.index)?.schema.dynamic(doc)?;
+        let json = self.runtime().model(self.index)?.schema.dynamic(&doc)?;
         let json: DynDoc = (Box::new(json) as Box<dyn AnyValue>).into_doc(doc.id().clone(), doc.rev());
-        Doc::from_dyn(&json).ok_or_else(|| Error::internal("a document of another type"))
+        Doc::from_dyn(json).ok_or_else(wrong)
     }
 
     /// The same handle of the application, which may also be used inside of one of its transactions. What it does there is
@@ -180,7 +181,7 @@ impl<T: Stored> Model<T> {
     /// # Errors
     /// `VALIDATION_ERROR`, `UNIQUE_VIOLATION`, or what a hook answers.
     pub async fn insert(&self, value: T) -> Result<Doc<T>> {
-        self.typed(&self.scope.insert(self.index, None, Box::new(value), false).await?)
+        self.typed(self.scope.insert(self.index, None, Box::new(value), false).await?)
     }
 
     /// Stores a new document under an id of the program's choice.
@@ -188,7 +189,7 @@ impl<T: Stored> Model<T> {
     /// # Errors
     /// As [`Model::insert`]; `UNIQUE_VIOLATION` on `_id` when there is a document with that id.
     pub async fn insert_with_id(&self, id: Id<T>, value: T) -> Result<Doc<T>> {
-        self.typed(&self.scope.insert(self.index, Some(id.raw().clone()), Box::new(value), false).await?)
+        self.typed(self.scope.insert(self.index, Some(id.raw().clone()), Box::new(value), false).await?)
     }
 
     /// Stores a new document, given as JSON text, under a new id. What fits is never more than read, checked and kept, so
@@ -215,7 +216,7 @@ impl<T: Stored> Model<T> {
     /// than 127.
     pub async fn insert_json(&self, text: &str) -> Result<Doc<T>> {
         let value = self.runtime().model(self.index)?.schema.value_from_text(text)?;
-        self.typed(&self.scope.insert(self.index, None, value, true).await?)
+        self.typed(self.scope.insert(self.index, None, value, true).await?)
     }
 
     /// Stores new documents under new ids: all of them or none, in one transaction. The hooks run for each.
@@ -225,7 +226,7 @@ impl<T: Stored> Model<T> {
     /// `TRANSACTION_TOO_LARGE` for more than one transaction can hold.
     pub async fn insert_many(&self, values: Vec<T>) -> Result<Vec<Doc<T>>> {
         let values = values.into_iter().map(|value| (None, Box::new(value) as _)).collect();
-        self.scope.insert_many(self.index, values, false).await?.iter().map(|doc| self.typed(doc)).collect()
+        self.scope.insert_many(self.index, values, false).await?.into_iter().map(|doc| self.typed(doc)).collect()
     }
 
     /// The document with the id, or the first that matches, in the order of their ids. Fires no hooks.
@@ -234,7 +235,7 @@ impl<T: Stored> Model<T> {
     /// Those of a transaction.
     pub async fn get(&self, which: impl Into<Selector<T>>) -> Result<Option<Doc<T>>> {
         let target = which.into().0;
-        self.scope.get(self.index, &target).await?.map(|doc| self.typed(&doc)).transpose()
+        self.scope.get(self.index, &target).await?.map(|doc| self.typed(doc)).transpose()
     }
 
     /// The documents that match, all of them unless limited. Fires no hooks.
@@ -738,7 +739,7 @@ impl<'a, T: Stored> IntoFuture for Find<'a, T> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let docs = self.docs().await?;
-            docs.iter().map(|doc| self.model.typed(doc)).collect()
+            docs.into_iter().map(|doc| self.model.typed(doc)).collect()
         })
     }
 }
@@ -786,7 +787,7 @@ impl<'a, T: Stored> IntoFuture for Listing<'a, T> {
     type Output = Result<Page<T>>;
     type IntoFuture = Operation<'a, Page<T>>;
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.page(None, |doc| self.model.typed(doc)).await })
+        Box::pin(async move { self.page(None, |doc| self.model.typed(doc.clone())).await })
     }
 }
 
@@ -838,7 +839,7 @@ impl<T: Stored> View<T> for Projection<T> {
 impl<T: Stored, P> View<T> for As<T, P> {
     type Shown = P;
     fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<P>> {
-        let part = (self.0)(&*model.typed(doc)?);
+        let part = (self.0)(&*model.typed(doc.clone())?);
         Ok(Doc::from_parts(Id::from_raw(doc.id().clone()), doc.rev(), part))
     }
 }
@@ -952,7 +953,7 @@ impl<'a, T: Stored> IntoFuture for Changing<'a, T> {
                 }
                 (What::Delete, target) => scope.delete(*index, target, self.if_rev).await?,
             };
-            self.model.typed(&doc)
+            self.model.typed(doc)
         })
     }
 }

@@ -269,7 +269,7 @@ impl<'a, T: Send + 'static> Extract<'a> for &'a mut T {
 impl<'a, T: Stored> Extract<'a> for Doc<T> {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
         match &invocation.payload {
-            Payload::Doc(doc) => Self::from_dyn(doc).ok_or_else(|| absent("a document")),
+            Payload::Doc(doc) => Self::from_dyn(doc.clone()).ok_or_else(|| absent("a document")),
             _ => Err(absent("a document")),
         }
     }
@@ -287,7 +287,7 @@ impl<'a, T: Stored> Extract<'a> for Id<T> {
 
 impl<'a, T: Stored> Extract<'a> for Previous<T> {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
-        invocation.previous.as_ref().and_then(Doc::from_dyn).map(Self).ok_or_else(|| absent("the previous document"))
+        invocation.previous.clone().and_then(Doc::from_dyn).map(Self).ok_or_else(|| absent("the previous document"))
     }
 }
 

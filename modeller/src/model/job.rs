@@ -160,7 +160,7 @@ pub(crate) fn schema() -> Result<Arc<ModelSchema>> {
 
 impl Record {
     fn of(doc: &DynDoc) -> Option<Doc<Self>> {
-        Doc::from_dyn(doc)
+        Doc::from_dyn(doc.clone())
     }
 
     fn of_hook(model: &str, hook: &Hook, event: HookEvent, caller: &Caller, now: u64) -> Option<Self> {

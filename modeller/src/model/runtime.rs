@@ -1185,8 +1185,7 @@ impl Scope {
                 match target {
                     Target::Id(id) => Ok(state.get(index, id).cloned()),
                     Target::First(filter) => {
-                        let found = state.collection(index).map(|collection| collection.find(&first(filter), 1));
-                        Ok(found.transpose()?.unwrap_or_default().into_iter().next())
+                        Ok(state.collection(index).map(|collection| collection.first(filter)).transpose()?.flatten())
                     }
                 }
             }

@@ -222,7 +222,7 @@ impl<T: Stored> Model<T> {
 
     fn trashed(&self, doc: &DynDoc) -> Result<Trashed<T>> {
         let entry = Entry::of(doc)?;
-        let document = entry.document().map(|doc| self.typed(doc)).transpose()?;
+        let document = entry.document().map(|doc| self.typed(doc.clone())).transpose()?;
         Ok(Trashed { entry, document })
     }
 }
@@ -252,7 +252,7 @@ impl<'a, T: Stored> Trash<'a, T> {
     /// hook answers. The entry stays then.
     pub async fn restore(self, entry: &Id<Trashed<T>>) -> Result<Doc<T>> {
         let Model { scope, index, .. } = self.model;
-        self.model.typed(&scope.restore(*index, entry.raw()).await?)
+        self.model.typed(scope.restore(*index, entry.raw()).await?)
     }
 
     /// Puts back what one transaction deleted, of all models, as far as it is still in the trash: all of that or nothing.
@@ -263,7 +263,7 @@ impl<'a, T: Stored> Trash<'a, T> {
     /// As [`Trash::restore`]; `NOT_FOUND` when nothing of this model is there that went with it.
     pub async fn restore_commit(self, deletion: &Deletion) -> Result<Vec<Doc<T>>> {
         let Model { scope, index, .. } = self.model;
-        scope.restore_commit(*index, &deletion.0).await?.iter().map(|doc| self.model.typed(doc)).collect()
+        scope.restore_commit(*index, &deletion.0).await?.into_iter().map(|doc| self.model.typed(doc)).collect()
     }
 
     /// Takes an entry out for good.
@@ -337,8 +337,8 @@ pub(crate) struct ListedTrash {
     pub(crate) seq: u64,
 }
 
-fn entries<'a>(trash: &'a Collection, filter: &'a RawFilter) -> impl DoubleEndedIterator<Item = &'a DynDoc> {
-    trash.all().filter(|doc| Entry::view(doc).is_some_and(|entry| entry.matches(filter)))
+fn entries<'a>(trash: &'a Collection, filter: &'a RawFilter) -> impl Iterator<Item = &'a DynDoc> {
+    trash.all_reversed().filter(|doc| Entry::view(doc).is_some_and(|entry| entry.matches(filter)))
 }
 
 impl Runtime {
@@ -364,7 +364,7 @@ impl Scope {
         self.model(index)?;
         // Filters are about the documents, and what was read is noted by a filter of entries.
         self.look_at(self.trash_of(index), &Arc::new(RawFilter::all()), |trash, seq| {
-            let docs = entries(trash, filter).rev().skip(skip).take(limit.min(MAX_LIMIT)).cloned().collect();
+            let docs = entries(trash, filter).skip(skip).take(limit.min(MAX_LIMIT)).cloned().collect();
             ListedTrash { docs, seq }
         })
     }

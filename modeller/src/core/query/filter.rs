@@ -38,7 +38,7 @@ pub(crate) enum Compare {
 
 impl Compare {
     /// Whether it holds of two values that are in this order.
-    fn holds(self, order: Ordering) -> bool {
+    pub(super) fn holds(self, order: Ordering) -> bool {
         match self {
             Self::Eq => order.is_eq(),
             Self::Ne => order.is_ne(),
@@ -414,7 +414,7 @@ fn is_one_of(value: Option<ValueRef<'_>>, operands: &[Value]) -> bool {
 }
 
 /// One comparison of one value; `None` is a missing one.
-fn compares(compare: Compare, value: Option<ValueRef<'_>>, operand: &Value) -> bool {
+pub(super) fn compares(compare: Compare, value: Option<ValueRef<'_>>, operand: &Value) -> bool {
     let value = value.unwrap_or(ValueRef::Null);
     // The two kinds that nearly all comparisons are of.
     let same_kind = match (value, operand) {

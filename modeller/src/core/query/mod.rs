@@ -5,6 +5,7 @@ pub(crate) mod cursor;
 #[cfg(test)]
 mod differential;
 pub(crate) mod filter;
+pub(crate) mod matcher;
 pub(crate) mod operator;
 pub(crate) mod parse;
 pub(crate) mod plan;

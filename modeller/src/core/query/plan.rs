@@ -397,17 +397,17 @@ impl<'a> Plan<'a> {
         self.count = match &mut self.source {
             Source::Ids(ids) => ids.len(),
             Source::Documents(Bound::Unbounded, Bound::Unbounded) => collection.len(),
-            Source::Documents(low, high) => collection.between(low, high).take(COUNTED).count(),
+            Source::Documents(low, high) => collection.between(low, high, false).take(COUNTED).count(),
             Source::Index(scan) if scan.used.is_empty() => collection.len(),
             Source::Index(scan) => {
-                let mut left = COUNTED;
+                let mut count = 0;
                 for span in &scan.spans {
-                    left -= scan.index.walk(span, Course::default(), None).take(left).count();
-                    if left == 0 {
+                    count += scan.index.count(span, COUNTED - count);
+                    if count >= COUNTED {
                         break;
                     }
                 }
-                COUNTED - left
+                count
             }
             Source::Any(plans) => plans
                 .iter_mut()

@@ -14,7 +14,7 @@ use workload::format::{is_date_time, is_email};
 use workload::model::{Role, User};
 
 use crate::picks::Picks;
-use crate::{Clock, Measured, chunks, each, rejections, resident};
+use crate::{Clock, Measured, chunks, each, finds, picked, rejections, resident, scans};
 
 /// A user as it arrives.
 #[derive(Deserialize)]
@@ -195,7 +195,7 @@ pub(crate) fn run(documents: u32) -> Result<Measured> {
     };
     let mut picks = Picks::new(documents);
     let (mut took, mut sum) = (Duration::ZERO, 0_u64);
-    for chunk in chunks(documents) {
+    for chunk in chunks(picked(documents)) {
         let picked: Vec<Uuid> =
             picks.by_ref().take(chunk.len()).filter_map(|at| ids.get(at as usize).copied()).collect();
         let begun = Clock::start();
@@ -205,11 +205,11 @@ pub(crate) fn run(documents: u32) -> Result<Measured> {
         }
         took += begun.elapsed();
     }
-    figure("get by id", each(took, documents));
+    figure("get by id", each(took, picked(documents)));
     let by_id = sum;
 
     let (mut took, mut sum) = (Duration::ZERO, 0_u64);
-    for chunk in chunks(documents) {
+    for chunk in chunks(picked(documents)) {
         let picked: Vec<String> = picks.by_ref().take(chunk.len()).map(document::email).collect();
         let begun = Clock::start();
         for email in &picked {
@@ -218,10 +218,10 @@ pub(crate) fn run(documents: u32) -> Result<Measured> {
         }
         took += begun.elapsed();
     }
-    figure("get by email", each(took, documents));
+    figure("get by email", each(took, picked(documents)));
     let by_email = sum;
 
-    let times = (documents / 100).max(1);
+    let times = finds(documents);
     let begun = Clock::start();
     let mut first = Vec::new();
     for _ in 0..times {
@@ -232,12 +232,12 @@ pub(crate) fn run(documents: u32) -> Result<Measured> {
 
     let begun = Clock::start();
     let mut matching = 0;
-    for _ in 0..3 {
+    for _ in 0..scans(documents) {
         let fits = |user: &&Arc<Stored>| user.age > 30 && user.tags.iter().any(|tag| tag == "x");
         let found: Vec<Arc<Stored>> = store.by_id.values().filter(fits).cloned().collect();
         matching = found.len();
     }
-    figure("scan", each(begun.elapsed(), 3));
+    figure("scan", each(begun.elapsed(), scans(documents)));
 
     let times = rejections(documents);
     let mut out = Vec::new();

@@ -9,7 +9,7 @@ use workload::document::{self, INVALID};
 use workload::model::{Role, User};
 
 use crate::picks::Picks;
-use crate::{Clock, Measured, chunks, each, rejections, resident};
+use crate::{Clock, Measured, chunks, each, finds, picked, rejections, resident, scans};
 
 /// How many documents a batch has.
 const BATCH: usize = 1_000;
@@ -56,7 +56,7 @@ async fn measure(documents: u32) -> Result<Measured> {
     let ids: Vec<Id<User>> = users.find(Filter::all()).await?.iter().map(modeller::Doc::id).collect();
     let mut picks = Picks::new(documents);
     let (mut took, mut sum) = (Duration::ZERO, 0_u64);
-    for chunk in chunks(documents) {
+    for chunk in chunks(picked(documents)) {
         let picked: Vec<Id<User>> =
             picks.by_ref().take(chunk.len()).filter_map(|at| ids.get(at as usize).cloned()).collect();
         let begun = Clock::start();
@@ -66,11 +66,11 @@ async fn measure(documents: u32) -> Result<Measured> {
         }
         took += begun.elapsed();
     }
-    figure("get by id", each(took, documents));
+    figure("get by id", each(took, picked(documents)));
     let by_id = sum;
 
     let (mut took, mut sum) = (Duration::ZERO, 0_u64);
-    for chunk in chunks(documents) {
+    for chunk in chunks(picked(documents)) {
         let picked: Vec<String> = picks.by_ref().take(chunk.len()).map(document::email).collect();
         let begun = Clock::start();
         for email in &picked {
@@ -79,10 +79,10 @@ async fn measure(documents: u32) -> Result<Measured> {
         }
         took += begun.elapsed();
     }
-    figure("get by email", each(took, documents));
+    figure("get by email", each(took, picked(documents)));
     let by_email = sum;
 
-    let times = (documents / 100).max(1);
+    let times = finds(documents);
     let begun = Clock::start();
     let mut first = Vec::new();
     for _ in 0..times {
@@ -92,10 +92,10 @@ async fn measure(documents: u32) -> Result<Measured> {
 
     let begun = Clock::start();
     let mut matching = 0;
-    for _ in 0..3 {
+    for _ in 0..scans(documents) {
         matching = users.find(User::AGE.gt(30) & User::TAGS.contains("x")).await?.len();
     }
-    figure("scan", each(begun.elapsed(), 3));
+    figure("scan", each(begun.elapsed(), scans(documents)));
 
     let times = rejections(documents);
     let mut out = Vec::new();

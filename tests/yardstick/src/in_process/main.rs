@@ -184,6 +184,21 @@ fn rejections(documents: u32) -> u32 {
     (documents / 5).max(1)
 }
 
+/// How many documents are read one by one.
+fn picked(documents: u32) -> u32 {
+    documents.max(1_000_000)
+}
+
+/// How often 100 documents are found. The clock of some kernels goes on by milliseconds only.
+fn finds(documents: u32) -> u32 {
+    documents.max(1)
+}
+
+/// How often all documents are looked through.
+fn scans(documents: u32) -> u32 {
+    (3_000_000 / documents.max(1)).clamp(3, 1_000)
+}
+
 /// How many documents are made before the clock runs again.
 const CHUNK: u32 = 10_000;
 
