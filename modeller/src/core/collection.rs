@@ -135,8 +135,8 @@ impl Collection {
     }
 
     /// Puts a document in the place of the one with its id. Whether its unique values are free is asked before.
-    pub(crate) fn put(&mut self, doc: DynDoc) {
-        let keys = self.keys(&doc);
+    pub(crate) fn put(&mut self, doc: &DynDoc) {
+        let keys = self.keys(doc);
         self.put_under(keys, doc);
     }
 
@@ -146,17 +146,17 @@ impl Collection {
         match self.taken_keys(&keys, doc.id()) {
             Some(taken) => Err(taken),
             None => {
-                self.put_under(keys, doc.clone());
+                self.put_under(keys, doc);
                 Ok(())
             }
         }
     }
 
-    fn put_under(&mut self, keys: Vec<Keys>, doc: DynDoc) {
+    fn put_under(&mut self, keys: Vec<Keys>, doc: &DynDoc) {
         if let Some((_, old)) = self.docs.insert((doc.id().clone(), doc.clone())) {
             self.indexes.iter_mut().for_each(|index| index.remove(&old));
         }
-        self.indexes.iter_mut().zip(keys).for_each(|(index, keys)| index.add(keys, &doc));
+        self.indexes.iter_mut().zip(keys).for_each(|(index, keys)| index.add(keys, doc));
     }
 
     pub(crate) fn remove(&mut self, id: &RawId) {
@@ -581,7 +581,7 @@ impl State {
         }
         for change in changes {
             if let (Some(before), Some(collection)) = (&change.before, self.collection_mut(change.model)) {
-                collection.put(before.clone());
+                collection.put(before);
             }
         }
         Err(unfit)

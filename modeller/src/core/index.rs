@@ -119,6 +119,7 @@ pub(crate) struct Course {
 }
 
 /// Documents with one key.
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack, and a box would cost each look-up an allocation")]
 enum Group<'a> {
     One(Option<&'a DynDoc>),
     Many(Range<'a, DynDoc>),
@@ -349,9 +350,7 @@ impl Index {
     pub(crate) fn add(&mut self, keys: Keys, doc: &DynDoc) {
         self.count_arrays(keys.arrays, |documents| documents + 1);
         let add = |(key, counts)| {
-            if self.unique && counts {
-                self.entries.insert((key, Holders::One(doc.clone())));
-            } else if self.entries.get(&key).is_none() {
+            if (self.unique && counts) || self.entries.get(&key).is_none() {
                 self.entries.insert((key, Holders::One(doc.clone())));
             } else if let Some((_, holders)) = self.entries.get_mut(&key) {
                 holders.add(doc.clone());

@@ -368,6 +368,7 @@ enum Tried {
 }
 
 /// What became of what was handed over.
+#[expect(clippy::large_enum_variant, reason = "it is handed on at once, and a box would cost each write an allocation")]
 enum Handed {
     In(oneshot::Receiver<Answer>),
     Lost,
@@ -1322,7 +1323,7 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>], migrations: &Migrat
                         wrong.push(format!("{}/{}: another document has its `{fields}`", stored.model, stored.id));
                         return Ok(());
                     }
-                    collection.put(doc);
+                    collection.put(&doc);
                 }
             }
             Err(_) if can_be_rewritten => return rewrite(id),

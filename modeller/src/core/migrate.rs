@@ -98,7 +98,7 @@ impl Migrations {
                 }),
                 Err(error) => refuse(error.text().to_owned()),
             }
-            collection.put(doc);
+            collection.put(&doc);
         }
         changes
     }

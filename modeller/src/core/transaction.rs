@@ -192,7 +192,7 @@ impl Transaction {
             let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
             inner.bound(&self.limits, bytes)?;
             if let Some(collection) = inner.written.state.collection_mut(model) {
-                collection.put(doc.clone());
+                collection.put(&doc);
             }
             inner.written.bytes = bytes;
             let next = Next { before: first, after: Some(doc.clone()), encoded, is_new };
@@ -264,7 +264,7 @@ impl Transaction {
             inner.bound(&self.limits, bytes)?;
             inner.written.remove(model, id, &before);
             if let Some(collection) = inner.written.state.collection_mut(trash) {
-                collection.put(doc.clone());
+                collection.put(&doc);
             }
             inner.written.bytes = bytes;
             inner.written.uncounted += 1;

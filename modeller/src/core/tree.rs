@@ -388,6 +388,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     type Pairs = Vec<(u16, u32)>;
+    type Copies = (Tree<(u16, u32)>, BTreeMap<u16, u32>);
 
     fn pairs(tree: &Tree<(u16, u32)>, low: Bound<u16>, high: Bound<u16>, reverse: bool) -> Pairs {
         tree.range(low.as_ref(), high.as_ref(), reverse).copied().collect()
@@ -473,7 +474,7 @@ mod tests {
             ranges in prop::collection::vec((bound(), bound()), 8),
         ) {
             let (mut tree, mut map) = (Tree::new(), BTreeMap::new());
-            let mut copies: Vec<(Tree<(u16, u32)>, BTreeMap<u16, u32>)> = Vec::new();
+            let mut copies: Vec<Copies> = Vec::new();
             let mut stamp = 0;
             for step in steps {
                 stamp += 1;
@@ -527,7 +528,9 @@ mod tests {
     #[test]
     fn rising_keys_leave_full_nodes() {
         let mut tree = Tree::new();
-        (0..u16::MAX).for_each(|key| drop(tree.insert((key, 0))));
+        for key in 0..u16::MAX {
+            tree.insert((key, 0_u32));
+        }
         let Node::Inner(children) = &*tree.root else { panic!("more than a leaf") };
         let Node::Inner(leaves) = &*children[0].node else { panic!("more than two levels") };
         assert_eq!(leaves.len(), INNER);
@@ -539,14 +542,20 @@ mod tests {
     #[test]
     fn what_is_taken_out_leaves_no_empty_nodes() {
         let mut tree = Tree::new();
-        (0..20_000_u16).for_each(|key| drop(tree.insert((key, 0))));
-        (0..20_000_u16).filter(|key| key % 100 != 0).for_each(|key| drop(tree.remove(&key)));
+        for key in 0..20_000 {
+            tree.insert((key, 0));
+        }
+        for key in (0..20_000).filter(|key| key % 100 != 0) {
+            tree.remove(&key);
+        }
         check(&tree);
         assert_eq!(tree.len(), 200);
         let Node::Inner(children) = &*tree.root else { panic!("more than a leaf") };
         let leaves: Vec<&Arc<Node<(u16, u32)>>> = children.iter().flat_map(|child| leaves(&child.node)).collect();
         assert!(leaves.len() <= 60, "{}", leaves.len());
-        (0..20_000_u16).for_each(|key| drop(tree.remove(&key)));
+        for key in 0..20_000 {
+            tree.remove(&key);
+        }
         assert!(matches!(&*tree.root, Node::Leaf(entries) if entries.is_empty()));
     }
 }

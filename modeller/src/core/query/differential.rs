@@ -256,7 +256,7 @@ impl World {
             let taken = self.collection.taken(&doc);
             assert_eq!(taken.is_some(), !self.collection.holders(&doc).is_empty());
             if taken.is_none() {
-                self.collection.put(doc.clone());
+                self.collection.put(&doc);
                 self.documents.insert(id.clone(), (doc, Value::Object(document)));
             }
         }
