@@ -164,13 +164,14 @@ impl<E: Entry> Node<E> {
     }
 }
 
-/// Makes one of a child and its neighbour, if both are small.
+/// Makes one of a child and one of its neighbours, if both are small.
 fn join<E: Entry>(children: &mut Vec<Child<E>>, at: usize) {
-    let left = if at + 1 < children.len() { at } else { at.saturating_sub(1) };
-    let Some([first, second]) = children.get(left..left + 2) else { return };
-    if first.node.len() + second.node.len() > first.node.most() / 2 {
-        return;
-    }
+    let fits = |left: &usize| match children.get(*left..*left + 2) {
+        Some([first, second]) => first.node.len() + second.node.len() <= first.node.most() / 2,
+        _ => false,
+    };
+    // The one before it as well: where keys leave in rising order, the one behind it is full.
+    let Some(left) = [Some(at), at.checked_sub(1)].into_iter().flatten().find(fits) else { return };
     let second = Arc::unwrap_or_clone(take(children, left + 1).node);
     let Some(first) = children.get_mut(left) else { return };
     match (Arc::make_mut(&mut first.node), second) {
