@@ -305,3 +305,113 @@ fn the_readme_tells_the_truth() {
     }
     assert!(told >= 2);
 }
+
+/// A store with some users, as a program with these schemas leaves it behind.
+async fn store(schemas: &[(&str, Value)], documents: &[(&str, Value)]) -> Folder {
+    let folder = Folder::new();
+    let models = schemas.iter().map(|(id, schema)| modeller::SchemaModel::new(*id, schema.clone()));
+    let app =
+        models.fold(modeller::App::new(), modeller::AppBuilder::schema_model).data(folder.path()).open().await.unwrap();
+    for (model, document) in documents {
+        app.model_by_id(model).unwrap().insert(document.clone().try_into().unwrap()).await.unwrap();
+    }
+    folder
+}
+
+async fn documents(folder: &Folder, schemas: &[(&str, Value)], model: &str) -> Vec<Value> {
+    let models = schemas.iter().map(|(id, schema)| modeller::SchemaModel::new(*id, schema.clone()));
+    let app =
+        models.fold(modeller::App::new(), modeller::AppBuilder::schema_model).data(folder.path()).open().await.unwrap();
+    let found = app.model_by_id(model).unwrap().find(modeller::Filter::all()).await.unwrap();
+    found.iter().map(|doc| Value::Object(doc.members().clone())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_rewrites_what_does_not_fit() {
+    let old = json!({"properties": {"name": {"type": "string"}, "pin": {"private": true}}});
+    let new = json!({
+        "properties": {"title": {"type": "string", "maxLength": 9}, "pin": {"private": true}},
+        "required": ["title"],
+        "additionalProperties": false,
+    });
+    let other = json!({"properties": {"n": {"type": "integer"}}});
+    let store = store(
+        &[("users", old.clone()), ("numbers", other.clone())],
+        &[
+            ("users", json!({"name": "Ada", "pin": "0000secret"})),
+            ("users", json!({"name": "Eve"})),
+            ("numbers", json!({"n": 7})),
+        ],
+    )
+    .await;
+    let (_files, file) = schema_file(&new);
+    let (data, model) = (store.path().to_str().unwrap(), format!("users={file}"));
+    let rename = r#"{"$rename":{"name":"title"}}"#;
+
+    // Without a way to rewrite them the start is refused, and no value is shown.
+    let refused = run(&["migrate", "--data", data, "--model", &model], b"");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(told(&refused).contains("users/") && !told(&refused).contains("secret"), "{}", told(&refused));
+    let dry = run(&["migrate", "--data", data, "--model", &model, "--update", rename, "--dry-run"], b"");
+    assert_eq!(lines(&dry), [json!({"rewritten": 2, "dropped": 0, "dryRun": true})], "{}", told(&dry));
+    let before = documents(&store, &[("users", old), ("numbers", other.clone())], "users").await;
+    assert_eq!(before[0], json!({"name": "Ada", "pin": "0000secret"}));
+
+    let done = run(&["migrate", "--data", data, "--model", &model, "--update", rename], b"");
+    assert_eq!(lines(&done), [json!({"rewritten": 2, "dropped": 0, "dryRun": false})], "{}", told(&done));
+    // What matches is rewritten, whether it fits or not.
+    let update = r#"users={"$set":{"title":"Eva"}}"#;
+    let filter = r#"{"title":"Eve"}"#;
+    let done = run(&["migrate", "--data", data, "--update", update, "--filter", filter], b"");
+    assert_eq!(lines(&done), [json!({"rewritten": 1, "dropped": 0, "dryRun": false})], "{}", told(&done));
+    let schemas = [("users", new.clone()), ("numbers", other)];
+    let after = documents(&store, &schemas, "users").await;
+    assert_eq!(after, [json!({"title": "Ada", "pin": "0000secret"}), json!({"title": "Eva"})]);
+    assert_eq!(documents(&store, &schemas, "numbers").await, [json!({"n": 7})]);
+
+    // A model is let go of, and shown as it goes.
+    let gone = run(&["migrate", "--data", data, "--drop", "numbers"], b"");
+    let printed = lines(&gone);
+    assert_eq!((&printed[0]["model"], &printed[0]["document"]), (&json!("numbers"), &json!({"n": 7})));
+    assert_eq!(printed[1], json!({"rewritten": 0, "dropped": 1, "dryRun": false}));
+    assert_eq!(documents(&store, &[("users", new)], "users").await.len(), 2);
+}
+
+#[test]
+fn migrate_at_the_edges() {
+    let empty = Folder::new();
+    let data = empty.path().to_str().unwrap();
+    for (args, code, text) in [
+        (vec!["migrate"], 2, "--data"),
+        (vec!["migrate", "--data", data], 2, "no store"),
+        (vec!["migrate", "--data"], 2, "needs a value"),
+        (vec!["migrate", "--frobnicate"], 2, "--frobnicate"),
+    ] {
+        let output = run(&args, b"");
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert!(told(&output).contains(text), "{args:?}: {}", told(&output));
+        assert_eq!(told(&output).lines().count(), 1);
+    }
+    assert!(std::fs::read_dir(empty.path()).unwrap().next().is_none(), "nothing is made where nothing is");
+    assert!(run(&["migrate", "--help"], b"").status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_refuses_what_it_does_not_understand() {
+    let store = store(&[("users", users())], &[("users", json!({"email": "a@example.com"}))]).await;
+    let data = store.path().to_str().unwrap();
+    for (args, text) in [
+        (vec!["--update", "{}"], "which model"),
+        (vec!["--update", "nobody={\"$set\":{\"a\":1}}"], "no model `nobody`"),
+        (vec!["--update", "users={\"$frob\":{}}"], "$frob"),
+        (vec!["--update", "users={"], "not JSON"),
+        (vec!["--filter", "{\"$where\":1}"], "$where"),
+        (vec!["--drop", "nobody"], "no model `nobody`"),
+        (vec!["--model", "users"], "ID=FILE"),
+    ] {
+        let output = run(&[&["migrate", "--data", data], &args[..]].concat(), b"");
+        assert!(!output.status.success(), "{args:?}");
+        assert!(told(&output).contains(text), "{args:?}: {}", told(&output));
+    }
+    assert_eq!(documents(&store, &[("users", users())], "users").await.len(), 1);
+}

@@ -62,6 +62,20 @@ async fn write(addr: std::net::SocketAddr, kill: u64, writer: u64, told: Arc<Mut
     }
 }
 
+/// The ids of the documents in the trash, each of them there once.
+async fn in_trash(entries: &Model<Entry>) -> HashSet<String> {
+    let mut found = HashSet::new();
+    loop {
+        let page = entries.trash().list(Filter::all()).skip(found.len()).limit(modeller::MAX_LIMIT).await.unwrap();
+        for one in &page {
+            assert!(found.insert(one.document_id().to_string()), "{} is in the trash twice", one.document_id());
+        }
+        if page.is_empty() {
+            return found;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_kills_lose_nothing() {
     let folder = Folder::new();
@@ -87,6 +101,7 @@ async fn fifty_kills_lose_nothing() {
         // The store itself says whether a document is whole: it is decoded and was validated.
         let app = App::new().model::<Entry>().model::<Counter>().data(folder.path()).open().await.unwrap();
         let stored = app.model::<Entry>().find(Filter::all()).await.unwrap();
+        let trash = in_trash(&app.model()).await;
         let told = told.lock().unwrap();
         let by_id: HashMap<String, &Doc<Entry>> = stored.iter().map(|entry| (entry.id().to_string(), entry)).collect();
         for (id, (least, most)) in &told.inserted {
@@ -94,6 +109,8 @@ async fn fifty_kills_lose_nothing() {
             assert!((*least..=*most).contains(&entry.n), "kill {kill}: {id} counts {}", entry.n);
         }
         assert!(told.deleted.iter().all(|id| !by_id.contains_key(id)), "kill {kill}: a deleted entry is back");
+        assert!(told.deleted.iter().all(|id| trash.contains(id)), "kill {kill}: a deleted entry is not in the trash");
+        assert!(trash.iter().all(|id| !by_id.contains_key(id)), "kill {kill}: an entry is there and in the trash");
         let unique: HashSet<&str> = stored.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(unique.len(), stored.len(), "kill {kill}: a unique name is there twice");
         assert!(

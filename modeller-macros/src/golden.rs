@@ -8,7 +8,7 @@ use std::path::Path;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::{entry, event, hook, method, model, value, worker};
+use crate::{entry, event, hook, method, migrate, model, value, worker};
 
 #[track_caller]
 fn golden(name: &str, expansion: &TokenStream) {
@@ -195,6 +195,16 @@ fn a_worker() {
         }
     };
     golden("worker", &worker::expand(quote!(User, every = "1m 30s", immediate = false), &item));
+}
+
+#[test]
+fn a_migration() {
+    let item = quote! {
+        fn old_user(old: Document) -> Result<Document> {
+            Ok(old)
+        }
+    };
+    golden("migrate", &migrate::expand(quote!(User), &item));
 }
 
 #[test]

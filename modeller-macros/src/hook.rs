@@ -1,12 +1,14 @@
 //! `#[hook]`: a function that runs before or after operations on documents.
 
+use std::time::Duration;
+
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
-use syn::{Ident, Token, Type};
+use syn::{Ident, LitStr, Token, Type};
 
 use crate::diagnostics::Diagnostics;
 use crate::keys::{Given, Keys, keys, nearest};
@@ -22,6 +24,8 @@ keys! {
         After = "after", List, "after(delete)";
         AfterCommit = "after_commit", List, "after_commit(insert)";
         Order = "order", Whole, "order = 5";
+        Schedule = "schedule", Text, "schedule = \"5s\"";
+        Attempts = "attempts", Count, "attempts = 5";
         Id = "id", Text, "id = \"name\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }
@@ -35,6 +39,8 @@ struct Hook {
     /// Names of the types in the runtime's `on`.
     events: Vec<Ident>,
     order: i32,
+    schedule: Option<Duration>,
+    attempts: Option<u32>,
     id: String,
 }
 
@@ -72,9 +78,54 @@ fn check(model: Option<Type>, keys: &Keys<HookKey>, handler: Option<Handler>, er
     if order.is_none() {
         errors.at_span(keys.span(HookKey::Order), "`order` must fit 32 bits; write a smaller number");
     }
+    let schedule = keys.text(HookKey::Schedule).and_then(|text| duration(text, "schedule", errors));
+    if keys.has(HookKey::Schedule)
+        && let Some(event) = events.iter().find(|event| !LATER.contains(&event.to_string().as_str()))
+    {
+        errors.at(
+            event,
+            "a hook with `schedule` runs after the commit, as a job: it waits for `after(insert)`, `after(update)` or \
+             `after(delete)`; write it there, or remove `schedule`",
+        );
+    }
+    let attempts =
+        keys.number(HookKey::Attempts).map(|number| number.whole.and_then(|whole| u32::try_from(whole).ok()));
+    match attempts {
+        Some(None | Some(0)) => {
+            errors.at_span(keys.span(HookKey::Attempts), "`attempts` is one at least; write `attempts = 5`");
+        }
+        Some(_) if keys.lacks(HookKey::Schedule) => {
+            errors.at_span(
+                keys.span(HookKey::Attempts),
+                "`attempts` is for a hook that is a job; add `schedule = \"5s\"`, or remove it",
+            );
+        }
+        _ => {}
+    }
     let id = function_id(keys, HookKey::Id, handler.name(), errors);
     let m = paths::runtime(keys.path(HookKey::Crate));
-    Some(Hook { m, model: model?, handler, events, order: order?, id })
+    Some(Hook { m, model: model?, handler, events, order: order?, schedule, attempts: attempts.flatten(), id })
+}
+
+/// The events that are over when a job runs.
+const LATER: &[&str] = &["AfterInsert", "AfterUpdate", "AfterDelete"];
+
+/// A duration as it is written in an attribute.
+pub(crate) fn duration(text: &LitStr, key: &str, errors: &Diagnostics) -> Option<Duration> {
+    let duration = humantime::parse_duration(&text.value()).ok();
+    if duration.is_none() {
+        errors.at(
+            text,
+            format!("`{}` is no duration; write e.g. `{key} = \"30s\"`, `\"5m\"` or `\"1h 30m\"`", text.value()),
+        );
+    }
+    duration
+}
+
+/// A duration as an expression.
+pub(crate) fn duration_tokens(duration: Duration) -> TokenStream {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    quote!(::core::time::Duration::new(#seconds, #nanos))
 }
 
 const OPERATIONS: &[&str] = &["insert", "update", "delete", "list"];
@@ -114,7 +165,15 @@ fn read_events(timing: &Ident, list: TokenStream, events: &mut Vec<Ident>, error
 }
 
 fn emit(hook: &Hook) -> TokenStream {
-    let Hook { m, model, handler, events, order, id } = hook;
+    let Hook { m, model, handler, events, order, schedule, attempts, id } = hook;
+    let option = |tokens: Option<TokenStream>| {
+        tokens.map_or_else(
+            || quote!(::core::option::Option::None),
+            |tokens| quote!(::core::option::Option::Some(#tokens)),
+        )
+    };
+    let schedule = option(schedule.map(duration_tokens));
+    let attempts = option(attempts.map(|attempts| quote!(#attempts)));
     let extract = handler.params.iter().map(|param| param.extract(m));
     let call = handler.call();
     let site = register::site(m);
@@ -141,6 +200,8 @@ fn emit(hook: &Hook) -> TokenStream {
                 id: #id,
                 on: &[#(#m::on::#events::EVENT),*],
                 order: #order,
+                schedule: #schedule,
+                attempts: #attempts,
                 run: |#binding| ::std::boxed::Box::pin(async move {
                     #unfit
                     #(#extract)*

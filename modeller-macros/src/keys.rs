@@ -48,6 +48,8 @@ pub(crate) enum Form {
     Whole,
     /// `key = true`
     Bool,
+    /// `key = "text"` or `key = false`
+    TextOrBool,
     /// `key = a::path`
     Path,
     /// `key(…)`
@@ -68,6 +70,7 @@ impl Form {
             Self::Number => "a number",
             Self::Whole => "a whole number",
             Self::Bool => "`true` or `false`",
+            Self::TextOrBool => "a text, or `false`",
             Self::Path => "a path",
             Self::List | Self::Lists => "a list in parentheses",
             Self::TextOrList => "a text, or a list in parentheses",
@@ -356,6 +359,7 @@ fn shape(form: Form, expr: Expr) -> Option<Given> {
             },
             _ => None,
         },
+        Form::TextOrBool => shape(Form::Text, expr.clone()).or_else(|| shape(Form::Bool, expr)),
         Form::Number => number(&expr).map(Given::Number),
         Form::Whole => number(&expr).filter(|number| number.whole.is_some()).map(Given::Number),
         Form::Count => number(&expr)

@@ -15,6 +15,7 @@ mod event;
 mod hook;
 mod keys;
 mod method;
+mod migrate;
 mod model;
 mod paths;
 mod register;
@@ -51,6 +52,11 @@ pub fn method(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn event(args: TokenStream, item: TokenStream) -> TokenStream {
     event::expand(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn migrate(args: TokenStream, item: TokenStream) -> TokenStream {
+    migrate::expand(args.into(), &item.into()).into()
 }
 
 #[proc_macro_attribute]

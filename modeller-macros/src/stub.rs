@@ -54,6 +54,7 @@ fn record(m: &TokenStream, item: TokenStream, is_model: bool) -> TokenStream {
                     id: "stub",
                     access: #m::Access::Internal,
                     client_ids: false,
+                    trash: ::core::option::Option::None,
                     fields: &[],
                     indexes: &[],
                     kind: #m::Kind::of::<#name>(),

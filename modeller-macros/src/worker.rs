@@ -7,7 +7,7 @@ use quote::{format_ident, quote};
 use syn::{LitStr, Type};
 
 use crate::diagnostics::Diagnostics;
-use crate::hook::{assertion, returned};
+use crate::hook::{assertion, duration, duration_tokens, returned};
 use crate::keys::{Keys, keys};
 use crate::model::check::function_id;
 use crate::signature::{self, Handler, conditions};
@@ -76,21 +76,12 @@ fn check(
 
 fn schedule(keys: &Keys<WorkerKey>, handler: &Handler, errors: &Diagnostics) -> Option<Schedule> {
     if let Some(text) = keys.text(WorkerKey::Every) {
-        return match humantime::parse_duration(&text.value()) {
-            Ok(every) if every.is_zero() => {
-                errors.at(text, "`every` must be longer than nothing; write `every = \"30s\"`");
-                None
-            }
-            Ok(every) => Some(Schedule::Every(every)),
-            Err(_) => {
-                let text_is = text.value();
-                errors.at(
-                    text,
-                    format!("`{text_is}` is no duration; write e.g. `every = \"30s\"`, `\"5m\"` or `\"1h 30m\"`"),
-                );
-                None
-            }
-        };
+        let every = duration(text, "every", errors);
+        if every.is_some_and(|every| every.is_zero()) {
+            errors.at(text, "`every` must be longer than nothing; write `every = \"30s\"`");
+            return None;
+        }
+        return every.map(Schedule::Every);
     }
     if let Some(text) = keys.text(WorkerKey::Cron) {
         let pattern = text.value();
@@ -128,8 +119,8 @@ fn emit(worker: &Worker) -> TokenStream {
     let (call, site, returned) = (handler.call(), register::site(m), returned(m, &handler.output));
     let schedule = match schedule {
         Schedule::Every(every) => {
-            let (seconds, nanos) = (every.as_secs(), every.subsec_nanos());
-            quote!(#m::Schedule::every(::core::time::Duration::new(#seconds, #nanos)))
+            let every = duration_tokens(*every);
+            quote!(#m::Schedule::every(#every))
         }
         Schedule::Cron { pattern, zone } => quote!(#m::Schedule::declared(#pattern, #zone)),
     };

@@ -1,9 +1,9 @@
 //! The composition root: models and an engine become an application.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,17 +12,22 @@ use serde_json::Value;
 use crate::core::clock::Clock;
 use crate::core::json::Document;
 use crate::core::log::CommitLog;
-use crate::core::schema::{ModelDeclaration, ModelType};
+use crate::core::migrate::Dropped;
+use crate::core::schema::{ModelDeclaration, ModelSchema, ModelType};
+use crate::core::secret::{self, Secret, Source};
 use crate::core::storage::Storage;
 use crate::core::transaction::Limits;
 use crate::error::{Error, Result};
+use crate::model::adapter::{self, Adapter, AnyAdapter, Mirroring, Mirrors, erased};
 use crate::model::caller::Caller;
 use crate::model::emitter::Emitters;
 use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
-use crate::model::runtime::{Inner, Runtime, next_number};
+use crate::model::job::{self, JobQueue, Jobs};
+use crate::model::runtime::{Inner, ModelRuntime, Runtime, next_number};
 use crate::model::subscription::Rooms;
 use crate::model::transaction::Transaction;
+use crate::model::trash;
 use crate::model::worker::Workers;
 use crate::registry::{assemble, schemas};
 
@@ -46,8 +51,6 @@ use crate::registry::{assemble, schemas};
 pub struct App {
     pub(crate) runtime: Runtime,
     pub(crate) summary: Arc<str>,
-    /// Where it keeps its data, if it does.
-    pub(crate) folder: Option<Arc<Path>>,
     pub(crate) extras: Extras,
 }
 
@@ -190,15 +193,46 @@ impl App {
         self.runtime.durable().seq
     }
 
-    /// Starts all workers that do not run.
+    /// Starts all workers that do not run, and begins to run jobs.
     pub fn start_workers(&self) {
         self.runtime.workers().start(&self.runtime, None, None);
+        self.start_jobs();
     }
 
-    /// Stops all workers, and waits for the runs that are under way.
+    /// Begins to run jobs as they become due. [`App::start_workers`] does that as well.
+    pub fn start_jobs(&self) {
+        self.runtime.inner().jobs.start(&self.runtime);
+    }
+
+    /// Stops all workers, begins no further job, and waits for what is under way.
     pub async fn stop_workers(&self) {
         self.runtime.workers().stop(None, None);
+        self.runtime.inner().jobs.stop();
         self.runtime.workers().drained().await;
+        self.runtime.inner().jobs.drained().await;
+    }
+
+    /// Waits until whatever is durable by now was taken by the adapters of its models.
+    pub async fn synced(&self) {
+        self.runtime.inner().mirrors.idle().await;
+    }
+
+    /// Fills each model that has an adapter from it; see [`Model::pull`](crate::Model::pull). `serve` does that before it serves.
+    ///
+    /// # Errors
+    /// As [`Model::pull`](crate::Model::pull).
+    pub async fn pull(&self) -> Result<()> {
+        let scope = self.runtime.scope(Caller::application());
+        for model in self.runtime.inner().mirrors.models() {
+            adapter::pull(&scope, model).await?;
+        }
+        Ok(())
+    }
+
+    /// The jobs, to be looked at, begun anew or taken away.
+    #[must_use]
+    pub fn jobs(&self) -> JobQueue {
+        JobQueue::new(self.runtime.scope(Caller::application()))
     }
 
     /// What was assembled, in one line.
@@ -223,10 +257,15 @@ pub struct AppBuilder {
     schemas: Vec<Value>,
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// By the ids of their models.
+    adapters: HashMap<String, Arc<dyn AnyAdapter>>,
+    /// Models of the store that are let go at the start.
+    pub(crate) dropped: BTreeMap<String, Dropped>,
     pub(crate) clock: Clock,
     /// Whether the first run of each transaction is thrown away.
     pub(crate) rehearses: bool,
     pub(crate) data: Option<PathBuf>,
+    secret: Option<Vec<u8>>,
     pub(crate) extras: Extras,
     /// What is wrong with what was said so far; told when the application is opened.
     pub(crate) mistakes: Vec<Error>,
@@ -240,9 +279,12 @@ impl Default for AppBuilder {
             schemas: Vec::new(),
             engine: Engine::Default,
             states: HashMap::new(),
+            adapters: HashMap::new(),
+            dropped: BTreeMap::new(),
             clock: Clock::default(),
             rehearses: false,
             data: None,
+            secret: None,
             extras: Extras::default(),
             mistakes: Vec::new(),
         }
@@ -265,6 +307,12 @@ impl AppBuilder {
     /// With a model that is given as a JSON Schema.
     pub fn schema_model(mut self, model: SchemaModel) -> Self {
         self.given.push(model);
+        self
+    }
+
+    /// With this model mirrored into a foreign store; see [`Adapter`]. `serve` pulls from it before it serves.
+    pub fn adapter<T: ModelType>(mut self, adapter: impl Adapter<T>) -> Self {
+        self.adapters.insert(T::DECLARATION.id.to_owned(), erased(adapter));
         self
     }
 
@@ -321,6 +369,17 @@ impl AppBuilder {
         self
     }
 
+    /// With this secret, 32 bytes at least, for tokens and cursors; opening the application refuses a shorter one. Without it the
+    /// secret is made once and kept in the data folder, in a file that only its owner reads; without a folder it is another one
+    /// each time.
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        match secret::given(&secret.into(), "the program") {
+            Ok(secret) => self.secret = Some(secret),
+            Err(mistake) => self.mistakes.push(mistake),
+        }
+        self
+    }
+
     /// The folder of the data.
     fn folder(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| PathBuf::from("data"))
@@ -344,8 +403,15 @@ impl AppBuilder {
         if let Some(mistake) = self.mistakes.pop() {
             return Err(mistake);
         }
-        let folder = (!self.is_in_memory()).then(|| self.folder().into());
-        let assembly = assemble(self.models.as_deref(), &self.given, &self.schemas)?;
+        let secret = Secret::new(match self.secret.take() {
+            Some(secret) => Source::Given(secret),
+            None if self.is_in_memory() => Source::Random,
+            None => Source::Folder(self.folder().into()),
+        });
+        let mut assembly = assemble(self.models.as_deref(), &self.given, &self.schemas)?;
+        // Behind those of the program, whose places stay as they are.
+        let programs = assembly.models.len();
+        assembly.models.push(ModelRuntime::new(job::schema()?));
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
             Engine::Memory => Arc::new(crate::storage::volatile::Volatile),
@@ -356,29 +422,41 @@ impl AppBuilder {
         };
         let described = storage.describe();
         let schemas = schemas(&assembly.models);
+        let mut adapters = std::mem::take(&mut self.adapters);
+        adapters.extend(self.given.iter().filter_map(|model| Some((model.id.clone(), model.adapter.clone()?))));
+        let mirrors = mirrors(adapters, &schemas)?;
+        let mut migrations = std::mem::take(&mut assembly.migrations);
+        migrations.dropped = std::mem::take(&mut self.dropped);
         // Reading all documents takes a while, and would hold the runtime.
-        let log =
-            tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas)).await.map_err(Error::internal)??;
+        let log = tokio::task::spawn_blocking(move || CommitLog::open(storage, schemas, &migrations))
+            .await
+            .map_err(Error::internal)??;
         let log = Arc::new(log);
         let rooms = Arc::new(Rooms::default());
         log.follow(rooms.clone());
         let emitters = Arc::new(Emitters::new(assembly.models.len()));
         log.follow(emitters.clone());
         let workers = Workers::new(assembly.workers);
+        let jobs = Jobs::new(programs);
+        log.follow(jobs.follower());
+        if !mirrors.is_empty() {
+            log.follow(Arc::new(Mirroring::of(&mirrors)));
+        }
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         let state = log.durable();
         let documents: usize =
-            (0..assembly.models.len()).filter_map(|at| state.collection(at)).map(|collection| collection.len()).sum();
+            (0..programs).filter_map(|at| state.collection(at)).map(|collection| collection.len()).sum();
         let summary = format!(
             "{} ({}), {}, {}, {}, {}; {} in {described}",
-            count(assembly.models.len(), "model"),
-            assembly.models.iter().map(|model| model.schema.id.as_ref()).collect::<Vec<_>>().join(", "),
+            count(programs, "model"),
+            assembly.models.iter().take(programs).map(|model| model.schema.id.as_ref()).collect::<Vec<_>>().join(", "),
             count(assembly.models.iter().map(|model| model.hooks.len()).sum(), "hook"),
             count(assembly.models.iter().map(|model| model.methods.len()).sum(), "method"),
             count(assembly.models.iter().map(|model| model.events.len()).sum(), "event"),
             count(workers.len(), "worker"),
             count(documents, "document"),
         );
+        let (alive, ended) = trash::alive();
         let runtime = Runtime::new(Inner {
             log,
             models: assembly.models,
@@ -386,11 +464,30 @@ impl AppBuilder {
             rooms,
             emitters,
             workers,
+            jobs,
+            mirrors,
             limits: Limits::default(),
+            secret,
             clock: self.clock,
             rehearses: self.rehearses,
+            _alive: alive,
             number: next_number(),
         });
-        Ok(App { runtime, summary: summary.into(), folder, extras: self.extras })
+        runtime.inner().mirrors.start(&runtime);
+        trash::keep_short(&runtime, ended).await;
+        Ok(App { runtime, summary: summary.into(), extras: self.extras })
     }
+}
+
+/// The adapters by the places of their models.
+fn mirrors(adapters: HashMap<String, Arc<dyn AnyAdapter>>, schemas: &[Arc<ModelSchema>]) -> Result<Mirrors> {
+    let mut placed = HashMap::new();
+    for (id, adapter) in adapters {
+        let Some(at) = schemas.iter().position(|schema| *schema.id == *id) else {
+            let text = format!("there is an adapter for the model `{id}`, and no such model");
+            return Err(Error::new("INVALID_DECLARATION").status(500).message(text));
+        };
+        placed.insert(at, adapter);
+    }
+    Ok(Mirrors::new(placed))
 }

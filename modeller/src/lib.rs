@@ -38,6 +38,9 @@ pub use modeller_macros::main;
 #[doc = include_str!("docs/method.md")]
 pub use modeller_macros::method;
 #[cfg(feature = "macros")]
+#[doc = include_str!("docs/migrate.md")]
+pub use modeller_macros::migrate;
+#[cfg(feature = "macros")]
 #[doc = include_str!("docs/model.md")]
 pub use modeller_macros::model;
 #[cfg(feature = "macros")]
@@ -63,13 +66,16 @@ pub use crate::core::query::update::Update;
 pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
 pub use crate::core::schema::{Access, ModelType};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
+pub use crate::model::adapter::{Adapter, Pulled};
 pub use crate::model::caller::{Call, Caller};
 pub use crate::model::emitter::{Emission, Emissions, Listening};
 pub use crate::model::given::SchemaModel;
 pub use crate::model::handle::{As, Changing, Find, Listing, Model, Modified, Selector, Showing, System};
 pub use crate::model::handler::{Args, HookEvent, Operation, Output, Previous, State, Timing};
 pub use crate::model::hook::{HookCall, HookFuture};
+pub use crate::model::job::{Job, JobQueue, Scheduling};
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::{Heard, Listener, Subscription};
 pub use crate::model::transaction::Transaction;
+pub use crate::model::trash::{Deletion, Trash, TrashList, Trashed};
 pub use crate::wire::explanation::{Explanation, PlanKind};

@@ -6,4 +6,4 @@ pub use crate::{
     Timing, Transaction, Update,
 };
 #[cfg(feature = "macros")]
-pub use modeller_macros::{event, hook, method, model, value, worker};
+pub use modeller_macros::{event, hook, method, migrate, model, value, worker};

@@ -11,18 +11,21 @@ pub use crate::core::field::{
     Field, FieldKind, Flattened, Holds, Names, Numeric, Ordered, Plain, Record, Unique, flatten,
 };
 pub use crate::core::id::Id;
+pub use crate::core::json::Document;
+pub use crate::core::migrate::migrated;
 pub use crate::core::private::withholds;
 pub use crate::core::query::project::PartOf;
 pub use crate::core::schema::keywords::reference;
 pub use crate::core::schema::{
     Access, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords,
 };
+pub use crate::core::trash::RETENTION;
 pub use crate::core::value::{
     AsValue, BySerialize, ByView, ObjectRef, Probe, Take, ValueRef, Variants, inner_members, variant_entry,
     variant_member, variant_slots,
 };
 pub use crate::error::{Error, Result};
-pub use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
+pub use crate::model::declaration::{HookDeclaration, MigrateDeclaration, OperationDeclaration, WorkerDeclaration};
 pub use crate::model::handle::Model;
 pub use crate::model::handler::{
     Args, EventArg, HookArg, HookEvent, Invocation, MethodArg, Output, OutputKind, PayloadKind, Returned, WorkerArg,

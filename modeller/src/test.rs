@@ -73,8 +73,16 @@ impl TestApp {
     /// # Errors
     /// As [`AppBuilder::open`].
     pub async fn open(build: impl Fn() -> AppBuilder + Send + Sync + 'static) -> Result<Self> {
+        Self::on(Memory::with_faults(Faults::seeded(0)), build).await
+    }
+
+    /// The same on this store, e.g. one that misbehaves or was left behind by a process that ended. It has to be one that can
+    /// [`crash`](Memory::crash).
+    ///
+    /// # Errors
+    /// As [`AppBuilder::open`].
+    pub async fn on(memory: Memory, build: impl Fn() -> AppBuilder + Send + Sync + 'static) -> Result<Self> {
         let (build, clock) = (Box::new(build), Clock::standing_at(now_ms()));
-        let memory = Memory::with_faults(Faults::seeded(0));
         let app = start(&build, &memory, &clock, true).await?;
         Ok(Self { build, memory, clock, rehearses: true, app })
     }
@@ -98,6 +106,12 @@ impl TestApp {
     /// Moves the clock. What is due by then is woken by this, and not waited for.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Runs the jobs that are due, and those that become due by that, and waits for all of them.
+    pub async fn run_due(&self) {
+        self.app.start_jobs();
+        self.app.runtime.inner().jobs.idle(&self.app.runtime).await;
     }
 
     /// Pulls the plug and starts anew: what was durable is there, and nothing else. Operations that are under way fail with

@@ -85,7 +85,12 @@ pub struct Wrapped(pub String);
 pub struct Kinds {
     #[field(index)]
     pub number: i8,
+    #[field(index)]
     pub float: f64,
+    #[field(index)]
+    pub single: f32,
+    pub singles: Vec<f32>,
+    pub maybe_single: Option<f32>,
     #[field(index)]
     pub text: String,
     #[field(index)]
@@ -122,6 +127,26 @@ fn small() -> impl Strategy<Value = i8> {
 
 fn point() -> impl Strategy<Value = Point> {
     (small(), prop::option::of(text())).prop_map(|(x, label)| Point { x, label })
+}
+
+/// Also those that are read wrongly by who is in a hurry.
+fn float() -> impl Strategy<Value = f64> {
+    prop::sample::select(vec![
+        0.0,
+        0.5,
+        0.1,
+        0.1 + 0.2,
+        f64::from(0.1_f32),
+        5e-324,
+        f64::MAX,
+        9_007_199_254_740_993.0,
+        1.7e-3,
+    ])
+}
+
+/// What is no `f64` of the same decimal, and what is.
+fn single() -> impl Strategy<Value = f32> {
+    prop::sample::select(vec![0.0, 0.5, 0.1, 0.3, 16_777_216.0, 123_456_790.0, 1e-45, f32::MAX, -0.7])
 }
 
 fn plain() -> impl Strategy<Value = Plain> {
@@ -187,9 +212,13 @@ fn kinds() -> impl Strategy<Value = Kinds> {
         prop::collection::vec(internal(), 0..3),
         prop::option::of(untagged()),
     );
-    (scalars, many, nested, chosen).prop_map(|(scalars, many, nested, chosen)| Kinds {
+    let floats = (float(), single(), prop::collection::vec(single(), 0..3), prop::option::of(single()));
+    (scalars, floats, many, nested, chosen).prop_map(|(scalars, floats, many, nested, chosen)| Kinds {
         number: scalars.0,
-        float: f64::from(scalars.1) / 2.0,
+        float: floats.0,
+        single: floats.1,
+        singles: floats.2,
+        maybe_single: floats.3,
         text: scalars.2,
         maybe: scalars.3,
         plain: scalars.4,
@@ -240,10 +269,15 @@ fn by_constants(it: &Kinds) -> Vec<Filter<Kinds>> {
         };
     }
     equal![
-        NUMBER number, FLOAT float, TEXT text, MAYBE maybe, PLAIN plain, LIST list, TEXTS texts, PAIR pair, MAP map, POINTS points,
+        NUMBER number, FLOAT float, SINGLE single, SINGLES singles, MAYBE_SINGLE maybe_single, TEXT text, MAYBE maybe, PLAIN plain, LIST list, TEXTS texts, PAIR pair, MAP map, POINTS points,
         POINT point, BOXED boxed, MAYBE_POINT maybe_point, PATH path, WRAPPED wrapped, EXTERNAL external, INTERNAL internal,
         ADJACENT adjacent, UNTAGGED untagged, MIXED mixed, RENAMED renamed,
     ]
+}
+
+/// What a client reads.
+fn on_the_wire(it: &Kinds) -> Value {
+    serde_json::from_str(&serde_json::to_string(it).unwrap()).unwrap()
 }
 
 fn ids<T: modeller::Stored>(docs: &[Doc<T>]) -> Vec<String> {
@@ -266,7 +300,7 @@ proptest! {
             let (typed, plain) = (app.model::<Kinds>(), app.model_by_id("plain").unwrap());
             for it in &all {
                 let doc = typed.insert(it.clone()).await.unwrap();
-                let json = serde_json::to_value(it).unwrap();
+                let json = on_the_wire(it);
                 assert_eq!(serde_json::from_value::<Kinds>(json.clone()).unwrap(), *it);
                 plain.insert_with_id(doc.id().to_string().parse().unwrap(), json.try_into().unwrap()).await.unwrap();
             }
@@ -274,7 +308,7 @@ proptest! {
                 let mut filters: Vec<(Filter<Kinds>, Value)> =
                     by_constants(it).into_iter().map(|filter| { let json = filter.to_json(); (filter, json) }).collect();
                 let mut found = Vec::new();
-                places("", &serde_json::to_value(it).unwrap(), &mut found);
+                places("", &on_the_wire(it), &mut found);
                 for (path, value) in found {
                     for json in [json!({&path: value}), json!({&path: {"$exists": true}}), json!({&path: {"$gt": value}})] {
                         filters.push((Filter::parse(&json).unwrap(), json));

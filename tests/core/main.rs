@@ -5,11 +5,13 @@
 #![expect(clippy::print_stdout, reason = "counts that show what a test has done")]
 
 mod contention;
+mod cursors;
 mod engine;
 mod faults;
 mod indexes;
 mod law;
 mod lists;
+mod migrations;
 mod model;
 mod projections;
 mod references;

@@ -41,6 +41,8 @@ enum Op {
     Modify(u8, i64, bool),
     Transfer(u8, u8, i64),
     Read(u8),
+    Restore(usize),
+    PurgeAll,
     List(i64, bool, usize, usize),
     Count(Option<Role>, i64),
 }
@@ -67,6 +69,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (id(), -3_i64..4, any::<bool>()).prop_map(|(id, by, fails)| Op::Modify(id, by, fails)),
         2 => (id(), id(), 0_i64..10).prop_map(|(a, b, by)| Op::Transfer(a, b, by)),
         1 => id().prop_map(Op::Read),
+        3 => any::<usize>().prop_map(Op::Restore),
+        1 => Just(Op::PurgeAll),
         2 => (0_i64..10, any::<bool>(), 0_usize..3, 0_usize..5).prop_map(|(age, up, skip, limit)| Op::List(age, up, skip, limit)),
         1 => (prop_oneof![Just(None), Just(Some(Role::Admin))], 0_i64..10).prop_map(|(role, age)| Op::Count(role, age)),
     ]
@@ -75,7 +79,7 @@ fn op() -> impl Strategy<Value = Op> {
 /// The same documents with a Rust type, and as JSON.
 trait Form: modeller::Stored {
     fn model(app: &App) -> Model<Self>;
-    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>>;
+    fn in_transaction(tx: &Transaction) -> Result<Model<Self>>;
     fn of(person: Person) -> Self;
     fn person(&self) -> Person;
     fn older(&mut self, by: i64);
@@ -94,7 +98,7 @@ impl Form for Person {
     fn model(app: &App) -> Model<Self> {
         app.model()
     }
-    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>> {
+    fn in_transaction(tx: &Transaction) -> Result<Model<Self>> {
         tx.model()
     }
     fn of(person: Person) -> Self {
@@ -125,7 +129,7 @@ impl Form for Document {
     fn model(app: &App) -> Model<Self> {
         app.model_by_id("people").unwrap()
     }
-    fn in_transaction(tx: &modeller::Transaction) -> Result<Model<Self>> {
+    fn in_transaction(tx: &Transaction) -> Result<Model<Self>> {
         tx.model_by_id("people")
     }
     fn of(person: Person) -> Self {
@@ -217,6 +221,7 @@ fn same<T: Form>(documents: &[Doc<T>], expected: &[(&String, &(u64, Person))]) -
 async fn run<T: Form>(app: &App, ops: &[Op]) {
     let people = T::model(app);
     let mut naive = Naive::default();
+    let mut trash: Vec<(String, Person)> = Vec::new();
     // What the reader has to see at each seq.
     let mut at: BTreeMap<u64, Naive> = BTreeMap::from([(app.seq(), naive.clone())]);
     for op in ops {
@@ -356,6 +361,25 @@ async fn run<T: Form>(app: &App, ops: &[Op]) {
                 let expected = naive.0.get(&key(n));
                 assert_eq!(doc.map(|doc| (doc.rev(), doc.person())), expected.cloned(), "{op:?}");
             }
+            Op::Restore(nth) => {
+                let kept = people.trash().list(Filter::all()).limit(1_000).await.unwrap();
+                let Some(entry) = nth.checked_rem(kept.len()).map(|nth| &kept[nth]) else { continue };
+                let (id, person) = (entry.document_id().to_string(), entry.document().unwrap().person());
+                let result = people.trash().restore(&entry.id()).await;
+                let expected =
+                    if naive.0.contains_key(&id) { Err("UNIQUE_VIOLATION") } else { naive.free(&id, &person.name) };
+                assert_eq!(code(&result), expected, "{op:?}");
+                if let Ok(doc) = result {
+                    assert!(doc.rev() > entry.document().unwrap().rev(), "a revision grows");
+                    let at = trash.iter().position(|one| *one == (id.clone(), person.clone())).unwrap();
+                    trash.remove(at);
+                    naive.0.insert(id, (doc.rev(), person));
+                }
+            }
+            Op::PurgeAll => {
+                assert_eq!(people.trash().purge_all().await.unwrap(), trash.len());
+                trash.clear();
+            }
             Op::List(age, up, skip, limit) => {
                 let query = Query::of(T::filter(&Person::AGE.gte(age))).sort(T::by_age(up)).skip(skip).limit(limit);
                 let page = people.list(query).await.unwrap();
@@ -371,15 +395,29 @@ async fn run<T: Form>(app: &App, ops: &[Op]) {
                 assert_eq!(people.count(T::filter(&filter)).await.unwrap(), expected, "{op:?}");
             }
         }
+        for (id, (_, person)) in before.0.iter().filter(|(id, _)| !naive.0.contains_key(*id)) {
+            trash.push((id.clone(), person.clone()));
+        }
+        let mut kept = in_trash(&people).await;
+        for list in [&mut kept, &mut trash] {
+            list.sort_by_cached_key(|one| format!("{one:?}"));
+        }
+        assert_eq!(kept, trash, "the trash after {op:?}");
         let changed =
             naive.0.iter().any(|(id, next)| before.0.get(id) != Some(next)) || naive.0.len() != before.0.len();
-        if changed {
+        if changed || matches!(op, Op::PurgeAll) {
             at.insert(app.seq(), naive.clone());
         }
         let page = people.list(Query::all()).await.unwrap();
         let expected: Vec<_> = at[&page.seq].0.iter().collect();
         assert!(same(&page.items, &expected), "the list at {} after {op:?}", page.seq);
     }
+}
+
+/// The ids and the values of what is in the trash, the last first.
+async fn in_trash<T: Form>(people: &Model<T>) -> Vec<(String, Person)> {
+    let kept = people.trash().list(Filter::all()).limit(1_000).await.unwrap();
+    kept.iter().map(|one| (one.document_id().to_string(), one.document().unwrap().person())).collect()
 }
 
 /// The revision is the engine's to choose; it has to grow.
@@ -431,7 +469,8 @@ async fn restarted<T: Form>(ops: &[Op], open: impl AsyncFn() -> Result<App>) {
     run::<T>(&app, ops).await;
     let all = async |app: &App| {
         let docs = T::model(app).find(Filter::all()).await.unwrap();
-        docs.iter().map(|doc| (doc.id().to_string(), doc.rev(), doc.person())).collect::<Vec<_>>()
+        let docs = docs.iter().map(|doc| (doc.id().to_string(), doc.rev(), doc.person())).collect::<Vec<_>>();
+        (docs, in_trash(&T::model(app)).await)
     };
     let before = all(&app).await;
     drop(app);

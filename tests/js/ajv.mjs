@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 const require = createRequire(process.env.MODELLER_NPM + '/');
 const Ajv2020 = require('ajv/dist/2020');
 const addFormats = require('ajv-formats');
+const addErrors = require('ajv-errors');
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { schema, values } = JSON.parse(line);
@@ -12,6 +13,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     const ajv = new Ajv2020({ allErrors: true, strict: false, logger: false });
     addFormats(ajv);
+    addErrors(ajv);
     const validate = ajv.compile(schema);
     answer = values.map((value) => {
       validate(value);

@@ -3,11 +3,14 @@
 #![allow(missing_docs, unreachable_pub, reason = "models are public by habit, and documented where users read them")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod adapter;
 mod handles;
 mod hooks;
+mod jobs;
 mod later;
 mod many;
 mod operations;
 mod paths;
 mod references;
+mod trash;
 mod workers;

@@ -403,6 +403,10 @@ async fn c8_models_given_as_json_refer_as_well() {
             .model::<Company>()
             .model::<Staff>()
             .schema_model(SchemaModel::new("seats", schema))
+            .schema_model(SchemaModel::new(
+                "safes",
+                json!({"properties": {"code": {"unique": true, "protected": true}}}),
+            ))
             .in_memory()
             .open()
     };
@@ -429,6 +433,8 @@ async fn c8_models_given_as_json_refer_as_well() {
         (json!({"type": "string", "model": "companies._id", "onDelete": "setNull"}), "cannot be `null`"),
         (json!({"properties": {"b": {"model": "companies._id"}}}), "only a member of the document itself"),
         (json!({"model": "companies._id", "private": true}), "a private field cannot"),
+        (json!({"model": "companies._id", "protected": true}), "a protected field cannot"),
+        (json!({"model": "safes.code"}), "which is protected"),
     ] {
         let schema = json!({"type": "object", "properties": {"a": property}});
         let error = with(schema.clone()).await.map(drop).unwrap_err();

@@ -75,6 +75,30 @@ async fn filters_sorts_and_updates_tell_nothing() {
             assert_eq!(sorted.json()["items"][0]["name"], first, "{path} {direction}: {}", sorted.json());
         }
     }
+    let parts = |pin: &str| {
+        [
+            json!({"pin": pin}),
+            json!({"pin": {"$gt": pin}}),
+            json!({"pin": {"$exists": true}}),
+            json!({"$eq": {"holder": "a", "pin": pin}}),
+            json!({"$nor": [{"pin": pin}]}),
+        ]
+    };
+    for (right, wrong) in parts("9999").into_iter().zip(parts("0000")) {
+        let mut answers = Vec::new();
+        for test in [&right, &wrong] {
+            let fields = json!({"cards": {"$elemMatch": test}, "name": 1});
+            let listed = ask(&router, "POST", "/wallets/@query", json!({"fields": fields})).await;
+            assert_eq!(listed.status, 200, "{fields}: {}", listed.json());
+            answers.push(listed.json()["items"].clone());
+        }
+        assert_eq!(answers[0], answers[1], "{right}");
+        assert!(!answers[0].to_string().contains("pin"), "{}", answers[0]);
+    }
+    let one = ask(&router, "POST", "/wallets/@query", json!({"fields": {"cards": {"$slice": 1}}})).await.json();
+    assert_eq!(one["items"][0]["cards"], json!([{"holder": "a"}]));
+    let hidden = ask(&router, "POST", "/wallets/@query", json!({"fields": {"tries": {"$slice": 1}}})).await;
+    assert_eq!(hidden.json()["code"], "INVALID_QUERY");
     for path in &paths {
         let counted = ask(&router, "PATCH", path, json!({"$inc": {"tries": 7}})).await;
         assert_eq!((counted.status.as_u16(), &counted.json()["code"]), (400, &json!("INVALID_QUERY")));
@@ -97,7 +121,9 @@ async fn operators_that_look_at_a_value_are_not_for_private_ones() {
         json!({"$min": {"tries": 1}}),
         json!({"$max": {"tries": 1}}),
         json!({"$push": {"tries": 1}}),
+        json!({"$bit": {"tries": {"and": 1}}}),
         json!({"$pull": {"tries": 1}}),
+        json!({"$pullAll": {"tries": [1]}}),
         json!({"$addToSet": {"tries": 1}}),
         json!({"$pop": {"tries": 1}}),
         json!({"$currentDate": {"tries": true}}),
@@ -113,6 +139,7 @@ async fn operators_that_look_at_a_value_are_not_for_private_ones() {
         json!({"$max": {"cards": [card]}}),
         json!({"$max": {"cards.0": card}}),
         json!({"$pull": {"cards": card}}),
+        json!({"$pullAll": {"cards": [card]}}),
         json!({"$pull": {"cards": {"pin": "9999"}}}),
         json!({"$addToSet": {"cards": card}}),
         json!({"$push": {"cards": {"$each": [], "$sort": {"pin": 1}, "$slice": 1}}}),

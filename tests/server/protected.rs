@@ -1,4 +1,5 @@
-//! What is protected is there for verified callers only: anyone else is answered, byte for byte, as if it did not exist.
+//! What is protected is there for verified callers only: anyone else is answered, byte for byte, as if it did not exist. That
+//! holds for models with a Rust type and for those given as JSON.
 
 use modeller::prelude::*;
 use serde_json::{Value, json};
@@ -135,6 +136,51 @@ async fn asked() -> Asked {
     Asked { router: app.router(), bearer, app }
 }
 
+/// What `Staff` and `Plain` are, given as JSON.
+fn schema(protected: bool) -> Value {
+    let text = json!({"type": ["string", "null"]});
+    let mut code = text.clone();
+    code["default"] = Value::Null;
+    let mut badge = json!({"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"],
+                           "additionalProperties": false});
+    let mut whole = json!({
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "badge": {"anyOf": [{"$ref": "#/$defs/Badge"}, {"type": "null"}], "default": null},
+            "badges": {"type": "array", "items": {"$ref": "#/$defs/Badge"}, "default": []},
+            "by_door": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Badge"}, "default": {}},
+        },
+        "required": ["name"],
+        "additionalProperties": false,
+    });
+    if protected {
+        code["protected"] = true.into();
+        badge["properties"]["code"] = code.clone();
+        code["unique"] = true.into();
+        whole["properties"]["salary"] = code;
+        whole["properties"]["clearance"] =
+            json!({"type": "array", "items": {"$ref": "#/$defs/Clearance"}, "default": [], "protected": true});
+        whole["$defs"]["Clearance"] =
+            json!({"type": "object", "properties": {"level": {"type": "string"}}, "required": ["level"]});
+    }
+    whole["$defs"]["Badge"] = badge;
+    whole
+}
+
+async fn asked_json() -> Asked {
+    let given = |id: &str, protected| SchemaModel::new(id, schema(protected)).public().client_ids();
+    let app = App::new().schema_model(given("staff", true)).schema_model(given("plain", false));
+    let app = app.secret(SECRET).in_memory().open().await.unwrap();
+    let bearer = format!("Bearer {}", token(&app, "ada"));
+    Asked { router: app.router(), bearer, app }
+}
+
+/// The same models, once as Rust types and once as JSON.
+async fn both() -> [Asked; 2] {
+    [asked().await, asked_json().await]
+}
+
 impl Asked {
     async fn verified(&self, method: &str, path: &str, body: Value) -> Answer {
         ask_with(&self.router, method, path, body, &[("authorization", &self.bearer)]).await
@@ -157,6 +203,12 @@ impl Asked {
 
     async fn stored(&self) -> Doc<Staff> {
         self.app.model::<Staff>().get(Filter::all()).await.unwrap().unwrap()
+    }
+
+    /// The same, whatever the model is made of.
+    async fn value(&self) -> Staff {
+        let doc = self.app.model_by_id("staff").unwrap().get(Filter::all()).await.unwrap().unwrap();
+        serde_json::from_value(doc.value().into_members().into()).unwrap()
     }
 
     /// The same is asked of the model with protected fields and of the one that never had them, with the same answer.
@@ -200,175 +252,188 @@ fn open(name: &str) -> Value {
 
 #[tokio::test]
 async fn c5_reads_show_it_to_verified_callers_only() {
-    let asked = asked().await;
-    asked.seeded().await;
-    asked.alike("GET", "/{}/a", Value::Null).await;
-    asked.alike("GET", "/{}", Value::Null).await;
-    asked.alike("GET", "/{}?count=true", Value::Null).await;
-    asked.alike("POST", "/{}/@query", json!({"filter": {"name": "a"}})).await;
-    let mut shown = asked.verified("GET", "/staff/a", Value::Null).await.json();
-    let listed = asked.verified("GET", "/staff", Value::Null).await.json();
-    assert_eq!(listed["items"][0], shown);
-    let object = shown.as_object_mut().unwrap();
-    object.retain(|name, _| !name.starts_with('_'));
-    assert_eq!(shown, whole("a"));
-    // A token that is not ours is nobody's.
-    let forged = ask_with(&asked.router, "GET", "/staff/a", Value::Null, &[("authorization", "Bearer x.y.z")]).await;
-    assert_eq!(forged.status, 401);
+    for asked in both().await {
+        asked.seeded().await;
+        asked.alike("GET", "/{}/a", Value::Null).await;
+        asked.alike("GET", "/{}", Value::Null).await;
+        asked.alike("GET", "/{}?count=true", Value::Null).await;
+        asked.alike("POST", "/{}/@query", json!({"filter": {"name": "a"}})).await;
+        let mut shown = asked.verified("GET", "/staff/a", Value::Null).await.json();
+        let listed = asked.verified("GET", "/staff", Value::Null).await.json();
+        assert_eq!(listed["items"][0], shown);
+        let object = shown.as_object_mut().unwrap();
+        object.retain(|name, _| !name.starts_with('_'));
+        assert_eq!(shown, whole("a"));
+        // A token that is not ours is nobody's.
+        let forged =
+            ask_with(&asked.router, "GET", "/staff/a", Value::Null, &[("authorization", "Bearer x.y.z")]).await;
+        assert_eq!(forged.status, 401);
+    }
 }
 
 #[tokio::test]
 async fn c5_what_anyone_writes_of_it_is_an_unknown_name() {
-    let asked = asked().await;
-    asked.seeded().await;
-    for body in [
-        whole("b"),
-        json!({"name": "b", "salary": "x"}),
-        json!({"name": "b", "salary": null}),
-        json!({"name": "b", "badge": {"colour": "red", "code": "x"}}),
-        json!({"name": "b", "badges": [{"colour": "red", "code": 5}]}),
-        json!({"name": "b", "by_door": {"x": {"code": "x"}}}),
-        json!({"salary": "x"}),
-    ] {
-        for (method, path) in [("POST", "/{}"), ("PUT", "/{}/b"), ("PUT", "/{}/a")] {
-            let answer = asked.alike(method, path, body.clone()).await;
-            answer.assert_problem(422, "VALIDATION_ERROR");
-        }
-        asked.alike("POST", "/{}", json!([open("c"), body])).await;
-    }
-    asked.alike("PUT", "/{}/b", open("b")).await;
-    assert_eq!(asked.alike("POST", "/{}/", open("c")).await.status, 404);
-    let (right, wrong) = (HIDDEN, "0");
-    for value in [right, wrong] {
-        for update in [
-            json!({"salary": value}),
-            json!({"salary": null}),
-            json!({"badge": {"code": value}}),
-            json!({"$set": {"salary": value}}),
-            json!({"$set": {"salary.x": value}}),
-            json!({"$unset": {"salary": 1}}),
-            json!({"$inc": {"salary": 1}}),
-            json!({"$max": {"salary": value}}),
-            json!({"$rename": {"salary": "name"}}),
-            json!({"$rename": {"name": "salary"}}),
-            json!({"$set": {"badge.code": value}}),
-            json!({"$max": {"badge.code": value}}),
-            json!({"$rename": {"badge.code": "name"}}),
-            json!({"$rename": {"badge.colour": "badge.code"}}),
-            json!({"$set": {"badges.0.code": value}}),
-            json!({"$push": {"badges": {"colour": "x", "code": value}}}),
-            json!({"$set": {"by_door.front.code": value}}),
-            json!({"$set": {"by_door.new.code": value}}),
+    for asked in both().await {
+        asked.seeded().await;
+        for body in [
+            whole("b"),
+            json!({"name": "b", "salary": "x"}),
+            json!({"name": "b", "salary": null}),
+            json!({"name": "b", "badge": {"colour": "red", "code": "x"}}),
+            json!({"name": "b", "badges": [{"colour": "red", "code": 5}]}),
+            json!({"name": "b", "by_door": {"x": {"code": "x"}}}),
+            json!({"salary": "x"}),
         ] {
-            let answer = asked.alike("PATCH", "/{}/a", update.clone()).await;
-            assert!([400, 422, 200].contains(&answer.status.as_u16()), "{update}: {}", answer.json());
-            asked.alike("PATCH", "/{}?filter=%7B%22name%22%3A%22a%22%7D", update).await;
+            for (method, path) in [("POST", "/{}"), ("PUT", "/{}/b"), ("PUT", "/{}/a")] {
+                let answer = asked.alike(method, path, body.clone()).await;
+                answer.assert_problem(422, "VALIDATION_ERROR");
+            }
+            asked.alike("POST", "/{}", json!([open("c"), body])).await;
         }
-        // What looks at whole values sees them without it.
-        for update in [
-            json!({"$pull": {"badges": {"code": value}}}),
-            json!({"$pull": {"badges": {"code": {"$gte": "h"}}}}),
-            json!({"$addToSet": {"badges": {"colour": "red"}}}),
-            json!({"$max": {"badge": {"colour": "red"}}}),
-            json!({"$push": {"badges": {"$each": [], "$sort": {"code": 1}}}}),
-        ] {
-            asked.alike("PATCH", "/{}/a", update).await;
+        asked.alike("PUT", "/{}/b", open("b")).await;
+        assert_eq!(asked.alike("POST", "/{}/", open("c")).await.status, 404);
+        let (right, wrong) = (HIDDEN, "0");
+        for value in [right, wrong] {
+            for update in [
+                json!({"salary": value}),
+                json!({"salary": null}),
+                json!({"badge": {"code": value}}),
+                json!({"$set": {"salary": value}}),
+                json!({"$set": {"salary.x": value}}),
+                json!({"$unset": {"salary": 1}}),
+                json!({"$inc": {"salary": 1}}),
+                json!({"$max": {"salary": value}}),
+                json!({"$rename": {"salary": "name"}}),
+                json!({"$rename": {"name": "salary"}}),
+                json!({"$set": {"badge.code": value}}),
+                json!({"$max": {"badge.code": value}}),
+                json!({"$rename": {"badge.code": "name"}}),
+                json!({"$rename": {"badge.colour": "badge.code"}}),
+                json!({"$set": {"badges.0.code": value}}),
+                json!({"$push": {"badges": {"colour": "x", "code": value}}}),
+                json!({"$set": {"by_door.front.code": value}}),
+                json!({"$set": {"by_door.new.code": value}}),
+            ] {
+                let answer = asked.alike("PATCH", "/{}/a", update.clone()).await;
+                assert!([400, 422, 200].contains(&answer.status.as_u16()), "{update}: {}", answer.json());
+                asked.alike("PATCH", "/{}?filter=%7B%22name%22%3A%22a%22%7D", update).await;
+            }
+            // What looks at whole values sees them without it.
+            for update in [
+                json!({"$pull": {"badges": {"code": value}}}),
+                json!({"$pull": {"badges": {"code": {"$gte": "h"}}}}),
+                json!({"$addToSet": {"badges": {"colour": "red"}}}),
+                json!({"$max": {"badge": {"colour": "red"}}}),
+                json!({"$push": {"badges": {"$each": [], "$sort": {"code": 1}}}}),
+            ] {
+                asked.alike("PATCH", "/{}/a", update).await;
+            }
         }
+        let staff = asked.app.model_by_id("staff").unwrap();
+        assert_eq!(staff.count(Filter::parse(&json!({"salary": HIDDEN})).unwrap()).await.unwrap(), 1);
     }
-    assert_eq!(asked.app.model::<Staff>().count(Staff::SALARY.eq(Some(HIDDEN.to_owned()))).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn c5_what_anyone_changes_keeps_it() {
+    for asked in both().await {
+        asked.seeded().await;
+        let kept = |staff: &Staff| {
+            let code = |badge: &Badge| badge.code.get().cloned().flatten();
+            assert_eq!(staff.salary.get(), Some(&Some(HIDDEN.to_owned())));
+            assert_eq!(staff.clearance.get().unwrap()[0].level, HIDDEN);
+            assert_eq!(staff.badge.as_ref().and_then(code).as_deref(), Some(HIDDEN));
+            assert_eq!(code(&staff.badges[0]).as_deref(), Some(HIDDEN));
+            assert_eq!(code(&staff.by_door["front"]).as_deref(), Some(HIDDEN));
+        };
+        for (method, body) in [
+            ("PATCH", json!({"name": "b"})),
+            ("PATCH", json!({"$set": {"badge.colour": "blue", "badges.0.colour": "blue"}})),
+            ("PATCH", json!({"$push": {"badges": {"colour": "green"}}})),
+            (
+                "PUT",
+                json!({"name": "c", "badge": {"colour": "x"}, "badges": [{"colour": "blue"}, {"colour": "green"}],
+                           "by_door": {"front": {"colour": "x"}}}),
+            ),
+        ] {
+            let answer = asked.alike(method, "/{}/a", body.clone()).await;
+            assert_eq!(answer.status, 200, "{body}: {}", answer.json());
+            kept(&asked.value().await);
+        }
+        // A verified caller sees it, so that what is not sent is meant to go.
+        assert_eq!(asked.verified("PUT", "/staff/a", open("d")).await.status, 200);
+        let staff = asked.value().await;
+        // As JSON there is no telling `null` from what is withheld.
+        assert_eq!((staff.salary.get().cloned().flatten(), staff.clearance.get().map(Vec::len)), (None, Some(0)));
+        let deleted = asked.anyone("DELETE", "/staff/a", Value::Null).await;
+        assert!(deleted.json().get("salary").is_none());
+    }
+}
+
+#[tokio::test]
+async fn c5_what_is_withheld_in_process_is_kept() {
     let asked = asked().await;
     asked.seeded().await;
-    let kept = |staff: &Staff| {
-        let code = |badge: &Badge| badge.code.get().cloned().flatten();
-        assert_eq!(staff.salary.get(), Some(&Some(HIDDEN.to_owned())));
-        assert_eq!(staff.clearance.get().unwrap()[0].level, HIDDEN);
-        assert_eq!(staff.badge.as_ref().and_then(code).as_deref(), Some(HIDDEN));
-        assert_eq!(code(&staff.badges[0]).as_deref(), Some(HIDDEN));
-        assert_eq!(code(&staff.by_door["front"]).as_deref(), Some(HIDDEN));
-    };
-    for (method, body) in [
-        ("PATCH", json!({"name": "b"})),
-        ("PATCH", json!({"$set": {"badge.colour": "blue", "badges.0.colour": "blue"}})),
-        ("PATCH", json!({"$push": {"badges": {"colour": "green"}}})),
-        (
-            "PUT",
-            json!({"name": "c", "badge": {"colour": "x"}, "badges": [{"colour": "blue"}, {"colour": "green"}],
-                       "by_door": {"front": {"colour": "x"}}}),
-        ),
-    ] {
-        let answer = asked.alike(method, "/{}/a", body.clone()).await;
-        assert_eq!(answer.status, 200, "{body}: {}", answer.json());
-        kept(&asked.stored().await.value());
-    }
-    // A verified caller sees it, so that what is not sent is meant to go.
-    assert_eq!(asked.verified("PUT", "/staff/a", open("d")).await.status, 200);
     let staff = asked.stored().await;
-    assert_eq!((staff.salary.get(), staff.clearance.get().map(Vec::len)), (Some(&None), Some(0)));
-    // In process a withheld one is kept.
     let value = Staff { salary: Some("x".to_owned()).into(), ..staff.value() };
     let staff = asked.app.model::<Staff>().replace(&staff, value).await.unwrap();
     let value = Staff { salary: Protected::withheld(), ..staff.value() };
     let staff = asked.app.model::<Staff>().replace(&staff, value).await.unwrap();
     assert_eq!(staff.salary.get(), Some(&Some("x".to_owned())));
-    let deleted = asked.anyone("DELETE", "/staff/a", Value::Null).await;
-    assert!(deleted.json().get("salary").is_none());
 }
 
 #[tokio::test]
 async fn c5_filters_and_sorts_are_no_oracle() {
-    let asked = asked().await;
-    asked.seeded().await;
-    asked.verified("PUT", "/staff/b", json!({"name": "b", "salary": "0", "badge": {"colour": "red"}})).await;
-    asked.anyone("PUT", "/plain/b", json!({"name": "b", "badge": {"colour": "red"}})).await;
-    for value in [HIDDEN, "0", "zz"] {
-        for filter in [
-            json!({"salary": value}),
-            json!({"salary": {"$gte": value}}),
-            json!({"salary": {"$exists": true}}),
-            json!({"salary": null}),
-            json!({"clearance.level": value}),
-            json!({"$or": [{"name": "zz"}, {"salary": {"$in": [value]}}]}),
-            json!({"badge.code": value}),
-            json!({"badge.code": {"$ne": value}}),
-            json!({"badge.code": {"$not": {"$lt": value}}}),
-            json!({"badge.code": {"$regex": "^hidden"}}),
-            json!({"badges.code": value}),
-            json!({"badges.0.code": {"$exists": true}}),
-            json!({"badges": {"$elemMatch": {"code": value}}}),
-            json!({"badge": {"colour": "red", "code": value}}),
-            json!({"badge": {"colour": "red"}}),
-            json!({"badge": {"$gt": {"colour": "red", "code": value}}}),
-            json!({"badges": [{"colour": "red", "code": value}]}),
-            json!({"by_door.front.code": value}),
-            json!({"salaryy": value}),
+    for asked in both().await {
+        asked.seeded().await;
+        asked.verified("PUT", "/staff/b", json!({"name": "b", "salary": "0", "badge": {"colour": "red"}})).await;
+        asked.anyone("PUT", "/plain/b", json!({"name": "b", "badge": {"colour": "red"}})).await;
+        for value in [HIDDEN, "0", "zz"] {
+            for filter in [
+                json!({"salary": value}),
+                json!({"salary": {"$gte": value}}),
+                json!({"salary": {"$exists": true}}),
+                json!({"salary": null}),
+                json!({"clearance.level": value}),
+                json!({"$or": [{"name": "zz"}, {"salary": {"$in": [value]}}]}),
+                json!({"badge.code": value}),
+                json!({"badge.code": {"$ne": value}}),
+                json!({"badge.code": {"$not": {"$lt": value}}}),
+                json!({"badge.code": {"$regex": "^hidden"}}),
+                json!({"badges.code": value}),
+                json!({"badges.0.code": {"$exists": true}}),
+                json!({"badges": {"$elemMatch": {"code": value}}}),
+                json!({"badge": {"colour": "red", "code": value}}),
+                json!({"badge": {"colour": "red"}}),
+                json!({"badge": {"$gt": {"colour": "red", "code": value}}}),
+                json!({"badges": [{"colour": "red", "code": value}]}),
+                json!({"by_door.front.code": value}),
+                json!({"salaryy": value}),
+            ] {
+                asked.alike("POST", "/{}/@query", json!({"filter": filter})).await;
+            }
+        }
+        for path in ["salary", "badge.code", "badges.code", "badge", "by_door", "clearance"] {
+            for direction in [1, -1] {
+                asked.alike("POST", "/{}/@query", json!({"sort": {path: direction}})).await;
+            }
+        }
+        for (filter, names) in [
+            (json!({"salary": HIDDEN}), vec!["a"]),
+            (json!({"salary": {"$gte": "1"}}), vec!["a"]),
+            (json!({"salary": {"$ne": HIDDEN}}), vec!["b"]),
+            (json!({"badge.code": HIDDEN}), vec!["a"]),
+            (json!({"badges": {"$elemMatch": {"code": HIDDEN}}}), vec!["a"]),
+            (json!({"clearance.level": HIDDEN}), vec!["a"]),
         ] {
-            asked.alike("POST", "/{}/@query", json!({"filter": filter})).await;
+            let query = json!({"filter": filter, "sort": {"salary": -1}});
+            let found = asked.verified("POST", "/staff/@query", query).await.json();
+            let found: Vec<_> = found["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
+            assert_eq!(found, names, "{filter}");
         }
+        let sorted = asked.verified("POST", "/staff/@query", json!({"sort": {"salary": 1}})).await.json();
+        assert_eq!(sorted["items"][0]["name"], "b");
     }
-    for path in ["salary", "badge.code", "badges.code", "badge", "by_door", "clearance"] {
-        for direction in [1, -1] {
-            asked.alike("POST", "/{}/@query", json!({"sort": {path: direction}})).await;
-        }
-    }
-    for (filter, names) in [
-        (json!({"salary": HIDDEN}), vec!["a"]),
-        (json!({"salary": {"$gte": "1"}}), vec!["a"]),
-        (json!({"salary": {"$ne": HIDDEN}}), vec!["b"]),
-        (json!({"badge.code": HIDDEN}), vec!["a"]),
-        (json!({"badges": {"$elemMatch": {"code": HIDDEN}}}), vec!["a"]),
-        (json!({"clearance.level": HIDDEN}), vec!["a"]),
-    ] {
-        let query = json!({"filter": filter, "sort": {"salary": -1}});
-        let found = asked.verified("POST", "/staff/@query", query).await.json();
-        let found: Vec<_> = found["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
-        assert_eq!(found, names, "{filter}");
-    }
-    let sorted = asked.verified("POST", "/staff/@query", json!({"sort": {"salary": 1}})).await.json();
-    assert_eq!(sorted["items"][0]["name"], "b");
 }
 
 #[tokio::test]
@@ -378,6 +443,12 @@ async fn c5_the_metadata_of_anyone_does_not_know_of_it() {
     let of = |metadata: &Value, id: &str| {
         metadata["models"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap().clone()
     };
+    let given = asked_json().await;
+    let of_given = given.anyone("GET", "/@metadata", Value::Null).await.json();
+    assert_eq!(of(&of_given, "staff")["schema"], schema(false));
+    assert_eq!(of(&of_given, "staff")["fields"], of(&of_given, "plain")["fields"]);
+    let of_given = of(&given.verified("GET", "/@metadata", Value::Null).await.json(), "staff");
+    assert_eq!((&of_given["schema"], of_given["fields"].as_array().unwrap().len()), (&schema(true), 6));
     let (staff, plain) = (of(&metadata.json(), "staff"), of(&metadata.json(), "plain"));
     for word in ["salary", "clearance", "Clearance", "\"code\"", "\"protected\":true"] {
         assert!(!staff.to_string().contains(word), "{word}: {staff}");
@@ -502,4 +573,137 @@ async fn c5_members_beside_those_of_the_model_and_parts_of_a_document() {
     assert!(all["items"][0].get("amount").is_none() && all["items"][0].get("pin").is_none(), "{all}");
     let part = asked.verified("POST", "/payrolls/@query", json!({"fields": {"amount": 1}})).await.json();
     assert_eq!(part["items"][0]["amount"], HIDDEN);
+}
+
+/// The models that are given as JSON, and what they are asked by anyone and by a verified caller.
+async fn given(schema: Value) -> Asked {
+    let app = App::new().schema_model(SchemaModel::new("things", schema).public().client_ids());
+    let app = app.secret(SECRET).in_memory().open().await.unwrap();
+    let bearer = format!("Bearer {}", token(&app, "ada"));
+    Asked { router: app.router(), bearer, app }
+}
+
+#[tokio::test]
+async fn c5_objects_that_take_any_member_take_no_protected_one_from_anyone() {
+    let inner = json!({"properties": {"code": {"protected": true}}});
+    let asked =
+        given(json!({"properties": {"name": {"type": "string"}, "salary": {"type": "integer", "protected": true},
+                             "badge": inner, "badges": {"items": inner}}}))
+        .await;
+    let badge = json!({"colour": "red", "code": HIDDEN});
+    let whole = json!({"name": "a", "salary": 7, "other": 1, "badge": badge, "badges": [badge]});
+    let made = asked.verified("PUT", "/things/a", whole.clone()).await;
+    assert_eq!((made.status.as_u16(), &made.json()["salary"]), (201, &json!(7)));
+    let read = asked.anyone("GET", "/things/a", Value::Null).await.json();
+    assert_eq!((&read["other"], read.get("salary"), &read["badges"]), (&json!(1), None, &json!([{"colour": "red"}])));
+    for (body, places) in [
+        (json!({"name": "b", "salary": 5}), vec![("", "salary")]),
+        (json!({"name": "b", "salary": null, "x": 1}), vec![("", "salary")]),
+        (json!({"badge": {"code": 1}, "badges": [{}, {"code": 1}]}), vec![("/badge", "code"), ("/badges/1", "code")]),
+        (json!({"name": 5, "badge": {"code": 1}}), vec![("/name", ""), ("/badge", "code")]),
+    ] {
+        for (method, path) in [("POST", "/things"), ("PUT", "/things/b"), ("PUT", "/things/a"), ("PATCH", "/things/a")]
+        {
+            // In a merge patch `null` takes out what is not there.
+            if method == "PATCH" && body["salary"].is_null() && body.get("salary").is_some() {
+                continue;
+            }
+            let problem = asked.anyone(method, path, body.clone()).await.assert_problem(422, "VALIDATION_ERROR");
+            let errors = problem["errors"].as_array().unwrap();
+            let told: Vec<_> = errors
+                .iter()
+                .map(|it| {
+                    let name = it["params"].get("additionalProperty").and_then(Value::as_str).unwrap_or_default();
+                    (it["instancePath"].as_str().unwrap(), name)
+                })
+                .collect();
+            assert_eq!(told, places, "{method} {path} {body}");
+        }
+    }
+    for update in
+        [json!({"$set": {"salary": 1}}), json!({"$set": {"badges.0.code": 1}}), json!({"$inc": {"salary": 1}})]
+    {
+        let refused = asked.anyone("PATCH", "/things/a", update.clone()).await;
+        refused.assert_problem(422, "VALIDATION_ERROR");
+    }
+    // As members that no document has, and that any may have.
+    for value in [json!(7), json!(8), json!(null)] {
+        for filter in [json!({"salary": value}), json!({"salary": {"$gte": value}}), json!({"badge.code": value})] {
+            let unknown = filter.to_string().replace("salary", "celery").replace("code", "cold");
+            let answer = asked.anyone("POST", "/things/@query", json!({"filter": filter})).await;
+            let unknown: Value = serde_json::from_str(&unknown).unwrap();
+            let unknown = asked.anyone("POST", "/things/@query", json!({"filter": unknown})).await;
+            assert_eq!((answer.status.as_u16(), answer.json()), (200, unknown.json()), "{filter}");
+        }
+    }
+    for update in [json!({"name": "c"}), json!({"$set": {"badge.colour": "blue"}})] {
+        assert_eq!(asked.anyone("PATCH", "/things/a", update).await.status, 200);
+    }
+    assert_eq!(asked.anyone("PUT", "/things/a", json!({"name": "d", "badge": {}})).await.status, 200);
+    let kept = asked.verified("GET", "/things/a", Value::Null).await.json();
+    assert_eq!((&kept["salary"], &kept["badge"], kept.get("badges")), (&json!(7), &json!({"code": HIDDEN}), None));
+}
+
+#[tokio::test]
+async fn c5_protected_members_are_found_wherever_the_schema_names_them() {
+    let holder = json!({"type": "object", "properties": {"code": {"type": "string", "protected": true}, "name": {}},
+                        "required": ["code"]});
+    for schema in [
+        json!({"properties": {"a": holder}}),
+        json!({"properties": {"a": {"$ref": "#/definitions/h"}}, "definitions": {"h": holder}}),
+        json!({"properties": {"a": {"anyOf": [{"type": "null"}, holder]}}}),
+        json!({"allOf": [{"properties": {"a": {"required": ["code"]}}}, {"properties": {"a": holder}}]}),
+        json!({"properties": {"a": {"properties": {"code": {"minLength": 1}}, "$ref": "#/$defs/h"}}, "$defs": {"h": holder}}),
+        json!({"if": {"required": ["b"]}, "then": {"properties": {"a": holder}}}),
+        json!({"dependentSchemas": {"b": {"properties": {"a": holder}}}}),
+        json!({"additionalProperties": {"anyOf": [holder, {"type": "integer"}]}}),
+        json!({"properties": {"a": {"properties": {"name": {}}, "additionalProperties": {"type": "string", "protected": true}}}}),
+    ] {
+        let asked = given(schema.clone()).await;
+        let metadata = asked.anyone("GET", "/@metadata", Value::Null).await.json();
+        assert!(
+            !metadata.to_string().contains("\"code\"") && !metadata.to_string().contains("protected\":true,\"type")
+        );
+        let made = asked.verified("PUT", "/things/x", json!({"a": {"code": HIDDEN, "name": "n"}, "b": 1})).await;
+        assert_eq!(made.status, 201, "{schema}: {}", made.json());
+        assert_eq!(asked.anyone("GET", "/things/x", Value::Null).await.json()["a"], json!({"name": "n"}), "{schema}");
+        let taken = asked.anyone("PATCH", "/things/x", json!({"a": {"code": "z"}})).await;
+        taken.assert_problem(422, "VALIDATION_ERROR");
+        let renamed = asked.anyone("PATCH", "/things/x", json!({"a": {"name": "m"}})).await;
+        assert_eq!(renamed.status, 200, "{schema}: {}", renamed.json());
+        let shown = asked.verified("GET", "/things/x", Value::Null).await.json();
+        assert_eq!(shown["a"], json!({"code": HIDDEN, "name": "m"}), "{schema}");
+        // Whoever is not shown it cannot be told what is wrong with it.
+        let wrong = asked.anyone("PUT", "/things/y", json!({"a": {"name": "m"}, "b": 1})).await;
+        assert!([401, 201].contains(&wrong.status.as_u16()), "{schema}: {}", wrong.json());
+    }
+}
+
+#[tokio::test]
+async fn c5_what_is_taken_of_protected_members_is_not_told() {
+    let asked = given(json!({
+        "properties": {"name": {"type": "string"}, "code": {"type": "string", "protected": true, "default": "same"},
+                       "pin": {"type": "string", "unique": true, "protected": true}},
+        "required": ["code"], "additionalProperties": false, "unique": [["name", "code"]],
+    }))
+    .await;
+    assert_eq!(
+        asked.verified("PUT", "/things/a", json!({"name": "x", "code": HIDDEN, "pin": HIDDEN})).await.status,
+        201
+    );
+    assert_eq!(asked.verified("PUT", "/things/b", json!({"name": "y", "code": HIDDEN})).await.status, 201);
+    // A default is filled in before anybody asks whether it is there.
+    assert_eq!(asked.anyone("PUT", "/things/c", json!({"name": "x"})).await.status, 201);
+    for (path, body) in [("/things/b", json!({"name": "x"})), ("/things/d", json!({"name": "x"}))] {
+        let method = if path.ends_with('b') { "PATCH" } else { "PUT" };
+        asked.anyone(method, path, body.clone()).await.assert_problem(401, "UNAUTHENTICATED");
+        let told = asked.verified(method, path, body).await.assert_problem(409, "UNIQUE_VIOLATION");
+        assert_eq!(told["fields"], json!(["name", "code"]));
+    }
+    let listed = asked.anyone("POST", "/things", json!([{"name": "w"}, {"name": "x"}])).await;
+    listed.assert_problem(401, "UNAUTHENTICATED");
+    let many = asked.anyone("PATCH", "/things?filter=%7B%22name%22%3A%22y%22%7D", json!({"name": "x"})).await;
+    many.assert_problem(401, "UNAUTHENTICATED");
+    let pin = asked.verified("POST", "/things", json!({"name": "z", "pin": HIDDEN})).await;
+    assert_eq!(pin.assert_problem(409, "UNIQUE_VIOLATION")["field"], "pin");
 }

@@ -92,10 +92,10 @@ async fn lists_are_filtered_sorted_cut_and_counted() {
     .await;
     let body = list.json();
     let ages: Vec<_> = body["items"].as_array().unwrap().iter().map(|doc| doc["age"].as_i64().unwrap()).collect();
-    assert_eq!((ages, &body["count"], &body["nextCursor"]), (vec![5, 4], &json!(4), &Value::Null));
+    assert_eq!((ages, &body["count"], body["nextCursor"].is_string()), (vec![5, 4], &json!(4), true));
     assert_eq!(body["seq"].to_string(), list.header("modeller-seq"));
     let all = ask(&router, "GET", "/users", Value::Null).await.json();
-    assert_eq!((all["items"].as_array().unwrap().len(), all.get("count")), (7, None));
+    assert_eq!((all["items"].as_array().unwrap().len(), all.get("count"), &all["nextCursor"]), (7, None, &Value::Null));
 
     let same = json!({"filter": {"age": {"$gte": 3}}, "sort": {"age": -1}, "skip": 1, "limit": 2, "count": true});
     assert_eq!(ask(&router, "POST", "/users/@query", same).await.json()["items"], body["items"]);

@@ -14,6 +14,7 @@ keys! {
         Public = "public", Flag, "public";
         Protected = "protected", Flag, "protected";
         ClientIds = "client_ids", Flag, "client_ids";
+        Trash = "trash", TextOrBool, "trash = \"90d\"";
         Unique = "unique", Lists, "unique(owner, name)";
         Index = "index", Lists, "index(role, age)";
         RenameAll = "rename_all", Text, "rename_all = \"camelCase\"";

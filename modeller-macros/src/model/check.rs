@@ -12,7 +12,7 @@ use syn::{Token, Type};
 use super::args::{
     FieldKey, ModelKey, SerdeItem, ValueKey, Written, WrittenField, nested_withheld, take_derives, withheld,
 };
-use super::ir::{Access, Default, Field, Index, ModelPart, Record};
+use super::ir::{Access, Default, Field, Index, ModelPart, Record, Trash};
 use super::message::Messages;
 use super::{message, schema};
 use crate::diagnostics::Diagnostics;
@@ -38,6 +38,7 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
         id: model_id(keys, &name, &written.item.ident, errors),
         access,
         client_ids: keys.has(ModelKey::ClientIds),
+        trash: trash(keys, errors),
         indexes: Vec::new(),
     };
     let mut record = record(m, "#[model]", keys, keys.text(ModelKey::RenameAll), Some(part), written, errors);
@@ -46,6 +47,33 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
         part.indexes = indexes;
     }
     record
+}
+
+/// What becomes of deleted documents.
+fn trash(keys: &Keys<ModelKey>, errors: &Diagnostics) -> Trash {
+    match (keys.text(ModelKey::Trash), keys.bool(ModelKey::Trash)) {
+        (Some(text), _) => match humantime::parse_duration(&text.value()) {
+            Ok(kept) if kept.is_zero() => {
+                errors.at(text, "`trash` must be longer than nothing; write `trash = false` to keep nothing");
+                Trash::Usual
+            }
+            Ok(kept) => Trash::Kept(kept),
+            Err(_) => {
+                let text_is = text.value();
+                errors.at(text, format!("`{text_is}` is no duration; write e.g. `trash = \"90d\"` or `\"12h\"`"));
+                Trash::Usual
+            }
+        },
+        (None, Some(true)) => {
+            errors.at_span(
+                keys.span(ModelKey::Trash),
+                "a model has a trash anyway; remove `trash = true`, or say for how long: `trash = \"90d\"`",
+            );
+            Trash::Usual
+        }
+        (None, Some(false)) => Trash::None,
+        (None, None) => Trash::Usual,
+    }
 }
 
 /// The indexes over several fields. One with a mistake is left out.

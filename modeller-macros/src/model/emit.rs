@@ -6,7 +6,7 @@ use syn::{Ident, LitStr, parse_quote};
 
 use super::args::without_wrapper;
 use super::fields;
-use super::ir::{Access, Default, Field, Index, Record};
+use super::ir::{Access, Default, Field, Index, Record, Trash};
 use crate::signature::conditions;
 use crate::{paths, register};
 
@@ -271,7 +271,7 @@ fn model(record: &Record, clean: bool) -> TokenStream {
     let Record { m, item, model, fields, .. } = record;
     let Some(model) = model else { return TokenStream::new() };
     let (name, id) = (&item.ident, &model.id);
-    let (access, client_ids) = (access(m, model.access), model.client_ids);
+    let (access, client_ids, trash) = (access(m, model.access), model.client_ids, trash(m, model.trash));
     let declared = fields.iter().filter(|field| field.viewed && !field.flatten).map(|field| {
         let Field { wire, unique, index, private, protected, .. } = field;
         quote! {
@@ -298,6 +298,7 @@ fn model(record: &Record, clean: bool) -> TokenStream {
                 id: #id,
                 access: #access,
                 client_ids: #client_ids,
+                trash: #trash,
                 fields: &[#(#declared)*],
                 indexes: &[#(#indexes)*],
                 kind: #m::Kind::of::<#name>(),
@@ -305,6 +306,18 @@ fn model(record: &Record, clean: bool) -> TokenStream {
             };
         }
         #registration
+    }
+}
+
+/// How long deleted documents are kept, as the runtime's value.
+fn trash(m: &TokenStream, trash: Trash) -> TokenStream {
+    match trash {
+        Trash::Usual => quote!(::core::option::Option::Some(#m::RETENTION)),
+        Trash::Kept(kept) => {
+            let (seconds, nanos) = (kept.as_secs(), kept.subsec_nanos());
+            quote!(::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)))
+        }
+        Trash::None => quote!(::core::option::Option::None),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What was proved: everything that is emitted, and no more decisions.
 
+use std::time::Duration;
+
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Ident, ItemStruct, LitStr, Path, Type, Visibility};
 
@@ -26,8 +28,20 @@ pub(crate) struct ModelPart {
     pub(crate) access: Access,
     /// Whether clients may choose the ids of documents.
     pub(crate) client_ids: bool,
+    pub(crate) trash: Trash,
     /// Its indexes over several fields.
     pub(crate) indexes: Vec<Index>,
+}
+
+/// What becomes of deleted documents.
+#[derive(Clone, Copy)]
+pub(crate) enum Trash {
+    /// They are kept as long as the runtime says.
+    Usual,
+    /// They are kept for so long.
+    Kept(Duration),
+    /// They are gone at once.
+    None,
 }
 
 /// An index over several fields.

@@ -28,6 +28,8 @@ const _: () = {
             ::modeller::__private::on::BeforeUpdate::EVENT,
         ],
         order: 5i32,
+        schedule: ::core::option::Option::None,
+        attempts: ::core::option::Option::None,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             #[allow(unused_imports)]
             use ::modeller::__private::Unfit as _;

@@ -162,6 +162,7 @@ const _: () = {
             id: "users",
             access: ::modeller::__private::Access::Public,
             client_ids: false,
+            trash: ::core::option::Option::Some(::modeller::__private::RETENTION),
             fields: &[
                 ::modeller::__private::FieldDeclaration {
                     name: "email",

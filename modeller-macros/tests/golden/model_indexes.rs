@@ -169,6 +169,7 @@ const _: () = {
             id: "things",
             access: ::modeller::__private::Access::Internal,
             client_ids: false,
+            trash: ::core::option::Option::Some(::modeller::__private::RETENTION),
             fields: &[
                 ::modeller::__private::FieldDeclaration {
                     name: "owner",

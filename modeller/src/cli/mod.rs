@@ -1,6 +1,8 @@
-//! The program `modeller`, which needs no line of Rust from its user: `serve`, `validate` and `query`.
+//! The program `modeller`, which needs no line of Rust from its user: `serve`, `migrate`, `validate` and `query`.
 
 mod lines;
+#[cfg(feature = "sqlite")]
+mod migrate;
 mod query;
 mod serve;
 mod validate;
@@ -17,6 +19,8 @@ use crate::error::{Error, Result};
 const USAGE: &str = "\
 modeller serve --model ID=SCHEMA.json [--model …] [--public | --protected] [--memory] [--addr …] [--data …] [--secret-file …]
     serves the models of JSON Schema files; see `modeller serve --help`
+modeller migrate --data DIR [--model ID=SCHEMA.json …] [--update UPDATE] [--filter FILTER] [--drop ID …] [--dry-run]
+    rewrites the documents of a store that no longer fit their models; see `modeller migrate --help`
 modeller validate SCHEMA.json < DOCUMENTS.jsonl
     prints {\"line\": n, \"errors\": […]} for each line that does not fit, and ends with 1 if there is one
 modeller query FILTER [--sort SORT] [--skip N] [--limit N] [--fields FIELDS] [--schema SCHEMA.json] < DOCUMENTS.jsonl
@@ -41,10 +45,12 @@ pub fn main() -> ExitCode {
     let command = args.next().and_then(|command| command.into_string().ok()).unwrap_or_default();
     let outcome = match command.as_str() {
         "serve" => return serve::run(args),
+        #[cfg(feature = "sqlite")]
+        "migrate" => return migrate::main(args),
         "validate" => validate::run(args),
         "query" => query::run(args),
         "--help" | "-h" => print(USAGE),
-        "" => Err(wrong("a command is needed: `serve`, `validate` or `query`; see `modeller --help`")),
+        "" => Err(wrong("a command is needed: `serve`, `migrate`, `validate` or `query`; see `modeller --help`")),
         other => Err(wrong(format!("there is no command `{other}`; see `modeller --help`"))),
     };
     match outcome {

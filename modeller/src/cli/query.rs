@@ -58,7 +58,8 @@ impl Arguments {
                 "--schema" => {
                     let json = schema(Path::new(&value()?))?;
                     let known = Schemas::default();
-                    read.schema = Some(ModelSchema::prove_json("documents", Access::Internal, false, json, &known)?);
+                    read.schema =
+                        Some(ModelSchema::prove_json("documents", Access::Internal, false, None, json, &known)?);
                 }
                 other if other.starts_with("--") => {
                     return Err(wrong(format!("unknown argument `{other}`; see --help")));
@@ -173,13 +174,12 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> Result<Outcome> {
         if let Some(wanted) = wanted
             && found.len() >= wanted.saturating_mul(2).saturating_add(64)
         {
-            found.sort_by(|a, b| sort.compare(a, b));
+            found = sort.sorted(&found)?;
             found.truncate(wanted);
         }
     }
     if let Some(sort) = &asked.sort {
-        found.sort_by(|a, b| sort.compare(a, b));
-        for doc in found.iter().skip(asked.skip).take(asked.limit.unwrap_or(usize::MAX)) {
+        for doc in sort.sorted(&found)?.iter().skip(asked.skip).take(asked.limit.unwrap_or(usize::MAX)) {
             if !asked.print(doc.as_ref(), &mut out)? {
                 return Ok(outcome);
             }

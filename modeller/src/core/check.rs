@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::schema::enums::DESCRIPTIONS;
 use super::validate::{Leaf, MAX_VIOLATION_BYTES, MAX_VIOLATIONS, Told, encode, escape, told_of};
 use super::value::{ArrayRef, Num, ObjectRef, ValueRef};
 
@@ -148,6 +149,7 @@ const SILENT: &[&str] = &[
     "hidden",
     "model",
     "onDelete",
+    DESCRIPTIONS,
 ];
 
 struct Compiler<'s> {

@@ -7,19 +7,21 @@ use super::document::DynDoc;
 use super::id::RawId;
 use super::index::{Course, Index, Keys, Member, Span};
 use super::key::Key;
+use super::private::Level;
 use super::query::RawQuery;
 use super::query::filter::{Compare, RawFilter, Test};
 use super::query::matcher::Matcher;
 use super::query::plan::{Choice, Plan, Source, tighter};
-use super::query::sort::{Position, RawSort};
+use super::query::sort::{Position, RawSort, Sorted};
 use super::reference::{Links, broken};
 use super::schema::ModelSchema;
+use super::trash;
 use super::tree::Tree;
 use super::value::AsValue;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::wire::explanation::Explanation;
 
-/// Place of a model in the list of all models of an application.
+/// Place of a model in the list of all models of an application, or of the trash of one behind them.
 pub(crate) type ModelIndex = usize;
 
 /// One document's before and after.
@@ -42,8 +44,14 @@ pub(crate) struct Collection {
 
 impl Collection {
     pub(crate) fn new(schema: &ModelSchema) -> Self {
-        let member =
-            |name: &str| Member { name: name.into(), private: schema.field(name).is_some_and(|field| field.private) };
+        let member = |name: &str| Member {
+            name: name.into(),
+            withheld: schema.field(name).and_then(|field| match (field.private, field.protected) {
+                (true, _) => Some(Level::Private),
+                (_, true) => Some(Level::Protected),
+                _ => None,
+            }),
+        };
         let indexes = schema
             .indexes
             .iter()
@@ -66,8 +74,19 @@ impl Collection {
         self.docs.iter().map(|(_, doc)| doc)
     }
 
+    /// The same, the last first.
+    pub(crate) fn all_reversed(&self) -> impl Iterator<Item = &DynDoc> {
+        self.docs.range(Bound::Unbounded, Bound::Unbounded, true).map(|(_, doc)| doc)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.docs.len()
+    }
+
+    /// The same documents with those of the indexes that are over known fields alone.
+    pub(crate) fn known_by(&self, knows: impl Fn(&str) -> bool) -> Self {
+        let is_known = |index: &&Index| index.members().iter().all(|member| knows(&member.name));
+        Self { docs: self.docs.clone(), indexes: self.indexes.iter().filter(is_known).cloned().collect() }
     }
 
     pub(crate) fn indexes(&self) -> &[Index] {
@@ -178,7 +197,15 @@ impl Collection {
     }
 
     /// The documents that the query asks for, in its order: so many at most, and only those behind a position.
-    pub(crate) fn search<'a>(&'a self, query: &'a RawQuery, most: usize, behind: Option<&Position>) -> Found<'a> {
+    ///
+    /// # Errors
+    /// `INVALID_QUERY` when two fields of the sort are arrays in one document.
+    pub(crate) fn search<'a>(
+        &'a self,
+        query: &'a RawQuery,
+        most: usize,
+        behind: Option<&Position>,
+    ) -> Result<Found<'a>> {
         let wanted = query.skip.saturating_add(most);
         let Choice { plan, otherwise } = Plan::choose(query, wanted, self);
         let mut found = Found { docs: Vec::new(), plan, keys: 0, documents: 0 };
@@ -186,37 +213,67 @@ impl Collection {
             Some((budget, plan)) => (budget, Some(plan)),
             None => (usize::MAX, None),
         };
-        let mut is_done = found.run(self, query, wanted, behind, budget);
+        let mut is_done = found.run(self, query, wanted, behind, budget)?;
         while !is_done && let Some(plan) = otherwise.take() {
             found.plan = plan;
-            is_done = found.run(self, query, wanted, behind, usize::MAX);
+            is_done = found.run(self, query, wanted, behind, usize::MAX)?;
         }
         found.docs.drain(..query.skip.min(found.docs.len()));
-        found
+        Ok(found)
     }
 
     /// The documents that the query asks for, in its order.
-    pub(crate) fn find(&self, query: &RawQuery, most: usize) -> Vec<DynDoc> {
+    ///
+    /// # Errors
+    /// Those of [`Collection::search`].
+    pub(crate) fn find(&self, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
         if query.sort.keys().is_empty()
             && let Some((index, key)) = self.one_key(&query.filter)
         {
             let found = index.walk(&Span::Point(key), Course::default(), None);
-            return if query.skip == 0 {
+            return Ok(if query.skip == 0 {
                 found.take(most).cloned().collect()
             } else {
                 found.skip(query.skip).take(most).cloned().collect()
-            };
+            });
         }
-        self.search(query, most, None).into_docs()
+        Ok(self.search(query, most, None)?.into_docs())
+    }
+
+    /// A page of the documents that the query asks for, only those behind a position; and where the next page begins, if there
+    /// is one.
+    ///
+    /// # Errors
+    /// Those of [`Collection::search`].
+    pub(crate) fn page(&self, query: &RawQuery, behind: Option<&Position>) -> Result<(Vec<DynDoc>, Option<Position>)> {
+        let mut docs = self.search(query, query.page_size().saturating_add(1), behind)?.into_docs();
+        let has_more = docs.len() > query.page_size();
+        docs.truncate(query.page_size());
+        let last = docs.last().filter(|_| has_more);
+        let next = last.map(|last| query.sort.position(last)).transpose()?;
+        Ok((docs, next))
+    }
+
+    /// How [`Collection::page`] finds a page.
+    ///
+    /// # Errors
+    /// Those of [`Collection::search`].
+    pub(crate) fn explain_page(&self, query: &RawQuery, behind: Option<&Position>) -> Result<Explanation> {
+        let mut told = self.search(query, query.page_size().saturating_add(1), behind)?.explain();
+        told.returned = told.returned.min(query.page_size() as u64);
+        Ok(told)
     }
 
     /// The first document that matches, in the order of their ids.
-    pub(crate) fn first(&self, filter: &Arc<RawFilter>) -> Option<DynDoc> {
+    ///
+    /// # Errors
+    /// Those of [`Collection::search`].
+    pub(crate) fn first(&self, filter: &Arc<RawFilter>) -> Result<Option<DynDoc>> {
         if let Some((index, key)) = self.one_key(filter) {
-            return index.first(&key).cloned();
+            return Ok(index.first(&key).cloned());
         }
-        let query = RawQuery { filter: filter.clone(), sort: RawSort::default(), skip: 0, limit: None };
-        self.find(&query, 1).into_iter().next()
+        let query = RawQuery { filter: filter.clone(), sort: RawSort::default(), skip: 0, limit: None, cursor: None };
+        Ok(self.find(&query, 1)?.into_iter().next())
     }
 
     /// The index, and the key in it, whose documents are just those that match. What [`Plan`] finds out as well, for the filters
@@ -228,7 +285,7 @@ impl Collection {
             return None;
         }
         let index = self.indexes.iter().find(|index| index.is_on(name))?;
-        let is_seen = path.is_trusted() || !index.members().iter().any(|member| member.private);
+        let is_seen = index.members().iter().all(|member| path.leads_into(member.withheld));
         is_seen.then(|| (index, Key::of_value(&value.as_value())))
     }
 
@@ -261,7 +318,10 @@ impl Collection {
             }
             true
         });
-        dedup(&mut found, plan.may_repeat);
+        if plan.may_repeat {
+            found.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+            found.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        }
         settle(&mut found);
         count
     }
@@ -301,11 +361,11 @@ impl<'a> Found<'a> {
         wanted: usize,
         behind: Option<&Position>,
         budget: usize,
-    ) -> bool {
+    ) -> Result<bool> {
         let Self { docs: found, plan, keys, documents } = self;
         found.clear();
         if wanted == 0 {
-            return true;
+            return Ok(true);
         }
         let is_scan = matches!(plan.source, Source::Documents(..));
         let mut left = budget;
@@ -330,7 +390,7 @@ impl<'a> Found<'a> {
             });
             matching(&mut batch);
             found.append(&mut batch);
-            return true;
+            return Ok(true);
         }
         if plan.course.is_some() {
             // No more of them are looked at than it takes.
@@ -344,54 +404,66 @@ impl<'a> Found<'a> {
                 found.append(&mut batch);
                 found.len() < wanted
             });
-            return left > 0 || found.len() >= wanted;
+            return Ok(left > 0 || found.len() >= wanted);
         }
         // Twice what is wanted is kept at most: whenever there is that much, the worse half goes.
-        let compare = |a: &&DynDoc, b: &&DynDoc| query.sort.compare(a, b);
+        let sort = &query.sort;
+        let compare = |a: &Sorted<'a>, b: &Sorted<'a>| sort.compare(a, b);
         let full = wanted.saturating_mul(2).saturating_add(64);
-        let mut bound: Option<&DynDoc> = None;
+        let mut sorted: Vec<Sorted<'a>> = Vec::new();
+        let mut is_cut = false;
+        let mut failed = None;
         let may_repeat = plan.may_repeat;
-        let mut consider = |docs: &mut Vec<&'a DynDoc>| {
+        let mut consider = |docs: &mut Vec<&'a DynDoc>| -> Result<()> {
             matching(docs);
             for doc in docs.drain(..) {
-                if bound.is_some_and(|bound| query.sort.compare(doc, bound).is_gt())
-                    || behind.is_some_and(|position| !query.sort.is_behind(doc, position))
-                {
+                let one = sort.of(doc)?;
+                let is_worse = is_cut && sorted.get(wanted - 1).is_some_and(|worst| compare(&one, worst).is_gt());
+                if is_worse || behind.is_some_and(|position| !sort.is_behind(&one, position)) {
                     continue;
                 }
-                found.push(doc);
-                if found.len() >= full {
-                    dedup(found, may_repeat);
-                    if found.len() > wanted {
-                        let (_, last, _) = found.select_nth_unstable_by(wanted - 1, compare);
-                        bound = Some(last);
-                        found.truncate(wanted);
+                sorted.push(one);
+                if sorted.len() >= full {
+                    dedup(&mut sorted, may_repeat);
+                    if sorted.len() >= wanted {
+                        // The worst of those that are kept is then the last of them.
+                        sorted.select_nth_unstable_by(wanted - 1, compare);
+                        sorted.truncate(wanted);
+                        is_cut = true;
                     }
                 }
             }
+            Ok(())
         };
         collection.visit(plan, None, &mut |doc| {
             batch.push(doc);
-            if batch.len() == BATCH {
-                consider(&mut batch);
+            if batch.len() == BATCH
+                && let Err(error) = consider(&mut batch)
+            {
+                failed = Some(error);
+                return false;
             }
             true
         });
-        consider(&mut batch);
-        dedup(found, plan.may_repeat);
-        found.sort_unstable_by(compare);
-        found.truncate(wanted);
-        true
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        consider(&mut batch)?;
+        dedup(&mut sorted, plan.may_repeat);
+        sorted.sort_unstable_by(compare);
+        sorted.truncate(wanted);
+        found.extend(sorted.iter().map(|one| one.doc));
+        Ok(true)
     }
 }
 
 /// Takes out what was found twice.
-fn dedup(found: &mut Vec<&DynDoc>, may_repeat: bool) {
+fn dedup(found: &mut Vec<Sorted<'_>>, may_repeat: bool) {
     if !may_repeat {
         return;
     }
-    found.sort_unstable_by(|a, b| a.id().cmp(b.id()));
-    found.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    found.sort_unstable_by(|a, b| a.doc.id().cmp(b.doc.id()));
+    found.dedup_by(|a, b| Arc::ptr_eq(a.doc, b.doc));
 }
 
 /// All collections of an application at one moment.
@@ -400,6 +472,8 @@ pub(crate) struct State {
     /// Sequence number of the last commit that it shows.
     pub(crate) seq: u64,
     collections: Vec<Arc<Collection>>,
+    /// The trash of each model. Apart, because nearly no commit changes one: a copy of the state shares all of them.
+    trash: Arc<Vec<Arc<Collection>>>,
 }
 
 /// A unique value that another document has.
@@ -429,16 +503,28 @@ pub(crate) struct Unfit {
 
 impl State {
     pub(crate) fn new(schemas: &[Arc<ModelSchema>]) -> Self {
-        Self { seq: 0, collections: schemas.iter().map(|schema| Arc::new(Collection::new(schema))).collect() }
+        Self {
+            seq: 0,
+            collections: schemas.iter().map(|schema| Arc::new(Collection::new(schema))).collect(),
+            trash: Arc::new(schemas.iter().map(|_| Arc::new(trash::empty())).collect()),
+        }
     }
 
     /// Nothing at all: what is left in the place of a state that was given up.
     pub(crate) fn empty() -> Self {
-        Self { seq: 0, collections: Vec::new() }
+        Self { seq: 0, collections: Vec::new(), trash: Arc::default() }
     }
 
     pub(crate) fn collection(&self, model: ModelIndex) -> Option<&Arc<Collection>> {
-        self.collections.get(model)
+        match self.collections.get(model) {
+            None => self.trash.get(model.checked_sub(self.collections.len())?),
+            found => found,
+        }
+    }
+
+    /// How many collections there are: those of the models, and the trash of each.
+    pub(crate) fn places(&self) -> usize {
+        self.collections.len() + self.trash.len()
     }
 
     pub(crate) fn get(&self, model: ModelIndex, id: &RawId) -> Option<&DynDoc> {
@@ -460,7 +546,10 @@ impl State {
 
     /// The collection, to be changed: in place where nobody else holds it, else a copy that shares what stays.
     pub(crate) fn collection_mut(&mut self, model: ModelIndex) -> Option<&mut Collection> {
-        self.collections.get_mut(model).map(Arc::make_mut)
+        match model.checked_sub(self.collections.len()) {
+            None => self.collections.get_mut(model).map(Arc::make_mut),
+            Some(model) => Arc::make_mut(&mut self.trash).get_mut(model).map(Arc::make_mut),
+        }
     }
 
     /// Makes all changes or none. Their befores have to be what is there. With references, a change that would leave one of them

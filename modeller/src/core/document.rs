@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::decimal::to_value;
 use super::id::{Id, RawId};
 use super::private::Audience;
 use super::private::for_storage;
@@ -219,7 +220,7 @@ impl<T: Stored> AnyDoc for Inner<T> {
         AnyValue::to_stored(&self.value)
     }
     fn to_form(&self, audience: Audience) -> Result<Value> {
-        written_for(audience, || serde_json::to_value(&self.value)).map_err(Error::internal)
+        written_for(audience, || to_value(&self.value)).map_err(Error::internal)
     }
     fn write_for(&self, audience: Audience, out: &mut Vec<u8>) -> Result<()> {
         let flat = FlatRef { _id: &self.id, _rev: self.rev, value: &self.value };
@@ -258,7 +259,7 @@ impl<T: Stored> AnyValue for T {
         for_storage(|| serde_json::to_string(self)).map_err(Error::internal)
     }
     fn to_stored(&self) -> Result<Value> {
-        for_storage(|| serde_json::to_value(self)).map_err(Error::internal)
+        for_storage(|| to_value(self)).map_err(Error::internal)
     }
     fn copy(&self) -> Box<dyn AnyValue> {
         Box::new(self.clone())

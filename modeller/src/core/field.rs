@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::decimal::to_value;
 use super::document::Doc;
 use super::id::Id;
 use super::private::{Private, Protected, for_storage};
@@ -353,7 +354,7 @@ pub trait Operand<F: ?Sized> {
 }
 
 fn wire<T: Serialize>(value: &T) -> Value {
-    for_storage(|| serde_json::to_value(value)).unwrap_or_default()
+    for_storage(|| to_value(value)).unwrap_or_default()
 }
 
 impl<F: Serialize> Operand<F> for F {

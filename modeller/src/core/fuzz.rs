@@ -1,4 +1,4 @@
-//! A million inputs: filters, sorts, updates, documents, patterns, schemas and raw text, near to what is valid and far from
+//! A million inputs: filters, sorts, projections, updates, documents, patterns, schemas and raw text, near to what is valid and far from
 //! it. Nothing may panic, and nothing may take long.
 //!
 //! `MODELLER_FUZZ` is the number of inputs, `MODELLER_SEED` the seed.
@@ -11,8 +11,11 @@ use serde_json::{Map, Value, json};
 use super::document::{AnyValue, DocView, DynDoc};
 use super::id::RawId;
 use super::json::Document;
+use super::private::Audience;
 use super::query::canonical::canonical;
+use super::query::parse::OPERATORS;
 use super::query::parse::{Schema, parse_filter, parse_sort};
+use super::query::project::RawProjection;
 use super::query::update::RawUpdate;
 use super::random::Random;
 use super::schema::parse_json;
@@ -22,33 +25,22 @@ use super::value::{AsValue, ValueRef};
 /// What one input may take, without optimization and beside other work.
 const MOST: Duration = Duration::from_secs(20);
 
-const NAMES: &[&str] =
-    &["a", "b", "0", "1", "a.b", "a.0", "b.0.a", "$a", "", "a..b", "_id", "_rev", "é", "\u{0}", "__proto__"];
-const OPERATORS: &[&str] = &[
-    "$eq",
-    "$ne",
-    "$gt",
-    "$gte",
-    "$lt",
-    "$lte",
-    "$in",
-    "$nin",
-    "$and",
-    "$or",
-    "$nor",
-    "$not",
-    "$exists",
-    "$type",
-    "$regex",
-    "$options",
-    "$mod",
-    "$size",
-    "$all",
-    "$elemMatch",
-    "$bitsAllSet",
-    "$bitsAnySet",
-    "$bitsAllClear",
-    "$bitsAnyClear",
+const NAMES: &[&str] = &[
+    "a",
+    "b",
+    "0",
+    "1",
+    "a.b",
+    "a.0",
+    "b.0.a",
+    "$a",
+    "",
+    "a..b",
+    "_id",
+    "_rev",
+    "é",
+    "\u{0}",
+    "__proto__",
     "$where",
     "$expr",
 ];
@@ -60,13 +52,14 @@ const UPDATES: &[&str] = &[
     "$min",
     "$max",
     "$push",
+    "$bit",
     "$pull",
+    "$pullAll",
     "$addToSet",
     "$pop",
     "$rename",
     "$currentDate",
     "$setOnInsert",
-    "$bit",
 ];
 const MODIFIERS: &[&str] = &["$each", "$position", "$slice", "$sort"];
 const KEYWORDS: &[&str] = &[
@@ -287,8 +280,32 @@ fn filter(json: &Value, documents: &[DynDoc]) {
 
 fn sort(json: &Value, documents: &[DynDoc]) {
     let Ok(sort) = parse_sort(json, &Schema::Any) else { return };
-    let mut documents = documents.to_vec();
-    documents.sort_by(|a, b| sort.compare(a, b));
+    let mut sorted: Vec<_> = documents.iter().filter_map(|document| sort.of(document).ok()).collect();
+    sorted.sort_by(|a, b| sort.compare(a, b));
+    for pair in sorted.windows(2) {
+        let position = sort.position_of(&pair[0]);
+        assert_eq!(sort.compare(&pair[1], &pair[0]).is_gt(), sort.is_behind(&pair[1], &position), "{json}");
+    }
+}
+
+/// What is shown outside, and what the program gets, is the same.
+fn projection(json: &Value, documents: &[DynDoc]) {
+    let Ok(projection) = RawProjection::parse(json, &Schema::Any) else { return };
+    for document in documents {
+        let mut text = Vec::new();
+        projection.write_for(Audience::Verified, document.as_ref(), &mut text).unwrap();
+        let mut shown: Map<String, Value> = serde_json::from_slice(&text).unwrap();
+        shown.retain(|name, _| name != "_id" && name != "_rev");
+        let Value::Object(mut members) = document.to_stored().unwrap() else { continue };
+        members.retain(|name, _| name != "_id" && name != "_rev");
+        projection.members(&mut members);
+        assert_eq!(shown, members, "{json}");
+    }
+    assert_eq!(
+        RawProjection::parse(&projection.to_json(), &Schema::Any).unwrap().to_json(),
+        projection.to_json(),
+        "{json}"
+    );
 }
 
 fn update(json: Value, value: &Value) {
@@ -330,7 +347,19 @@ fn one(seed: u64) -> String {
             });
             let json = keys.collect::<Map<_, _>>().into();
             sort(&json, &documents);
-            format!("sort {json}")
+            let fields = (0..fuzzer.0.below(4)).map(|_| {
+                let shown = match fuzzer.0.below(6) {
+                    0 => json!({"$slice": fuzzer.number()}),
+                    1 => json!({"$slice": [fuzzer.number(), fuzzer.number()]}),
+                    2 => json!({"$elemMatch": fuzzer.tree(OPERATORS, 2)}),
+                    3 => json!({"a": 1, "b": {"$slice": -1}}),
+                    _ => json!(fuzzer.0.one_in(4)),
+                };
+                (fuzzer.name(&[]), shown)
+            });
+            let fields = fields.collect::<Map<_, _>>().into();
+            projection(&fields, &documents);
+            format!("sort {json}, projection {fields}")
         }
         6 => {
             let text = fuzzer.tree(OPERATORS, 2).to_string();

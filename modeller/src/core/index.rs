@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::document::{AnyDoc, DynDoc};
 use super::id::RawId;
 use super::key::{ABOVE, Key, push_empty, push_value};
+use super::private::Level;
 use super::query::filter::is_scalar;
 use super::tree::{Range, Tree};
 use super::value::{ArrayRef, Kind, ValueRef};
@@ -20,8 +21,8 @@ use super::value::{ArrayRef, Kind, ValueRef};
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) name: Box<str>,
-    /// Only a path that was written in the program leads to it.
-    pub(crate) private: bool,
+    /// From whom it is withheld: a path of theirs does not lead to it.
+    pub(crate) withheld: Option<Level>,
 }
 
 /// An index on one or several fields.
@@ -118,7 +119,7 @@ pub(crate) struct Course {
 }
 
 /// Documents with one key.
-#[expect(clippy::large_enum_variant, reason = "made once for a key, and never moved far")]
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack, and a box would cost each look-up an allocation")]
 enum Group<'a> {
     One(Option<&'a DynDoc>),
     Many(Range<'a, DynDoc>),
@@ -357,8 +358,7 @@ impl Index {
     pub(crate) fn add(&mut self, keys: Keys, doc: &DynDoc) {
         self.count_arrays(keys.arrays, |documents| documents + 1);
         let add = |(key, counts)| {
-            // One that counts is alone.
-            if self.unique && counts || self.entries.get(&key).is_none() {
+            if (self.unique && counts) || self.entries.get(&key).is_none() {
                 self.entries.insert((key, Holders::One(doc.clone())));
             } else if let Some((_, holders)) = self.entries.get_mut(&key) {
                 holders.add(doc.clone());

@@ -29,12 +29,14 @@ use super::document::{AnyValue, DocView, DynDoc};
 use super::id::RawId;
 use super::index::keys_of;
 use super::key::Key;
+use super::migrate::{self, Migrations, Unfit};
 use super::query::filter::RawFilter;
 use super::query::update::RawUpdate;
 use super::reference::{Links, dangling};
 use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
 use super::transaction::{Limits, missing};
+use super::trash::{self, Deletion};
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long one transaction may keep all others from being accepted.
@@ -167,8 +169,10 @@ pub(crate) enum Intent {
     Insert { model: ModelIndex, values: Vec<(RawId, PutValue)> },
     /// The next version of a document.
     Update { model: ModelIndex, id: RawId, update: Arc<RawUpdate>, if_rev: Option<u64> },
-    /// The end of a document.
-    Delete { model: ModelIndex, id: RawId, if_rev: Option<u64> },
+    /// A commit without changes.
+    Nothing,
+    /// The end of a document, which may leave an entry of this id in the trash.
+    Delete { model: ModelIndex, id: RawId, if_rev: Option<u64>, trash: Option<Box<(RawId, Deletion)>> },
 }
 
 /// A value on its way to be a document. It is moved there, and copied from there when the intent is evaluated again.
@@ -195,8 +199,14 @@ impl PutValue {
 /// What has to be in the place of a put.
 #[derive(Clone, Copy)]
 pub(crate) enum Expect {
+    /// Nothing.
     Absent,
-    Present { if_rev: Option<u64> },
+    /// Nothing, and what is put comes out of the trash. What it refers to is checked afterwards, because that may be on its
+    /// way back, too.
+    Restored,
+    Present {
+        if_rev: Option<u64>,
+    },
 }
 
 /// How what was handed over ended.
@@ -234,7 +244,7 @@ pub(crate) trait Follower: Send + Sync {
 }
 
 enum Work {
-    Batch(Box<Batch>),
+    Batch(Batch),
     Intent(Intent),
 }
 
@@ -358,6 +368,7 @@ enum Tried {
 }
 
 /// What became of what was handed over.
+#[expect(clippy::large_enum_variant, reason = "it is handed on at once, and a box would cost each write an allocation")]
 enum Handed {
     In(oneshot::Receiver<Answer>),
     Lost,
@@ -366,20 +377,39 @@ enum Handed {
 
 impl CommitLog {
     /// Opens the engine, reads all documents and, where the schemas are not those of the store, begins an epoch.
-    pub(crate) fn open(storage: Arc<dyn Storage>, schemas: Vec<Arc<ModelSchema>>) -> Result<Self> {
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        schemas: Vec<Arc<ModelSchema>>,
+        migrations: &Migrations,
+    ) -> Result<Self> {
         let links = Links::of(&schemas).map_err(|wrong| {
             let wrong: Vec<String> = wrong.into_iter().map(|(_, what)| what).collect();
             Error::new("INVALID_DECLARATION").status(500).message(wrong.join("; "))
         })?;
         let text = epoch_text(&schemas);
-        let (state, mut head, stored) = load(storage.as_ref(), &schemas)?;
-        let mut state = state;
-        if stored.as_deref() != Some(text.as_str()) {
-            if stored.is_some() {
-                prove_all(&state, &schemas, &links)?;
-            }
+        let Loaded { mut state, mut head, schemas: stored, mut unfit, dropped } =
+            load(storage.as_ref(), &schemas, migrations)?;
+        let is_other = stored.as_deref() != Some(text.as_str());
+        if is_other && stored.is_some() {
+            unfit.extend(migrations.take_unfit(&mut state, &schemas)?);
+        }
+        let mut wrong = Vec::new();
+        let mut changes = migrations.rewrite(&mut state, &schemas, head.seq, unfit, &mut wrong);
+        refuse(&wrong)?;
+        changes.extend(dropped);
+        if stored.is_some() && (is_other || !changes.is_empty()) {
+            prove_all(&state, &schemas, &links)?;
+        }
+        // The epoch, and what was made to fit it: all of it or none.
+        let mut entries = Vec::new();
+        if is_other {
             let kind = EntryKind::Epoch { number: head.epoch + 1, schemas: text };
-            let group = Group { id: Uuid::new_v4(), entries: vec![Entry { seq: head.seq + 1, at: now_ms(), kind }] };
+            entries.push(Entry { seq: head.seq + 1, at: now_ms(), kind });
+        }
+        let behind = head.seq + u64::from(is_other);
+        entries.extend(migrate::entries(&changes, behind, now_ms()));
+        if !entries.is_empty() {
+            let group = Group { id: Uuid::new_v4(), entries };
             head = match storage.append(&head, &group)? {
                 Append::Appended(head) => head,
                 Append::Behind(_) | Append::Truncated => {
@@ -447,6 +477,16 @@ impl CommitLog {
         self.shared.schemas.get(model)
     }
 
+    /// How many models there are.
+    pub(crate) fn models(&self) -> usize {
+        self.shared.schemas.len()
+    }
+
+    /// Where the trash is that the deleted documents of a model go to, if they do.
+    pub(crate) fn trash_for(&self, model: ModelIndex) -> Option<ModelIndex> {
+        self.schema(model)?.trash.map(|_| trash::trash_of(model, self.models()))
+    }
+
     /// The references between the models.
     pub(crate) fn links(&self) -> &Links {
         &self.shared.links
@@ -509,7 +549,7 @@ impl CommitLog {
             }
             checked = commits.last().map_or(checked, |commit| commit.seq);
         }
-        match self.hand_over(Work::Batch(Box::new(batch)), checked, turn).await? {
+        match self.hand_over(Work::Batch(batch), checked, turn).await? {
             Handed::In(receiver) => Ok(Accepted::In(receiver)),
             Handed::Lost => Ok(Accepted::Lost),
             Handed::Refused(error, seen, _) => match self.settled(seen).await? {
@@ -546,6 +586,18 @@ impl CommitLog {
         }
     }
 
+    /// Has the engine forget all that was written before now and is no part of the documents any more.
+    pub(crate) async fn forget(&self) -> Result<()> {
+        if !self.keeps() {
+            return Ok(());
+        }
+        let until = self.durable().seq;
+        // The group of the last commit stays, and may hold earlier versions.
+        self.intent(Intent::Nothing).await?;
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || shared.storage.forget(until)).await.map_err(Error::internal)?
+    }
+
     /// Waits until a snapshot is durable, or was put back.
     pub(crate) async fn settled(&self, seen: Seen) -> Result<Settled> {
         let receiver = {
@@ -568,6 +620,11 @@ impl CommitLog {
             Ok(Ok(settled)) => Ok(settled),
             Ok(Err(())) | Err(_) => Err(self.closed_error()),
         }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        let accept = self.shared.accept.lock();
+        accept.closed.is_some() || accept.stopping
     }
 
     pub(crate) fn closed_error(&self) -> Error {
@@ -678,10 +735,22 @@ impl Intent {
                 let text = stored_form(&after, None, keeps)?;
                 (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, text)
             }
-            Self::Delete { model, id, if_rev } => {
+            Self::Nothing => return Ok(Vec::new()),
+            Self::Delete { model, id, if_rev, trash } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
                 check_rev(*if_rev, before)?;
-                (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None }, None)
+                let gone = Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None };
+                let Some((entry, deletion)) = trash.as_deref() else { return Ok(vec![(gone, None)]) };
+                let after =
+                    trash::Entry::new(entry.clone(), next_rev(None, state.seq), before.clone(), deletion.clone());
+                let kept = Change {
+                    model: trash::trash_of(*model, schemas.len()),
+                    id: entry.clone(),
+                    before: None,
+                    after: Some(Arc::new(after)),
+                };
+                // The stored form of the entry is made when the group is written, and nobody waits here for it.
+                return Ok(vec![(gone, None), (kept, None)]);
             }
         };
         Ok(vec![one])
@@ -730,10 +799,10 @@ impl Expect {
     /// Whether what is in the place of `id` is what has to be there.
     pub(crate) fn check(self, id: &RawId, before: Option<&DynDoc>) -> Result<()> {
         match (self, before) {
-            (Self::Absent, Some(_)) => Err(Error::unique("_id")),
+            (Self::Absent | Self::Restored, Some(_)) => Err(Error::unique("_id")),
             (Self::Present { .. }, None) => Err(missing(id)),
             (Self::Present { if_rev }, Some(before)) => check_rev(if_rev, before),
-            (Self::Absent, None) => Ok(()),
+            (Self::Absent | Self::Restored, None) => Ok(()),
         }
     }
 }
@@ -747,7 +816,12 @@ pub(crate) fn check_rev(if_rev: Option<u64>, doc: &DynDoc) -> Result<()> {
 
 /// 1 + max(revision of the version before, seq of the snapshot): known before the commit, and strictly growing.
 pub(crate) fn next_rev(before: Option<&DynDoc>, seq: u64) -> u64 {
-    1 + before.map_or(0, |doc| doc.rev()).max(seq)
+    next_rev_after(before.map_or(0, |doc| doc.rev()), seq)
+}
+
+/// The same of a version by its revision, 0 where there is none.
+pub(crate) fn next_rev_after(rev: u64, seq: u64) -> u64 {
+    1 + rev.max(seq)
 }
 
 impl Accept {
@@ -934,8 +1008,7 @@ impl Shared {
     }
 
     fn group(&self, pending: &mut [Pending]) -> Result<Group> {
-        let model =
-            |index: ModelIndex| self.schemas.get(index).map_or_else(String::new, |schema| schema.id.to_string());
+        let model = |index: ModelIndex| trash::name_of(&self.schemas, index).into_owned();
         let entries = pending
             .iter_mut()
             .map(|pending| {
@@ -1033,14 +1106,15 @@ impl Shared {
     /// The same from a snapshot, where the log does not reach back far enough: all that differs is one commit. What was
     /// published in between is gone; a listener that has to know compares sequence numbers.
     fn start_over(&self) -> Result<Ahead> {
-        let (mut state, head, stored) = load(self.storage.as_ref(), &self.schemas)?;
+        let Loaded { mut state, head, schemas: stored, .. } =
+            load(self.storage.as_ref(), &self.schemas, &Migrations::default())?;
         if stored.as_deref() != Some(epoch_text(&self.schemas).as_str()) {
             return Err(other_epoch());
         }
         state.seq = head.seq;
         let before = self.durable();
         let mut changes = Vec::new();
-        for model in 0..self.schemas.len() {
+        for model in 0..state.places() {
             let (Some(old), Some(new)) = (before.collection(model), state.collection(model)) else { continue };
             for doc in old.all() {
                 let after = new.get(doc.id());
@@ -1125,9 +1199,7 @@ impl Shared {
             return Err(other_epoch());
         };
         let model = |id: &str| {
-            self.schemas
-                .iter()
-                .position(|schema| schema.id == id)
+            trash::place_of(&self.schemas, id)
                 .ok_or_else(|| Error::internal(format!("another node has written to an unknown model `{id}`")))
         };
         let changes = changes
@@ -1135,10 +1207,9 @@ impl Shared {
             .map(|change| {
                 let index = model(&change.model)?;
                 let id = RawId::parse(&change.id)?;
-                let schema = self.schemas.get(index).ok_or_else(|| Error::internal("unknown model"))?;
                 let after = match &change.doc {
                     None => None,
-                    Some(text) => Some(schema.decode(text)?.into_doc(id.clone(), change.rev)),
+                    Some(text) => Some(trash::decode(&self.schemas, index, id.clone(), change.rev, text)?),
                 };
                 Ok(Change { model: index, before: state.get(index, &id).cloned(), id, after })
             })
@@ -1201,14 +1272,34 @@ fn other_epoch() -> Error {
 /// How many offending documents a refused start names.
 const NAMED: usize = 10;
 
-fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, Head, Option<String>)> {
+/// What an engine held at the start.
+struct Loaded {
+    state: State,
+    head: Head,
+    /// Those of the epoch.
+    schemas: Option<String>,
+    /// What is not in the state, and is to be rewritten.
+    unfit: Vec<Unfit>,
+    /// What is to be let go.
+    dropped: Vec<StoredChange>,
+}
+
+fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>], migrations: &Migrations) -> Result<Loaded> {
     let mut state = State::new(schemas);
     let mut wrong: Vec<String> = Vec::new();
+    let mut unfit: Vec<Unfit> = Vec::new();
+    let mut dropped: Vec<StoredChange> = Vec::new();
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
-    let places: std::collections::HashMap<&str, ModelIndex> =
-        schemas.iter().enumerate().map(|(at, schema)| (schema.id.as_ref(), at)).collect();
+    let places: std::collections::HashMap<String, ModelIndex> =
+        (0..state.places()).map(|place| (trash::name_of(schemas, place).into_owned(), place)).collect();
     let opened = storage.open(&mut |stored| {
-        let Some((model, schema)) = places.get(stored.model).and_then(|at| Some((*at, schemas.get(*at)?))) else {
+        let Some(model) = places.get(stored.model).copied() else {
+            if let Some(tell) = migrations.dropped.get(stored.model) {
+                tell(stored.id, stored.doc)?;
+                let (model, id) = (stored.model.to_owned(), stored.id.to_owned());
+                dropped.push(StoredChange { model, id, rev: stored.rev, doc: None });
+                return Ok(());
+            }
             *unknown.entry(stored.model.to_owned()).or_default() += 1;
             return Ok(());
         };
@@ -1216,11 +1307,18 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
             return Ok(());
         }
         let id = RawId::parse(stored.id)?;
-        match schema.decode(stored.doc) {
-            Ok(value) => {
-                let doc = value.into_doc(id, stored.rev);
+        let can_be_rewritten = schemas.get(model).is_some_and(|schema| migrations.of(schema).is_some());
+        let mut rewrite = |id: RawId| {
+            unfit.push(Unfit { model, id, rev: stored.rev, text: stored.doc.to_owned() });
+            Ok(())
+        };
+        match trash::decode(schemas, model, id.clone(), stored.rev, stored.doc) {
+            Ok(doc) => {
                 if let Some(collection) = state.collection_mut(model) {
                     if let Some(taken) = collection.taken(&doc) {
+                        if can_be_rewritten {
+                            return rewrite(id);
+                        }
                         let fields = taken.fields.join("`, `");
                         wrong.push(format!("{}/{}: another document has its `{fields}`", stored.model, stored.id));
                         return Ok(());
@@ -1228,20 +1326,28 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>]) -> Result<(State, H
                     collection.put(&doc);
                 }
             }
+            Err(_) if can_be_rewritten => return rewrite(id),
             // The cause names fields and types, never values: the error of serde is cut to its first line.
             Err(cause) => wrong.push(format!("{}/{}: {}", stored.model, stored.id, field_of(&cause))),
         }
         Ok(())
     })?;
+    unknown.retain(|id, count| {
+        if trash::is_trash(id) {
+            tracing::warn!(trash = %id, entries = *count, "the trash of a model that this program does not have stays as it is");
+        }
+        !trash::is_trash(id)
+    });
     if !unknown.is_empty() {
         let models: Vec<String> = unknown.iter().map(|(id, count)| format!("`{id}` ({count} documents)")).collect();
         return Err(Error::new("SCHEMA_CHANGED").status(500).message(format!(
-            "the store holds models that this program does not have: {}; is a crate with models not linked?",
+            "the store holds models that this program does not have: {}; is a crate with models not linked? Nothing was changed. \
+             To let go of a model: `modeller migrate --drop ID`",
             models.join(", ")
         )));
     }
     refuse(&wrong)?;
-    Ok((state, opened.head, opened.schemas))
+    Ok(Loaded { state, head: opened.head, schemas: opened.schemas, unfit, dropped })
 }
 
 /// What serde says of a stored document without repeating a value of it, which may be private.
@@ -1276,7 +1382,8 @@ fn refuse(wrong: &[String]) -> Result<()> {
         return Ok(());
     }
     Err(Error::new("SCHEMA_CHANGED").status(500).message(format!(
-        "stored documents no longer fit their models; nothing was changed. The first of them: {}",
-        wrong.join("; ")
+        "stored documents no longer fit their models; nothing was changed. Write a `#[migrate]` function for the model, or rewrite \
+         them by `modeller migrate`. The first of them: {}",
+        wrong.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ")
     )))
 }

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod clock;
 pub(crate) mod collection;
+pub(crate) mod decimal;
 pub(crate) mod document;
 pub(crate) mod field;
 #[cfg(test)]
@@ -14,13 +15,17 @@ pub(crate) mod index;
 pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod log;
+pub(crate) mod migrate;
 pub(crate) mod private;
 pub(crate) mod query;
 pub(crate) mod reference;
 pub(crate) mod schema;
+pub(crate) mod seal;
+pub(crate) mod secret;
 pub(crate) mod storage;
 pub(crate) mod text;
 pub(crate) mod transaction;
+pub(crate) mod trash;
 pub(crate) mod tree;
 pub(crate) mod validate;
 pub(crate) mod value;

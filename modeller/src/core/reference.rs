@@ -236,8 +236,15 @@ impl Links {
                 None => format!("its field `{field}` refers to `{model}.{target}`, and there is no such field"),
             });
         }
-        if schema.field(field).is_some_and(|field| field.private) {
-            return Err(format!("its field `{field}` refers to another model, and a private field cannot"));
+        if other.field(target).is_some_and(|field| field.protected) {
+            return Err(format!(
+                "its field `{field}` refers to `{model}.{target}`, which is protected: whether a value is there would tell what it is"
+            ));
+        }
+        // That a document cannot be deleted would tell about it.
+        let withheld = schema.field(field).filter(|field| field.private || field.protected);
+        if let Some(level) = withheld.map(|field| if field.private { "private" } else { "protected" }) {
+            return Err(format!("its field `{field}` refers to another model, and a {level} field cannot"));
         }
         let link = Arc::new(Link {
             child,

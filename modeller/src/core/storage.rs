@@ -176,6 +176,19 @@ pub trait Storage: Send + Sync + 'static {
     /// When the log cannot be read.
     fn tail(&self, after: u64) -> Result<Tail>;
 
+    /// Drops the groups up to and including this sequence number from the log, and with them all that the engine still holds of
+    /// what was written by then and has no place in the documents any more: earlier versions, deleted documents, free space.
+    /// What was there is overwritten, as far as files can be. A group has to follow, because the last one always stays. It may
+    /// take as long as writing all documents anew.
+    ///
+    /// # Errors
+    /// When the engine cannot do it, as one that says nothing else here; when nothing follows; when another process keeps what
+    /// is to go. Part of it may be gone then, and it can be asked for again.
+    fn forget(&self, until: u64) -> Result<()> {
+        let _ = until;
+        Err(Error::new("STORAGE_CANNOT_FORGET").status(500).message("this engine cannot forget what was written"))
+    }
+
     /// True when a call never waits for a device or a network, so that the committer need not leave its thread for it.
     fn is_instant(&self) -> bool {
         false

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use imbl::OrdMap;
 use parking_lot::Mutex;
@@ -19,14 +19,17 @@ use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, Started, check_
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::reference::{Link, Links, OnDelete, Places, lost};
+use super::trash::{self, DELETION, DOCUMENT_ID, Deletion, Mark};
+use super::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How much one transaction may change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Documents, published payloads, and what is noted to be done after the commit.
+    /// Documents, published payloads, and what is noted to be done after the commit. A document that goes to the trash, or comes
+    /// from there, is one.
     pub(crate) changes: usize,
-    /// Bytes of their stored forms.
+    /// Bytes of their stored forms, that of a document that goes to the trash included.
     pub(crate) bytes: usize,
 }
 
@@ -51,6 +54,8 @@ pub(crate) struct Transaction {
     log: Arc<CommitLog>,
     seen: Seen,
     limits: Limits,
+    /// What all have in common that it deletes.
+    deletion: OnceLock<RawId>,
     inner: Mutex<Inner>,
 }
 
@@ -69,6 +74,8 @@ struct Written {
     published: imbl::Vector<Publish>,
     later: imbl::Vector<Later>,
     bytes: usize,
+    /// Changes that are the other side of another one: a document goes to the trash, or comes from there.
+    uncounted: usize,
 }
 
 #[derive(Clone)]
@@ -76,6 +83,8 @@ struct Next {
     before: Option<DynDoc>,
     after: Option<DynDoc>,
     encoded: Option<Arc<str>>,
+    /// Whether the document came to be in this transaction. When it goes again, nothing is lost.
+    is_new: bool,
 }
 
 /// A document that refers to another one.
@@ -101,9 +110,10 @@ impl Transaction {
             published: imbl::Vector::new(),
             later: imbl::Vector::new(),
             bytes: 0,
+            uncounted: 0,
         };
         let inner = Mutex::new(Inner { written, reads: Reads::default(), started: Some(base.started), closed: false });
-        Self { log, seen: base.seen, limits, inner }
+        Self { log, seen: base.seen, limits, deletion: OnceLock::new(), inner }
     }
 
     /// The point of the order that it started from.
@@ -141,7 +151,7 @@ impl Transaction {
     }
 
     pub(crate) fn find(&self, model: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
-        self.read(model, &query.filter, |collection| collection.find(query, most))
+        self.read(model, &query.filter, |collection| collection.find(query, most))?
     }
 
     /// Puts a value in the place of an id. `checked` says that it is known to fit the schema.
@@ -160,7 +170,12 @@ impl Transaction {
             inner.reads.ids.insert((model, id.clone()));
             let before = inner.written.state.get(model, id).cloned();
             expect.check(id, before.as_ref())?;
-            let first = inner.written.changes.get(&(model, id.clone())).map_or(before, |next| next.before.clone());
+            let known = inner.written.changes.get(&(model, id.clone()));
+            let is_new = match before {
+                None => matches!(expect, Expect::Absent),
+                Some(_) => known.is_some_and(|next| next.is_new),
+            };
+            let first = known.map_or(before, |next| next.before.clone());
             let doc = value.into_doc(id.clone(), next_rev(first.as_ref(), self.seen.seq));
             let Some(collection) = inner.written.state.collection_mut(model) else {
                 return Err(Error::internal("unknown model"));
@@ -170,7 +185,9 @@ impl Transaction {
                 inner.read_holders(model, &doc);
                 return Err(taken.into());
             }
-            inner.check_references(self.log.links(), model, &doc)?;
+            if !matches!(expect, Expect::Restored) {
+                inner.check_references(self.log.links(), model, &doc)?;
+            }
             let encoded: Option<Arc<str>> = if self.log.keeps() { Some(doc.encode()?.into()) } else { None };
             let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
             inner.bound(&self.limits, bytes)?;
@@ -178,7 +195,7 @@ impl Transaction {
                 collection.put(&doc);
             }
             inner.written.bytes = bytes;
-            let next = Next { before: first, after: Some(doc.clone()), encoded };
+            let next = Next { before: first, after: Some(doc.clone()), encoded, is_new };
             inner.written.changes.insert((model, id.clone()), next);
             Ok(doc)
         })
@@ -219,25 +236,87 @@ impl Transaction {
         })
     }
 
-    pub(crate) fn delete(&self, model: ModelIndex, id: &RawId, if_rev: Option<u64>) -> Result<DynDoc> {
+    /// Deletes a document. With a mark it goes to the trash, where its model has one, unless it came to be in this transaction.
+    pub(crate) fn delete(
+        &self,
+        model: ModelIndex,
+        id: &RawId,
+        if_rev: Option<u64>,
+        mark: Option<Mark>,
+    ) -> Result<DynDoc> {
         self.open(|inner| {
             inner.reads.ids.insert((model, id.clone()));
             let Some(before) = inner.written.state.get(model, id).cloned() else { return Err(missing(id)) };
             check_rev(if_rev, &before)?;
-            inner.bound(&self.limits, inner.written.bytes)?;
-            if let Some(collection) = inner.written.state.collection_mut(model) {
-                collection.remove(id);
+            let is_new = inner.written.changes.get(&(model, id.clone())).is_some_and(|next| next.is_new);
+            let Some((trash, Mark { at, by })) = self.log.trash_for(model).filter(|_| !is_new).zip(mark) else {
+                inner.bound(&self.limits, inner.written.bytes)?;
+                inner.written.remove(model, id, &before);
+                return Ok(before);
+            };
+            let together = self.deletion.get_or_init(RawId::generate).clone();
+            let deletion = Deletion { id: together, at, by };
+            let entry = RawId::generate();
+            let doc: DynDoc =
+                Arc::new(trash::Entry::new(entry.clone(), next_rev(None, self.seen.seq), before.clone(), deletion));
+            let encoded: Option<Arc<str>> = if self.log.keeps() { Some(doc.encode()?.into()) } else { None };
+            let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
+            inner.bound(&self.limits, bytes)?;
+            inner.written.remove(model, id, &before);
+            if let Some(collection) = inner.written.state.collection_mut(trash) {
+                collection.put(&doc);
             }
-            let key = (model, id.clone());
-            let first =
-                inner.written.changes.get(&key).map_or_else(|| Some(before.clone()), |next| next.before.clone());
-            if first.is_none() {
-                // It came and went within the transaction.
-                inner.written.changes.remove(&key);
-            } else {
-                inner.written.changes.insert(key, Next { before: first, after: None, encoded: None });
-            }
+            inner.written.bytes = bytes;
+            inner.written.uncounted += 1;
+            let next = Next { before: None, after: Some(doc), encoded, is_new: true };
+            inner.written.changes.insert((trash, entry), next);
             Ok(before)
+        })
+    }
+
+    /// Takes an entry out of the trash: it is restored, which is one change together with its document, or purged, which is
+    /// one by itself.
+    pub(crate) fn take_out(&self, trash: ModelIndex, id: &RawId, restored: bool) -> Result<()> {
+        self.open(|inner| {
+            inner.reads.ids.insert((trash, id.clone()));
+            let Some(entry) = inner.written.state.get(trash, id).cloned() else { return Err(missing(id)) };
+            inner.bound(&self.limits, inner.written.bytes)?;
+            let came_here = inner.written.remove(trash, id, &entry);
+            if came_here {
+                inner.written.uncounted -= 1;
+            } else if restored {
+                inner.written.uncounted += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// The entries of a trash that one transaction left there.
+    pub(crate) fn of_deletion(&self, trash: ModelIndex, deletion: &RawId) -> Result<Vec<DynDoc>> {
+        self.entries(trash, DELETION, deletion)
+    }
+
+    /// The entries of a trash that hold a document.
+    pub(crate) fn of_document(&self, trash: ModelIndex, id: &RawId) -> Result<Vec<DynDoc>> {
+        self.entries(trash, DOCUMENT_ID, id)
+    }
+
+    fn entries(&self, trash: ModelIndex, member: &str, id: &RawId) -> Result<Vec<DynDoc>> {
+        self.open(|inner| {
+            let key = Key::of_value(&ValueRef::Id(id));
+            inner.reads.key(trash, member, &key);
+            Ok(inner.written.state.with_key(trash, member, &key).cloned().collect())
+        })
+    }
+
+    /// Whether a document that was restored, if it is still there, refers to what is there.
+    ///
+    /// # Errors
+    /// `REFERENCE_VIOLATION` when it does not.
+    pub(crate) fn check_restored(&self, model: ModelIndex, id: &RawId) -> Result<()> {
+        self.open(|inner| match inner.written.state.get(model, id).cloned() {
+            None => Ok(()),
+            Some(doc) => inner.check_references(self.log.links(), model, &doc),
         })
     }
 
@@ -313,6 +392,24 @@ impl Transaction {
     }
 }
 
+impl Written {
+    /// Takes out what is there under an id. Whether it came here within the transaction.
+    fn remove(&mut self, model: ModelIndex, id: &RawId, now: &DynDoc) -> bool {
+        if let Some(collection) = self.state.collection_mut(model) {
+            collection.remove(id);
+        }
+        let key = (model, id.clone());
+        let first = self.changes.get(&key).map_or_else(|| Some(now.clone()), |next| next.before.clone());
+        let came_here = first.is_none();
+        if came_here {
+            self.changes.remove(&key);
+        } else {
+            self.changes.insert(key, Next { before: first, after: None, encoded: None, is_new: false });
+        }
+        came_here
+    }
+}
+
 impl Inner {
     fn read_filter(&mut self, model: ModelIndex, filter: &Arc<RawFilter>) {
         // A loop over the same query is one read.
@@ -373,7 +470,8 @@ impl Inner {
     }
 
     fn bound(&self, limits: &Limits, bytes: usize) -> Result<()> {
-        let written = self.written.changes.len() + self.written.published.len() + self.written.later.len();
+        let Written { changes, published, later, uncounted, .. } = &self.written;
+        let written = changes.len() + published.len() + later.len() - uncounted;
         if written < limits.changes && bytes <= limits.bytes {
             return Ok(());
         }

@@ -232,13 +232,14 @@ impl<E: Entry> Node<E> {
     }
 }
 
-/// Makes one of a child and its neighbour, if both are small.
+/// Makes one of a child and one of its neighbours, if both are small.
 fn join<E: Entry>(children: &mut Vec<Child<E>>, at: usize) {
-    let left = if at + 1 < children.len() { at } else { at.saturating_sub(1) };
-    let Some([first, second]) = children.get(left..left + 2) else { return };
-    if first.node.len() + second.node.len() > first.node.most() / 2 {
-        return;
-    }
+    let fits = |left: &usize| match children.get(*left..*left + 2) {
+        Some([first, second]) => first.node.len() + second.node.len() <= first.node.most() / 2,
+        _ => false,
+    };
+    // The one before it as well: where keys leave in rising order, the one behind it is full.
+    let Some(left) = [Some(at), at.checked_sub(1)].into_iter().flatten().find(fits) else { return };
     let second = Arc::unwrap_or_clone(take(children, left + 1).node);
     let Some(first) = children.get_mut(left) else { return };
     match (Arc::make_mut(&mut first.node), second) {
@@ -457,6 +458,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     type Pairs = Vec<(u16, u32)>;
+    type Copies = (Tree<(u16, u32)>, BTreeMap<u16, u32>);
 
     impl Marked for u16 {
         fn mark(&self) -> u8 {
@@ -550,7 +552,7 @@ mod tests {
             ranges in prop::collection::vec((bound(), bound()), 8),
         ) {
             let (mut tree, mut map) = (Tree::new(), BTreeMap::new());
-            let mut copies = Vec::new();
+            let mut copies: Vec<Copies> = Vec::new();
             let mut stamp = 0;
             for step in steps {
                 stamp += 1;
@@ -604,9 +606,9 @@ mod tests {
     #[test]
     fn rising_keys_leave_full_nodes() {
         let mut tree = Tree::new();
-        (0..u16::MAX).for_each(|key| {
-            tree.insert((key, 0));
-        });
+        for key in 0..u16::MAX {
+            tree.insert((key, 0_u32));
+        }
         let Node::Inner(children) = &*tree.root else { panic!("more than a leaf") };
         let Node::Inner(leaves) = &*children[0].node else { panic!("more than two levels") };
         assert_eq!(leaves.len(), INNER);
@@ -620,20 +622,20 @@ mod tests {
     #[test]
     fn what_is_taken_out_leaves_no_empty_nodes() {
         let mut tree = Tree::new();
-        (0..20_000_u16).for_each(|key| {
+        for key in 0..20_000 {
             tree.insert((key, 0));
-        });
-        (0..20_000_u16).filter(|key| key % 100 != 0).for_each(|key| {
+        }
+        for key in (0..20_000).filter(|key| key % 100 != 0) {
             tree.remove(&key);
-        });
+        }
         check(&tree);
         assert_eq!(tree.len(), 200);
         let Node::Inner(children) = &*tree.root else { panic!("more than a leaf") };
         let leaves: Vec<&Arc<Node<(u16, u32)>>> = children.iter().flat_map(|child| leaves(&child.node)).collect();
         assert!(leaves.len() <= 60, "{}", leaves.len());
-        (0..20_000_u16).for_each(|key| {
+        for key in 0..20_000 {
             tree.remove(&key);
-        });
+        }
         assert!(matches!(&*tree.root, Node::Leaf(leaf) if leaf.entries.is_empty()));
     }
 }

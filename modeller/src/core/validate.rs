@@ -1426,6 +1426,10 @@ mod tests {
             let sentence = refusal(&json!({"properties": {"a": {"errorMessage": message}}}));
             assert!(sentence.contains(expected), "{message}: {sentence}");
         }
+        // Numbers as JavaScript writes them, at every depth.
+        let shown =
+            violations(&json!({"type": "null", "errorMessage": "${0}"}), &json!([1e10, {"a": 2.0, "b": [1e21, 0.5]}]));
+        assert_eq!(shown[0].message, r#"[10000000000,{"a":2,"b":[1e+21,0.5]}]"#);
         let schema = json!({"properties": {"a": {"$ref": "#/$defs/A"}, "n": {"type": "null", "errorMessage":
             "${/a} ${/a/p} ${/a/p/0} ${/a/o} ${1/a/p} ${1} ${/} ${0}"}}, "$defs": {"A": {"properties": {"p": {"private": true}}}}});
         let found = violations(&schema, &json!({"n": 1, "a": {"p": ["tr0ub4dor"], "o": "open"}}));

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
+use super::decimal::{shortest, to_value};
 use super::id::{Id, RawId};
 use super::schema::shape::{Part, Shape};
 
@@ -109,7 +110,7 @@ pub trait ToJson {
 
 impl<T: Serialize + ?Sized> ToJson for T {
     fn to_json(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
+        to_value(self).unwrap_or_default()
     }
 }
 
@@ -384,7 +385,7 @@ views! {
     u16: v => ValueRef::UInt((*v).into());
     u32: v => ValueRef::UInt((*v).into());
     u64: v => ValueRef::UInt(*v);
-    f32: v => float((*v).into());
+    f32: v => float(shortest(*v));
     f64: v => float(*v);
     str: v => ValueRef::Str(v);
     String: v => ValueRef::Str(v);

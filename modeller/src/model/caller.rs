@@ -59,19 +59,46 @@ impl Caller {
         matches!(self.0, Who::Verified(_))
     }
 
+    /// All claims of the verified token.
+    pub(crate) fn claims(&self) -> Option<&Map<String, Value>> {
+        match &self.0 {
+            Who::Verified(claims) => Some(claims),
+            Who::Application | Who::Anyone => None,
+        }
+    }
+
     /// A claim of the verified token.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        match &self.0 {
-            Who::Verified(claims) => claims.get(name),
-            Who::Application | Who::Anyone => None,
-        }
+        self.claims()?.get(name)
     }
 
     /// The subject of the verified token, its claim `sub`.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.claim("sub")?.as_str()
+    }
+}
+
+impl Caller {
+    /// Who it is, for as long as that stays the same: a renewed token speaks for the one of before.
+    pub(crate) fn identity(&self) -> String {
+        let claims = match &self.0 {
+            Who::Application => return "application".to_owned(),
+            Who::Anyone => return "anyone".to_owned(),
+            Who::Verified(claims) => claims,
+        };
+        // RFC 7519 §4.1: the subject is unique to its issuer, and these others are about the token.
+        let is_of = |name: &str| match claims.contains_key("sub") {
+            true => matches!(name, "iss" | "sub"),
+            false => !matches!(name, "exp" | "nbf" | "iat" | "jti"),
+        };
+        let mut claims: Vec<_> = claims.iter().filter(|(name, _)| is_of(name)).collect();
+        claims.sort_unstable_by_key(|(name, _)| *name);
+        format!(
+            "verified {}",
+            Value::Object(claims.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+        )
     }
 }
 

@@ -1,9 +1,11 @@
 //! What `#[hook]`, `#[method]`, `#[event]` and `#[worker]` say of a function.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::handler::{AnyOutput, BoxFuture, HookEvent, Invocation, OutputKind, PayloadKind};
 use super::schedule::Schedule;
+use crate::core::json::Document;
 use crate::core::schema::{Access, ModelDeclaration, Site};
 use crate::error::Result;
 
@@ -26,6 +28,10 @@ pub struct HookDeclaration {
     pub on: &'static [HookEvent],
     /// Hooks of one event run in rising order, and by their site where it is equal.
     pub order: i32,
+    /// For how long it waits after the commit, as a job; it runs in the transaction unless given.
+    pub schedule: Option<Duration>,
+    /// How often the job is tried.
+    pub attempts: Option<u32>,
     /// The function, with its arguments taken from the invocation.
     pub run: RunUnit,
     /// Where it stands.
@@ -66,6 +72,16 @@ pub struct WorkerDeclaration {
     pub site: Site,
 }
 
+/// What `#[migrate]` says of a function.
+pub struct MigrateDeclaration {
+    /// The model it belongs to.
+    pub model: &'static ModelDeclaration,
+    /// The function.
+    pub run: fn(Document) -> Result<Document>,
+    /// Where it stands.
+    pub site: Site,
+}
+
 macro_rules! shown {
     ($($type:ty: $($field:ident),*;)*) => {$(
         impl fmt::Debug for $type {
@@ -78,7 +94,8 @@ macro_rules! shown {
 }
 
 shown! {
-    HookDeclaration: id, on, order, site;
+    HookDeclaration: id, on, order, schedule, site;
     OperationDeclaration: id, access, site;
     WorkerDeclaration: id, schedule, site;
+    MigrateDeclaration: site;
 }

@@ -1,18 +1,32 @@
 //! Models that are given at run time, without a Rust type.
 
+use std::time::Duration;
+
+use std::sync::Arc;
+
 use serde_json::Value;
 
+use super::adapter::{Adapter, AnyAdapter, erased};
 use super::handler::HookEvent;
 use super::hook::{HookCall, HookFuture};
 use super::runtime::Hook;
 use crate::core::json::Document;
+use crate::core::migrate::Migrate;
 use crate::core::schema::Access;
+use crate::core::trash::RETENTION;
+use crate::error::Result;
 
 /// A model whose documents are JSON, from a JSON Schema (draft 2020-12) that is given at run time.
 ///
 /// It is a model as any other: the same operations, hooks, storage, routes and metadata. On a member of the document the schema
-/// says `unique` and `index`, on any member `private` and `hidden`; a `default` is filled in before a value is checked, at every
-/// depth. Whether a document may have members that the schema does not name is the schema's to say (`additionalProperties`).
+/// says `unique` and `index`, on any member `private`, `protected` and `hidden`; a `default` is filled in before a value is checked,
+/// at every depth. Whether a document may have members that the schema does not name is the schema's to say
+/// (`additionalProperties`).
+///
+/// A `protected` member is for verified callers, as [`Protected`](crate::Protected) is. Let the object that has it be closed: where
+/// any member is taken, anyone who guesses the name of a protected one learns by the refusal that there is such a name. A schema
+/// that would tell what a withheld member holds is refused when the application is opened: one with private parts in something
+/// protected, or where `if`, `not` or `dependentRequired` ask for a protected member.
 ///
 /// ```
 /// use modeller::prelude::*;
@@ -45,7 +59,10 @@ pub struct SchemaModel {
     pub(crate) schema: Value,
     pub(crate) access: Access,
     pub(crate) client_ids: bool,
+    pub(crate) trash: Option<Duration>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) migrate: Option<Migrate>,
+    pub(crate) adapter: Option<Arc<dyn AnyAdapter>>,
 }
 
 impl std::fmt::Debug for SchemaModel {
@@ -58,7 +75,16 @@ impl SchemaModel {
     /// A model of this id, reached in process only until it says otherwise. Its schema is checked when the application is
     /// opened, which refuses one that does not hold together, with the place.
     pub fn new(id: impl Into<String>, schema: Value) -> Self {
-        Self { id: id.into(), schema, access: Access::Internal, client_ids: false, hooks: Vec::new() }
+        Self {
+            id: id.into(),
+            schema,
+            access: Access::Internal,
+            client_ids: false,
+            trash: Some(RETENTION),
+            hooks: Vec::new(),
+            migrate: None,
+            adapter: None,
+        }
     }
 
     /// Reached by anyone.
@@ -80,6 +106,41 @@ impl SchemaModel {
     /// A client may choose the id of a document: by `_id` in an insert, or by a `PUT` to where none is.
     pub fn client_ids(mut self) -> Self {
         self.client_ids = true;
+        self
+    }
+
+    /// What is deleted is kept in the trash for so long, see [`Model::trash`](crate::Model::trash); 30 days unless given.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use modeller::prelude::*;
+    /// # use modeller::__private::serde_json::{self, json};
+    /// let notes = SchemaModel::new("notes", json!({})).trash(Duration::from_secs(7 * 24 * 60 * 60));
+    /// let visits = SchemaModel::new("visits", json!({})).without_trash();
+    /// # let _ = (notes, visits);
+    /// ```
+    pub fn trash(mut self, retention: Duration) -> Self {
+        self.trash = Some(retention);
+        self
+    }
+
+    /// What is deleted is gone at once.
+    pub fn without_trash(mut self) -> Self {
+        self.trash = None;
+        self
+    }
+
+    /// With a function that makes documents fit which were stored under another schema and do not any more. It is asked at the start,
+    /// for those alone, with all that was stored of them; what it makes of them has to fit. All of them are rewritten, or the start is
+    /// refused and nothing is changed. See `#[migrate]` for models that have a Rust type.
+    pub fn migrate(mut self, run: impl Fn(Document) -> Result<Document> + Send + Sync + 'static) -> Self {
+        self.migrate = Some(Arc::new(run));
+        self
+    }
+
+    /// Mirrored into a foreign store; see [`Adapter`].
+    pub fn adapter(mut self, adapter: impl Adapter<Document>) -> Self {
+        self.adapter = Some(erased(adapter));
         self
     }
 

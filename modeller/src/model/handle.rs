@@ -4,13 +4,16 @@ use std::any::Any;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::adapter::{self, Pulled};
 use super::emitter::Emissions;
 use super::handler::{self, HookEvent};
 use super::hook::{HookCall, HookFuture};
+use super::job::Scheduling;
 use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
 use super::schedule::Schedule;
 use super::subscription::{Listener, Subscription, event_key};
@@ -22,7 +25,7 @@ use crate::core::json::Document;
 use crate::core::log::Publish;
 use crate::core::private::Audience;
 use crate::core::query::filter::Filter;
-use crate::core::query::project::{PartOf, Projection};
+use crate::core::query::project::{PartOf, Projection, RawProjection};
 use crate::core::query::sort::Sort;
 use crate::core::query::update::Update;
 use crate::core::query::{Page, Query};
@@ -353,7 +356,7 @@ impl<T: Stored> Model<T> {
         Changing { model: self, target: which.into().0, what: What::Upsert(Box::new(value)), if_rev: None }
     }
 
-    /// Deletes one document, and answers it. `.if_rev(…)` makes it conditional.
+    /// Deletes one document, and answers it. It goes to the [trash](Model::trash). `.if_rev(…)` makes it conditional.
     pub fn delete(&self, which: impl Into<Selector<T>>) -> Changing<'_, T> {
         Changing { model: self, target: which.into().0, what: What::Delete, if_rev: None }
     }
@@ -367,6 +370,69 @@ impl<T: Stored> Model<T> {
         let args = self.scope.args(operation, Some(args), Audience::Store)?;
         let output = self.scope.call(self.index, OperationKind::Method, id, args, None).await?;
         super::output_json(output.as_ref())
+    }
+
+    /// Has a method run later, as a job: recorded by a commit, and run after it by whoever runs the application's jobs
+    /// ([`App::start_workers`](crate::App::start_workers), which `serve` does), also in another process. In a transaction it is
+    /// scheduled by its commit, and not at all when that fails.
+    ///
+    /// What the method does to the data happens once; what it does outside of it, as often as it is tried. It acts for the caller
+    /// that scheduled it. When it fails it is tried again, five times in all unless said, with pauses from a second on that double; then
+    /// it is set aside, to be looked at by [`App::jobs`](crate::App::jobs).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use modeller::{prelude::*, test::TestApp};
+    /// # #[model(id = "users", public)]
+    /// # pub struct User { pub name: String, #[field(default)] pub greeted: bool }
+    /// #[value]
+    /// pub struct Greet { pub id: Id<User> }
+    ///
+    /// #[method(User, internal)]
+    /// async fn greet(args: Greet, users: System<Model<User>>) -> Result<()> {
+    ///     users.update(args.id, User::GREETED.set(true)).await.map(drop)
+    /// }
+    ///
+    /// #[hook(User, after(insert))]
+    /// async fn greet_later(user: Doc<User>, users: Model<User>) -> Result<()> {
+    ///     users.schedule("greet", &Greet { id: user.id() }).after(Duration::from_secs(60)).await.map(drop)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let app = TestApp::open(|| App::new().model::<User>()).await?;
+    /// app.model::<User>().insert(User { name: "Ada".into(), greeted: false }).await?;
+    /// app.advance(Duration::from_secs(60));
+    /// app.run_due().await;
+    /// assert_eq!(app.model::<User>().count(User::GREETED.eq(true)).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `METHOD_NOT_FOUND`, `VALIDATION_ERROR` for arguments that do not fit, `INVALID_DECLARATION` for a schedule that is none.
+    pub fn schedule(&self, id: &str, args: &(impl Serialize + ?Sized)) -> Scheduling<'_, T> {
+        Scheduling::new(self, id, args)
+    }
+
+    /// Fills the model from its [`Adapter`](crate::Adapter): inserts what is not there and replaces what is another, by id, in
+    /// transactions of a thousand documents each. No hooks run, documents that the adapter does not have stay, and what is pulled is not
+    /// sent back.
+    ///
+    /// # Errors
+    /// `NO_ADAPTER`; what the adapter answers; `VALIDATION_ERROR`, `UNIQUE_VIOLATION` and `REFERENCE_VIOLATION` with the id of the
+    /// document as the detail `document`: the batches before it were written.
+    pub async fn pull(&self) -> Result<Pulled> {
+        adapter::pull(&self.scope.as_application(), self.index).await
+    }
+
+    /// Has all documents sent to the model's [`Adapter`](crate::Adapter) as they are, e.g. after a process ended before it had taken
+    /// all changes, or for a new foreign store.
+    ///
+    /// # Errors
+    /// `NO_ADAPTER`.
+    pub fn sync_all(&self) -> Result<()> {
+        adapter::sync_all(self.runtime(), self.index)
     }
 
     /// The ids of the model's methods.
@@ -447,8 +513,30 @@ impl<T: Stored> Model<T> {
     where
         F: for<'a> Fn(HookCall<'a, T>) -> HookFuture<'a> + Send + Sync + 'static,
     {
+        self.add_hook(&Hook::new(id.into(), on, run))
+    }
+
+    /// The same as a job that runs so much later: for what comes after insert, update and delete. It is told of the document as
+    /// it was stored then. See [`Model::schedule`] for what becomes of a job; one whose hook was not added again after a restart is
+    /// set aside.
+    ///
+    /// # Errors
+    /// As [`Model::hook`]; and for an event that is not over when it runs.
+    pub fn hook_later<F>(
+        &self,
+        id: impl Into<String>,
+        on: impl IntoIterator<Item = HookEvent>,
+        delay: Duration,
+        run: F,
+    ) -> Result<()>
+    where
+        F: for<'a> Fn(HookCall<'a, T>) -> HookFuture<'a> + Send + Sync + 'static,
+    {
+        self.add_hook(&Hook::new(id.into(), on, run).later(delay))
+    }
+
+    fn add_hook(&self, hook: &Hook) -> Result<()> {
         let model = self.runtime().model(self.index)?;
-        let hook = Hook::new(id.into(), on, run);
         let wrong = |what: &str| {
             let text = format!("the hook `{}` of `{}`: {what}", hook.id, model.schema.id);
             Error::new("INVALID_DECLARATION").status(500).message(text)
@@ -459,7 +547,10 @@ impl<T: Stored> Model<T> {
         if hook.is_never() {
             return Err(wrong("it waits for no event"));
         }
-        if model.hooks.add(&hook) { Ok(()) } else { Err(wrong("there is one of that id")) }
+        if hook.delay().is_some() && !hook.is_after() {
+            return Err(wrong("only what comes after insert, update and delete can run later"));
+        }
+        if model.hooks.add(hook) { Ok(()) } else { Err(wrong("there is one of that id")) }
     }
 
     /// Takes a hook away, also one that was declared. What has begun still runs it. False when there is none of that id.
@@ -672,10 +763,23 @@ impl<'a, T: Stored> Listing<'a, T> {
         Showing { query: self, view: As(P::part_of) }
     }
 
-    async fn page<P>(&self, show: impl Fn(&DynDoc) -> Result<Doc<P>>) -> Result<Page<P>> {
-        let listed = self.model.scope.list(self.model.index, &self.query.to_raw()).await?;
+    /// Answers the list with its hooks, and says how: as [`Find::explain`] does.
+    ///
+    /// # Errors
+    /// What a hook answers.
+    pub async fn explain(self) -> Result<Explanation> {
+        let query = self.query.to_raw();
+        Ok(self.model.scope.explain_list(self.model.index, &query, None, Audience::Store).await?.0)
+    }
+
+    async fn page<P>(
+        &self,
+        shown: Option<&RawProjection>,
+        show: impl Fn(&DynDoc) -> Result<Doc<P>>,
+    ) -> Result<Page<P>> {
+        let listed = self.model.scope.list(self.model.index, &self.query.to_raw(), shown).await?;
         let items = listed.docs.iter().map(show).collect::<Result<_>>()?;
-        Ok(Page { items, next_cursor: None, seq: listed.seq })
+        Ok(Page { items, next_cursor: listed.next, seq: listed.seq })
     }
 }
 
@@ -683,7 +787,7 @@ impl<'a, T: Stored> IntoFuture for Listing<'a, T> {
     type Output = Result<Page<T>>;
     type IntoFuture = Operation<'a, Page<T>>;
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.page(|doc| self.model.typed(doc.clone())).await })
+        Box::pin(async move { self.page(None, |doc| self.model.typed(doc.clone())).await })
     }
 }
 
@@ -713,11 +817,18 @@ impl<T, P> std::fmt::Debug for As<T, P> {
 /// What a document is answered as.
 trait View<T>: Send + Sync {
     type Shown;
+    /// Which part of the document it is, where the query says so.
+    fn part(&self) -> Option<&RawProjection> {
+        None
+    }
     fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<Self::Shown>>;
 }
 
 impl<T: Stored> View<T> for Projection<T> {
     type Shown = Document;
+    fn part(&self) -> Option<&RawProjection> {
+        Some(self.raw())
+    }
     fn of(&self, model: &Model<T>, doc: &DynDoc) -> Result<Doc<Document>> {
         let mut document = model.runtime().model(model.index)?.schema.dynamic(doc)?;
         document.retain(self.raw());
@@ -766,7 +877,7 @@ async fn found<T: Stored, V: View<T>>(find: Find<'_, T>, view: V) -> Result<Docs
 }
 
 async fn listed<T: Stored, V: View<T>>(list: Listing<'_, T>, view: V) -> Result<Page<V::Shown>> {
-    list.page(|doc| view.of(list.model, doc)).await
+    list.page(view.part(), |doc| view.of(list.model, doc)).await
 }
 
 /// What the function of [`Model::modify`] may answer: nothing, or a `Result<()>`.

@@ -20,6 +20,7 @@ use super::handle::{Model, System};
 use super::runtime::Scope;
 use super::subscription::Subscription;
 use super::transaction::Transaction;
+use crate::core::decimal::to_value;
 use crate::core::document::{Doc, DynDoc, Stored};
 use crate::core::id::{Id, RawId};
 use crate::core::private::for_storage;
@@ -490,7 +491,7 @@ impl<T: Args> AnyPayload for T {
         Box::new(self.clone())
     }
     fn to_stored(&self) -> Result<Value> {
-        for_storage(|| serde_json::to_value(self)).map_err(Error::internal)
+        for_storage(|| to_value(self)).map_err(Error::internal)
     }
 }
 

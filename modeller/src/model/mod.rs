@@ -1,5 +1,6 @@
 //! LAYER 2, behaviour: hooks, methods, events, workers, subscriptions, and the handles that reach them. It knows no HTTP.
 
+pub(crate) mod adapter;
 pub(crate) mod caller;
 pub(crate) mod declaration;
 pub(crate) mod emitter;
@@ -7,10 +8,12 @@ pub(crate) mod given;
 pub(crate) mod handle;
 pub(crate) mod handler;
 pub(crate) mod hook;
+pub(crate) mod job;
 pub(crate) mod runtime;
 pub(crate) mod schedule;
 pub(crate) mod subscription;
 pub(crate) mod transaction;
+pub(crate) mod trash;
 pub(crate) mod witness;
 pub(crate) mod worker;
 

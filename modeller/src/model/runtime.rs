@@ -18,11 +18,14 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use super::adapter::Mirrors;
 use super::caller::{Call, Caller};
 use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::emitter::Emitters;
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
+use super::job::{self, ATTEMPTS, Jobs};
 use super::subscription::{Room, Rooms};
+use super::trash::Alive;
 use super::worker::Workers;
 use crate::core::clock::Clock;
 use crate::core::collection::{Change as CommittedChange, Collection, ModelIndex, State};
@@ -30,13 +33,18 @@ use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::log::{Accepted, Answer, CommitLog, Expect, Intent, Publish, Settled, check_rev};
 use crate::core::private::Audience;
+use crate::core::query::RawQuery;
+use crate::core::query::cursor::Listing;
 use crate::core::query::filter::RawFilter;
+use crate::core::query::project::RawProjection;
+use crate::core::query::sort::Position;
 use crate::core::query::update::RawUpdate;
-use crate::core::query::{MAX_LIMIT, RawQuery};
 use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
 use crate::core::schema::{Access, ModelSchema};
+use crate::core::secret::Secret;
 use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
+use crate::core::trash::{Deletion, Mark};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::explanation::Explanation;
 
@@ -62,7 +70,12 @@ pub(crate) struct Inner {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
+    pub(crate) jobs: Jobs,
+    pub(crate) mirrors: Mirrors,
     pub(crate) limits: Limits,
+    pub(crate) secret: Secret,
+    /// Dropped with the application, which ends what clears the trash.
+    pub(crate) _alive: Alive,
     pub(crate) clock: Clock,
     /// Whether the first run of each transaction is thrown away, for tests of what handlers do twice.
     pub(crate) rehearses: bool,
@@ -84,6 +97,10 @@ pub(crate) struct Hook {
     pub(crate) id: Cow<'static, str>,
     on: Cow<'static, [HookEvent]>,
     order: i32,
+    /// For how long it waits, as a job; it runs in the transaction unless it does.
+    delay: Option<Duration>,
+    /// How often the job is tried.
+    attempts: u32,
     run: RunHook,
 }
 
@@ -95,11 +112,38 @@ enum RunHook {
 
 impl Hook {
     pub(crate) fn declared(hook: &'static HookDeclaration) -> Self {
-        Self { id: hook.id.into(), on: hook.on.into(), order: hook.order, run: RunHook::Declared(hook) }
+        Self {
+            id: hook.id.into(),
+            on: hook.on.into(),
+            order: hook.order,
+            delay: hook.schedule,
+            attempts: hook.attempts.unwrap_or(ATTEMPTS),
+            run: RunHook::Declared(hook),
+        }
     }
 
     pub(crate) fn by_closure(id: String, on: Vec<HookEvent>, run: Arc<RunClosure>) -> Self {
-        Self { id: id.into(), on: on.into(), order: 0, run: RunHook::Closure(run) }
+        let run = RunHook::Closure(run);
+        Self { id: id.into(), on: on.into(), order: 0, delay: None, attempts: ATTEMPTS, run }
+    }
+
+    /// The same as a job that runs so much later.
+    pub(crate) fn later(self, delay: Duration) -> Self {
+        Self { delay: Some(delay), ..self }
+    }
+
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether it waits for nothing but what is over when it runs, so that it can be a job.
+    pub(crate) fn is_after(&self) -> bool {
+        let is_after = |on: &HookEvent| on.timing == Timing::After && on.operation != Operation::List;
+        self.on.iter().all(is_after)
     }
 
     /// Whether it waits for nothing.
@@ -132,6 +176,11 @@ impl Hooks {
 
     pub(crate) fn len(&self) -> usize {
         self.now().len()
+    }
+
+    /// The hook of that id.
+    pub(crate) fn find(&self, id: &str) -> Option<Hook> {
+        self.now().iter().find(|hook| hook.id == id).cloned()
     }
 
     /// Adds a hook. False when there is one of that id.
@@ -249,9 +298,13 @@ impl Runtime {
 
     /// The error as one that anyone may know nothing of, when it is about a value of a protected field.
     fn guarded(&self, index: ModelIndex, error: Error) -> Error {
-        let field = error.get("field").and_then(Value::as_str).filter(|_| *error.code() == ErrorCode::UniqueViolation);
+        if *error.code() != ErrorCode::UniqueViolation {
+            return error;
+        }
         let schema = self.0.models.get(index).map(|model| &model.schema);
-        let protected = field.and_then(|name| schema?.field(name)).is_some_and(|field| field.protected);
+        let several = error.get("fields").and_then(Value::as_array).into_iter().flatten();
+        let mut names = error.get("field").into_iter().chain(several).filter_map(Value::as_str);
+        let protected = names.any(|name| schema.and_then(|schema| schema.field(name)).is_some_and(|it| it.protected));
         if protected { error.known_to_anyone(Vec::new()) } else { error }
     }
 
@@ -395,7 +448,7 @@ pub(crate) async fn caught<R>(future: impl Future<Output = Result<R>>) -> Result
 
 /// One level of a transaction: what the handles of one handler share.
 pub(crate) struct Step {
-    transaction: Arc<Transaction>,
+    pub(super) transaction: Arc<Transaction>,
     call: Call,
     /// Operations of one handler run one after the other, also when it starts several at once: each is a savepoint, and
     /// savepoints only nest.
@@ -432,6 +485,10 @@ impl Step {
             depth: self.depth + 1,
             chain,
         }))
+    }
+
+    pub(super) fn transaction(&self) -> &Transaction {
+        &self.transaction
     }
 
     fn close(&self) {
@@ -502,6 +559,15 @@ impl Scope {
         }
     }
 
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The same for somebody else: what asks for his rights is to be allowed by other means.
+    pub(super) fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self { caller, ..self.clone() }
+    }
+
     pub(crate) fn as_application(&self) -> Self {
         Self { caller: Caller::application(), ..self.clone() }
     }
@@ -530,7 +596,7 @@ impl Scope {
         }
     }
 
-    fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
+    pub(super) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
         let model = self.runtime.model(index)?;
         self.allow(model.schema.access, &model.schema.id)?;
         Ok(model)
@@ -550,7 +616,7 @@ impl Scope {
     }
 
     /// Runs one operation as a step of its transaction, or as a transaction of its own.
-    async fn operate<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
+    pub(super) async fn operate<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
     where
         F: Fn(Arc<Step>) -> Fut + Sync,
         Fut: Future<Output = Result<R>> + Send,
@@ -596,21 +662,39 @@ impl Scope {
         let model = self.runtime.model(index)?;
         // One that is added or taken away meanwhile counts for what begins after.
         for hook in model.hooks.all().iter().filter(|hook| hook.on.contains(&event)) {
-            let invocation = Invocation {
-                scope: self.of_hook(step),
-                caller: self.caller.clone(),
-                call: step.call.clone(),
-                event: Some(event),
-                payload: payload.borrow(),
-                previous: previous.cloned(),
-                room: None,
+            let outcome = match (hook.delay, &*payload) {
+                (Some(_), HookPayload::Doc(doc)) => {
+                    job::schedule_hook(self, step, (&model.schema.id, hook, event), &self.caller, doc, previous)
+                }
+                _ => self.run_hook(step, hook, event, payload.borrow(), previous.cloned(), self.caller.clone()).await,
             };
-            if let Err(error) = hook.run(invocation).await {
+            if let Err(error) = outcome {
                 tracing::error!(model = %model.schema.id, hook = %hook.id, error = %error, "hook failed");
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Runs one hook in the transaction of the step.
+    pub(super) fn run_hook<'a>(
+        &self,
+        step: &Arc<Step>,
+        hook: &Hook,
+        event: HookEvent,
+        payload: Payload<'a>,
+        previous: Option<DynDoc>,
+        caller: Caller,
+    ) -> BoxFuture<'a, Result<()>> {
+        hook.run(Invocation {
+            scope: self.of_hook(step),
+            caller,
+            call: step.call.clone(),
+            event: Some(event),
+            payload,
+            previous,
+            room: None,
+        })
     }
 
     /// Has the hooks run that wait for the transaction to be durable.
@@ -668,7 +752,19 @@ impl Scope {
             let intent = Intent::Put { model: index, id, value, expect: Expect::Absent };
             return self.intent(index, intent, |change| &change.after).await;
         }
-        let (id, value) = (&id, &value);
+        self.insert_with_hooks(index, &id, &*value, checked, Expect::Absent).await
+    }
+
+    /// The part that an insert shares with what comes back out of the trash.
+    pub(super) async fn insert_with_hooks(
+        &self,
+        index: ModelIndex,
+        id: &RawId,
+        value: &dyn AnyValue,
+        checked: bool,
+        expect: Expect,
+    ) -> Result<DynDoc> {
+        let model = self.runtime.model(index)?;
         self.operate(
             || format!("{}.insert", model.schema.id),
             |step| async move {
@@ -683,7 +779,7 @@ impl Scope {
                 self.run_hooks(index, before, &step, &mut HookPayload::Value(&mut *value), None).await?;
                 let doc = step
                     .transaction
-                    .put(index, id, value, Expect::Absent, checked && !hooked)
+                    .put(index, id, value, expect, checked && !hooked)
                     .map_err(|error| self.runtime.guarded(index, error))?;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Doc(&doc), None).await?;
                 self.run_hooks_later(index, Operation::Insert, &step, &doc, None)?;
@@ -757,7 +853,7 @@ impl Scope {
             let put = |(id, value)| Ok((id, log.put_value(value)?));
             let values = values.into_iter().map(put).collect::<Result<_>>()?;
             let intent = Intent::Insert { model: index, values };
-            let commit = log.intent(intent).await.map_err(|error| self.shown(error))?;
+            let commit = log.intent(intent).await.map_err(|error| self.runtime.guarded(index, self.shown(error)))?;
             return Ok(commit.changes.iter().filter_map(|change| change.after.clone()).collect());
         }
         let values = &values;
@@ -818,7 +914,7 @@ impl Scope {
         self.operate(
             || format!("{}.{name}", model.schema.id),
             |step| async move {
-                let query = RawQuery { filter: filter.clone(), sort: Default::default(), skip: 0, limit: None };
+                let query = RawQuery::of(filter.clone());
                 let scope = self.in_step(step.clone());
                 let mut done = 0;
                 for found in step.transaction.find(index, &query, usize::MAX)? {
@@ -953,7 +1049,8 @@ impl Scope {
             && !matches!(self.binding, Binding::Step(_))
         {
             self.check_not_nested()?;
-            let intent = Intent::Delete { model: index, id: id.clone(), if_rev };
+            let trash = model.schema.trash.map(|_| Box::new((RawId::generate(), self.deletion())));
+            let intent = Intent::Delete { model: index, id: id.clone(), if_rev, trash };
             return self.intent(index, intent, |change| &change.before).await;
         }
         let target = &target;
@@ -962,15 +1059,33 @@ impl Scope {
             |step| async move {
                 let current = step.resolve(index, target)?;
                 check_rev(if_rev, &current)?;
-                self.remove(index, &step, current).await
+                // Boxed, because the walk is large, and what awaits it is moved about.
+                Box::pin(self.remove(index, &step, current, true)).await
             },
         )
         .await
     }
 
-    /// Deletes a document with all that goes with it, what refers to another one before that one, each with its hooks. It acts
-    /// as the application: whether the one who asks may do the same to those documents does not matter.
-    async fn remove(&self, index: ModelIndex, step: &Arc<Step>, current: DynDoc) -> Result<DynDoc> {
+    /// Who acts, as it is kept with what he deletes.
+    fn subject(&self) -> Option<Arc<str>> {
+        self.caller.subject().map(Arc::from)
+    }
+
+    /// A deletion of one document, which nothing goes with.
+    fn deletion(&self) -> Deletion {
+        Deletion { id: RawId::generate(), at: self.runtime.0.clock.now(), by: self.subject() }
+    }
+
+    /// Deletes a document with all that goes with it, what refers to another one before that one, each with its hooks, and to
+    /// the trash where it is to be kept. It acts as the application: whether the one who asks may do the same to those documents
+    /// does not matter.
+    pub(super) async fn remove(
+        &self,
+        index: ModelIndex,
+        step: &Arc<Step>,
+        current: DynDoc,
+        kept: bool,
+    ) -> Result<DynDoc> {
         let transaction = &step.transaction;
         let event = |timing| HookEvent { timing, operation: Operation::Delete };
         let doomed = transaction.doomed(index, &current)?;
@@ -1028,7 +1143,8 @@ impl Scope {
             for ((child, _), references) in left {
                 self.let_go(child, step, &references).await?;
             }
-            let gone = transaction.delete(model, doc.id(), Some(doc.rev()))?;
+            let mark = kept.then(|| Mark { at: self.runtime.0.clock.now(), by: self.subject() });
+            let gone = transaction.delete(model, doc.id(), Some(doc.rev()), mark)?;
             self.run_hooks(model, event(Timing::After), step, &mut HookPayload::Doc(&gone), None).await?;
             self.run_hooks_later(model, Operation::Delete, step, &gone, None)?;
             removed = gone;
@@ -1050,6 +1166,11 @@ impl Scope {
 
     pub(crate) async fn get(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
         self.model(index)?;
+        self.get_at(index, target)
+    }
+
+    /// The same of whatever collection.
+    pub(super) fn get_at(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
         match &self.binding {
             Binding::Step(step) => {
                 step.check_open()?;
@@ -1061,10 +1182,34 @@ impl Scope {
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
                 let state = self.runtime.durable();
-                Ok(match target {
-                    Target::Id(id) => state.get(index, id).cloned(),
-                    Target::First(filter) => state.collection(index).and_then(|collection| collection.first(filter)),
-                })
+                match target {
+                    Target::Id(id) => Ok(state.get(index, id).cloned()),
+                    Target::First(filter) => {
+                        Ok(state.collection(index).map(|collection| collection.first(filter)).transpose()?.flatten())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at a collection at a commit, where this scope reads; what the filter matches is noted as read.
+    pub(super) fn look_at<R>(
+        &self,
+        place: ModelIndex,
+        filter: &Arc<RawFilter>,
+        look: impl FnOnce(&Collection, u64) -> R,
+    ) -> Result<R> {
+        match &self.binding {
+            Binding::Step(step) => {
+                step.check_open()?;
+                let seq = step.transaction.seen().seq;
+                step.transaction.read(place, filter, |collection| look(collection, seq))
+            }
+            Binding::Application | Binding::Detached => {
+                self.check_not_nested()?;
+                let state = self.runtime.durable();
+                let collection = state.collection(place).ok_or_else(|| Error::internal("unknown model"))?;
+                Ok(look(collection, state.seq))
             }
         }
     }
@@ -1072,22 +1217,11 @@ impl Scope {
     /// Looks for the documents that match the filter, where this scope reads.
     fn read<R>(&self, index: ModelIndex, filter: &Arc<RawFilter>, look: impl FnOnce(&Collection) -> R) -> Result<R> {
         self.model(index)?;
-        match &self.binding {
-            Binding::Step(step) => {
-                step.check_open()?;
-                step.transaction.read(index, filter, look)
-            }
-            Binding::Application | Binding::Detached => {
-                self.check_not_nested()?;
-                let state = self.runtime.durable();
-                let collection = state.collection(index).ok_or_else(|| Error::internal("unknown model"))?;
-                Ok(look(collection))
-            }
-        }
+        self.look_at(index, filter, |collection, _| look(collection))
     }
 
     pub(crate) async fn find(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
-        self.read(index, &query.filter, |collection| collection.find(query, most))
+        self.read(index, &query.filter, |collection| collection.find(query, most))?
     }
 
     pub(crate) async fn count(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
@@ -1096,29 +1230,110 @@ impl Scope {
 
     /// Answers the query, and how that was done.
     pub(crate) async fn explain(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Explanation> {
-        self.read(index, &query.filter, |collection| collection.search(query, most, None).explain())
+        self.read(index, &query.filter, |collection| Ok(collection.search(query, most, None)?.explain()))?
     }
 
-    /// The documents of a query with the hooks of `list`, and the commit they were read at.
-    pub(crate) async fn list(&self, index: ModelIndex, query: &RawQuery) -> Result<Listed> {
+    /// The documents of a query with the hooks of `list`, and the commit they were read at. `shown` is the part of them that is
+    /// answered.
+    pub(crate) async fn list(
+        &self,
+        index: ModelIndex,
+        query: &RawQuery,
+        shown: Option<&RawProjection>,
+    ) -> Result<Listed> {
+        let caller = self.caller.identity();
+        let (page, query, seq) = self
+            .listed(index, query, |collection, executed| {
+                let list = self.as_list(index, &caller, query, executed, shown)?;
+                let behind = self.behind(&list, collection)?;
+                let (docs, next) = collection.page(executed, behind.as_ref())?;
+                let next = next.map(|next| list.cursor(self.runtime.0.secret.cursors()?, &next)).transpose()?;
+                Ok((docs, next))
+            })
+            .await?;
+        let (docs, next) = page;
+        Ok(Listed { docs, next, query, seq })
+    }
+
+    /// How a list is answered, as one may know who knows of some of the fields.
+    pub(crate) async fn explain_list(
+        &self,
+        index: ModelIndex,
+        query: &RawQuery,
+        shown: Option<&RawProjection>,
+        to: Audience,
+    ) -> Result<(Explanation, u64)> {
+        let caller = self.caller.identity();
+        let schema = &self.model(index)?.schema;
+        let (told, _, seq) = self
+            .listed(index, query, |collection, executed| {
+                if to != Audience::Store && !query.asks_the_same(executed) {
+                    let text = "a hook of the model changes the query, and how that is answered is not told";
+                    return Err(Error::query("explain", text));
+                }
+                let list = self.as_list(index, &caller, query, executed, shown)?;
+                let behind = self.behind(&list, collection)?;
+                let known = collection.known_by(|name| schema.field(name).is_some_and(|field| !field.is_withheld(to)));
+                known.explain_page(executed, behind.as_ref())
+            })
+            .await?;
+        Ok((told, seq))
+    }
+
+    /// A list as what its cursors belong to.
+    fn as_list<'a>(
+        &'a self,
+        index: ModelIndex,
+        caller: &'a str,
+        asked: &'a RawQuery,
+        executed: &'a RawQuery,
+        shown: Option<&'a RawProjection>,
+    ) -> Result<Listing<'a>> {
+        let model = self.runtime.model(index)?.schema.id.as_ref();
+        Ok(Listing { model, caller, asked, sort: &executed.sort, shown })
+    }
+
+    /// Where a list goes on.
+    fn behind(&self, list: &Listing<'_>, collection: &Collection) -> Result<Option<Position>> {
+        let Some(cursor) = &list.asked.cursor else { return Ok(None) };
+        let now = |id: &RawId| list.sort.position(collection.get(id)?).ok();
+        list.position(self.runtime.0.secret.cursors()?, cursor, now).map(Some)
+    }
+
+    /// Runs the hooks of `list`, and looks up what they left of a query; with the query that was left, and the commit that was
+    /// looked at.
+    async fn listed<R: Send>(
+        &self,
+        index: ModelIndex,
+        query: &RawQuery,
+        look: impl Fn(&Collection, &RawQuery) -> Result<R> + Sync,
+    ) -> Result<(R, RawQuery, u64)> {
         let model = self.model(index)?;
+        if query.cursor.is_some() && query.skip > 0 {
+            return Err(Error::query("skip", "counts from the beginning, and a cursor goes on from elsewhere"));
+        }
         if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::List) {
             self.check_not_nested()?;
             let state = self.runtime.durable();
-            let docs =
-                state.collection(index).map(|collection| collection.find(query, query.page_size())).unwrap_or_default();
-            return Ok(Listed { docs, query: query.clone(), seq: state.seq });
+            let collection = state.collection(index).ok_or_else(|| Error::internal("unknown model"))?;
+            return Ok((look(collection, query)?, query.clone(), state.seq));
         }
+        let look = &look;
         self.operate(
             || format!("{}.list", model.schema.id),
             |step| async move {
                 let mut typed = model.schema.typed_query(query.clone());
                 let event = |timing| HookEvent { timing, operation: Operation::List };
                 self.run_hooks(index, event(Timing::Before), &step, &mut HookPayload::Query(&mut *typed), None).await?;
-                let changed = model.schema.raw_query(&*typed).unwrap_or_else(|| query.clone());
-                let docs = step.transaction.find(index, &changed, changed.page_size().min(MAX_LIMIT))?;
+                let mut changed = model.schema.raw_query(&*typed).unwrap_or_else(|| query.clone());
+                if query.cursor.is_some() {
+                    // Passed over on the first page.
+                    changed.skip = 0;
+                }
+                let found =
+                    step.transaction.read(index, &changed.filter, |collection| look(collection, &changed))??;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Query(&mut *typed), None).await?;
-                Ok(Listed { docs, query: changed, seq: step.transaction.seen().seq })
+                Ok((found, changed, step.transaction.seen().seq))
             },
         )
         .await
@@ -1133,11 +1348,21 @@ impl Scope {
         args: Box<dyn AnyPayload>,
         room: Option<Arc<Room>>,
     ) -> Result<Box<dyn AnyOutput>> {
-        let operation = self.operation(index, kind, id)?;
+        self.perform(index, self.operation(index, kind, id)?, args, room).await
+    }
+
+    /// Runs a method or an event, which the one who acts is known to be allowed.
+    pub(super) async fn perform(
+        &self,
+        index: ModelIndex,
+        operation: &OperationRuntime,
+        args: Box<dyn AnyPayload>,
+        room: Option<Arc<Room>>,
+    ) -> Result<Box<dyn AnyOutput>> {
         let (args, room) = (&args, &room);
         let schema = &self.runtime.model(index)?.schema;
         self.operate(
-            || format!("{}.{id}", schema.id),
+            || format!("{}.{}", schema.id, operation.declaration.id),
             |step| async move {
                 let invocation = Invocation {
                     scope: self.in_step(step.clone()),
@@ -1201,6 +1426,16 @@ impl Scope {
         self.operate(|| "publish".into(), |step| async move { step.transaction.publish(publish.clone()) }).await
     }
 
+    /// What has no model that others may know, as one step.
+    pub(super) async fn own_step<R, F, Fut>(&self, name: &str, body: F) -> Result<R>
+    where
+        F: Fn(Arc<Step>) -> Fut + Sync,
+        Fut: Future<Output = Result<R>> + Send,
+        R: Send,
+    {
+        self.operate(|| name.into(), body).await
+    }
+
     /// Several operations, and whatever else, as one step.
     pub(crate) async fn together<R, F, Fut>(&self, name: &str, body: F) -> Result<R>
     where
@@ -1216,13 +1451,15 @@ impl Scope {
 /// What a list found.
 pub(crate) struct Listed {
     pub(crate) docs: Vec<DynDoc>,
+    /// The cursor of the next page, if there is one.
+    pub(crate) next: Option<String>,
     /// The query as the hooks left it.
     pub(crate) query: RawQuery,
     pub(crate) seq: u64,
 }
 
 fn first(filter: &Arc<RawFilter>) -> RawQuery {
-    RawQuery { filter: filter.clone(), sort: Default::default(), skip: 0, limit: Some(1) }
+    RawQuery { limit: Some(1), ..RawQuery::of(filter.clone()) }
 }
 
 async fn run_step<R, F, Fut>(parent: &Arc<Step>, name: String, body: &F) -> Result<R>

@@ -69,6 +69,15 @@ impl Schedule {
         self
     }
 
+    /// Its interval, or else its pattern; and its zone.
+    pub(super) fn parts(&self) -> (std::result::Result<Duration, &str>, &str) {
+        let when = match &self.when {
+            When::Every(interval) => Ok(*interval),
+            When::Cron(pattern) => Err(pattern.as_ref()),
+        };
+        (when, &self.zone)
+    }
+
     /// The same, proved.
     ///
     /// # Errors

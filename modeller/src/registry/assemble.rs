@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{DECLARATIONS, Declaration};
 use crate::core::collection::ModelIndex;
+use crate::core::migrate::Migrations;
 use crate::core::reference::Links;
 use crate::core::schema::outside::Checked;
 use crate::core::schema::outside::Described;
@@ -23,6 +24,7 @@ use crate::model::worker::Worker;
 pub(crate) struct Assembly {
     pub(crate) models: Vec<ModelRuntime>,
     pub(crate) workers: Vec<Worker>,
+    pub(crate) migrations: Migrations,
 }
 
 /// All models of the program, or those that are named, and those that are given, in the order of their ids.
@@ -85,7 +87,14 @@ pub(crate) fn assemble(
     for model in given {
         proved(
             None,
-            ModelSchema::prove_json(&model.id, model.access, model.client_ids, model.schema.clone(), &shared),
+            ModelSchema::prove_json(
+                &model.id,
+                model.access,
+                model.client_ids,
+                model.trash,
+                model.schema.clone(),
+                &shared,
+            ),
             &model.hooks,
         );
     }
@@ -104,6 +113,12 @@ pub(crate) fn assemble(
     let mut hooks: Vec<(ModelIndex, &'static HookDeclaration)> = Vec::new();
     let mut workers: Vec<(ModelIndex, &'static WorkerDeclaration)> = Vec::new();
     let mut proved_workers: Vec<Worker> = Vec::new();
+    let mut migrations = Migrations::default();
+    for model in given {
+        if let Some(migrate) = &model.migrate {
+            migrations.functions.insert(model.id.clone(), migrate.clone());
+        }
+    }
     for declaration in declarations {
         match *declaration {
             Declaration::Model(_) => {}
@@ -136,6 +151,15 @@ pub(crate) fn assemble(
                         model.events.insert(operation.id, proved);
                     }
                     Err(reason) => wrong.push(reason),
+                }
+            }
+            Declaration::Migrate(migrate) => {
+                if find(migrate.model).is_none() {
+                    continue;
+                }
+                let id = migrate.model.id.to_owned();
+                if migrations.functions.insert(id.clone(), Arc::new(migrate.run)).is_some() {
+                    wrong.push(format!("`{id}` has two migrations, one of them at {}", place(&migrate.site)));
                 }
             }
             Declaration::Worker(worker) => {
@@ -176,7 +200,7 @@ pub(crate) fn assemble(
             model.hooks.add(&Hook::declared(hook));
         }
     }
-    if wrong.is_empty() { Ok(Assembly { models, workers: proved_workers }) } else { refuse(&wrong) }
+    if wrong.is_empty() { Ok(Assembly { models, workers: proved_workers, migrations }) } else { refuse(&wrong) }
 }
 
 fn refuse(wrong: &[String]) -> Result<Assembly> {
@@ -196,7 +220,7 @@ fn prove(
         None => None,
         Some(kind) => {
             let schema = shared.contained_in_type((kind.schema)().to_value()).map_err(|reason| wrong(&reason))?;
-            Some(Checked::new(schema).map_err(|reason| wrong(&reason))?)
+            Some(Checked::new(&schema).map_err(|reason| wrong(&reason))?)
         }
     };
     Ok(OperationRuntime {
@@ -204,7 +228,7 @@ fn prove(
         access: operation.access.unwrap_or(of_model),
         args,
         output: Described::new(
-            shared.contained_in_type((operation.output.schema)().to_value()).map_err(|reason| wrong(&reason))?,
+            &shared.contained_in_type((operation.output.schema)().to_value()).map_err(|reason| wrong(&reason))?,
         ),
     })
 }
@@ -215,6 +239,7 @@ fn site(declaration: &Declaration) -> Site {
         Declaration::Hook(it) => it.site,
         Declaration::Method(it) | Declaration::Event(it) => it.site,
         Declaration::Worker(it) => it.site,
+        Declaration::Migrate(it) => it.site,
     }
 }
 

@@ -6,7 +6,7 @@
 use linkme::distributed_slice;
 
 use crate::core::schema::ModelDeclaration;
-use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
+use crate::model::declaration::{HookDeclaration, MigrateDeclaration, OperationDeclaration, WorkerDeclaration};
 
 /// All declarations of the program, of every crate that is linked into it.
 #[distributed_slice]
@@ -25,4 +25,6 @@ pub enum Declaration {
     Event(&'static OperationDeclaration),
     /// By `#[worker]`.
     Worker(&'static WorkerDeclaration),
+    /// By `#[migrate]`.
+    Migrate(&'static MigrateDeclaration),
 }

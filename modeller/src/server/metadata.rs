@@ -31,7 +31,7 @@ fn reaches(scope: &Scope, access: Access) -> bool {
 
 /// The schema of a model as this audience sees it, without the references to models that nobody outside may know of.
 fn schema_without_unknown(runtime: &Runtime, index: ModelIndex, model: &ModelRuntime, to: Audience) -> Value {
-    let mut json = model.schema.json_for(to).clone();
+    let mut json = model.schema.shown_to(to).into_owned();
     for link in runtime.log().links().from(index) {
         let unknown = runtime.models().get(link.parent).is_none_or(|parent| !parent.is_known_outside());
         let property = json.get_mut("properties").and_then(|properties| properties.get_mut(&*link.field));
@@ -73,6 +73,7 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience
         id: schema.id.to_string(),
         access: schema.access.as_str().to_owned(),
         client_ids: open && schema.client_ids,
+        trash: open && schema.trash.is_some(),
         schema: open.then_some(json),
         fields,
         operations,

@@ -16,9 +16,9 @@ mod rest;
 mod router;
 pub(crate) mod serve;
 mod session;
+mod trash;
 
 use std::future::Future;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,6 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::auth::jwt::Keys;
-use self::auth::secret;
 use self::limits::{Gate, Limits};
 use crate::app::{App, AppBuilder};
 use crate::error::Result;
@@ -36,21 +35,7 @@ use crate::model::runtime::Runtime;
 /// How an application is served, as the program says it.
 #[derive(Clone, Default)]
 struct Settings {
-    secret: Option<Vec<u8>>,
     limits: Limits,
-}
-
-impl Settings {
-    /// Proves the settings of an application that is open. Without a secret of its own it takes the one of its data folder,
-    /// which is made when it is not there.
-    fn prove(&self, folder: Option<&Path>) -> Result<Configuration> {
-        let secret = match (&self.secret, folder) {
-            (Some(secret), _) => secret::given(secret, "the program")?,
-            (None, Some(folder)) => secret::of_folder(folder)?,
-            (None, None) => secret::random()?,
-        };
-        Ok(Configuration { keys: Keys::new(&secret), limits: self.limits })
-    }
 }
 
 /// How an application is served, proved.
@@ -118,10 +103,11 @@ impl App {
         router::router(Server::new(self, configuration))
     }
 
-    /// Proved when it is first needed; the engine's lock makes this the only process that may write a secret.
+    /// Proved when it is first needed.
     fn configuration(&self) -> Result<Arc<Configuration>> {
-        let settings = self.extras.get::<Settings>().unwrap_or_default();
-        self.extras.get_or_make(|| settings.prove(self.folder.as_deref()))
+        let limits = self.extras.get::<Settings>().unwrap_or_default().limits;
+        let secret = &self.runtime.inner().secret;
+        self.extras.get_or_make(|| Ok(Configuration { keys: Keys::new(&secret.bytes()?), limits }))
     }
 
     /// A token with these claims, to which `iat` and `exp` are added. It is good for this application and all that have the
@@ -148,16 +134,6 @@ impl App {
 }
 
 impl AppBuilder {
-    /// With this secret for tokens, 32 bytes at least; opening the application refuses a shorter one. Without it the secret
-    /// is made once and kept in the data folder, in a file that only its owner reads.
-    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
-        let secret = secret.into();
-        if let Err(mistake) = secret::given(&secret, "the program") {
-            self.mistakes.push(mistake);
-        }
-        self.set(|settings| settings.secret = Some(secret))
-    }
-
     /// With bodies of at most so many bytes, 1 MiB unless given.
     pub fn body_limit(self, bytes: usize) -> Self {
         self.set(|settings| settings.limits.body = bytes)

@@ -21,7 +21,7 @@ use crate::core::document::{AnyValue, DynDoc};
 use crate::core::id::RawId;
 use crate::core::private::{Audience, written_for};
 use crate::core::query::filter::RawFilter;
-use crate::core::query::parse::{QueryParts, parse_query};
+use crate::core::query::parse::{QueryParts, parse_filter, parse_query};
 use crate::core::query::project::RawProjection;
 use crate::core::query::update::RawUpdate;
 use crate::core::schema::{ModelSchema, member_of_the_document, parse_json};
@@ -33,8 +33,8 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 /// `GET /{model}`
 pub(super) async fn list(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
-    let (parts, count) = read_query_string(request.uri().query().unwrap_or_default())?;
-    answer_list(&context, index, &parts, count).await
+    let asked = read_query_string(request.uri().query().unwrap_or_default())?;
+    answer_list(&context, index, &asked).await
 }
 
 /// `POST /{model}/@query`
@@ -43,15 +43,14 @@ pub(super) async fn query(context: Context, at: Segments, request: Request) -> R
     let Value::Object(object) = read_json(&context, request, false).await? else {
         return Err(Error::query("", "a query is an object"));
     };
-    let mut parts = QueryParts::default();
-    let mut count = false;
+    let mut asked = Asked::default();
     for (name, value) in object {
-        match name.as_str() {
-            "count" => count = value.as_bool().ok_or_else(|| Error::query("count", "is true or false"))?,
-            _ => *parts.part(&name)? = Some(value),
+        match asked.flag(&name) {
+            Some(flag) => *flag = Some(value.as_bool().ok_or_else(|| Error::query(&name, "is true or false"))?),
+            None => *asked.parts.part(&name)? = Some(value),
         }
     }
-    answer_list(&context, index, &parts, count).await
+    answer_list(&context, index, &asked).await
 }
 
 /// `POST /{model}`: a document, or a list of them, of which all are inserted or none.
@@ -120,7 +119,7 @@ fn client_id(json: &Value) -> Result<RawId> {
 }
 
 /// The answer to what has made a document.
-fn created(model: &str, doc: &DynDoc, audience: Audience) -> Result<Response> {
+pub(super) fn created(model: &str, doc: &DynDoc, audience: Audience) -> Result<Response> {
     let mut response = respond::document(StatusCode::CREATED, doc, audience)?;
     if let Ok(location) = HeaderValue::try_from(format!("/{model}/{}", doc.id())) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -173,17 +172,15 @@ fn all_that_match(context: &Context, index: ModelIndex, request: &Request) -> Re
     if request.headers().contains_key(header::IF_MATCH) {
         return Err(Error::new(ErrorCode::InvalidRequest).message("`If-Match` is about one document"));
     }
-    let (parts, count) = read_query_string(request.uri().query().unwrap_or_default())?;
-    match parts {
-        QueryParts { filter: filter @ Some(_), sort: None, skip: None, limit: None, fields: None } if !count => {
-            let parts = QueryParts { filter, ..QueryParts::default() };
-            Ok(parse_query(&parts, &context.names(&context.server.runtime.model(index)?.schema))?.filter)
-        }
-        QueryParts { filter: None, .. } => {
-            Err(Error::query("filter", "says which documents are meant; `{}` for all of them"))
-        }
-        _ => Err(Error::query("", "a write to many documents takes a `filter` alone")),
+    let mut asked = read_query_string(request.uri().query().unwrap_or_default())?;
+    let Some(filter) = asked.parts.filter.take() else {
+        return Err(Error::query("filter", "says which documents are meant; `{}` for all of them"));
+    };
+    if asked != Asked::default() {
+        return Err(Error::query("", "a write to many documents takes a `filter` alone"));
     }
+    let names = context.names(&context.server.runtime.model(index)?.schema);
+    Ok(Arc::new(parse_filter(&filter, &names)?))
 }
 
 /// `PUT /{model}/{id}`: replaces a document. Where clients may choose ids it also makes one, unless `If-Match` says that there
@@ -246,7 +243,7 @@ pub(super) async fn call(context: Context, at: Segments, request: Request) -> Re
 }
 
 /// A text that cannot be an id is the id of nothing.
-fn document_id(text: &str) -> Result<RawId> {
+pub(super) fn document_id(text: &str) -> Result<RawId> {
     RawId::parse(text).map_err(|_| missing(text))
 }
 
@@ -310,28 +307,49 @@ fn precondition(error: Error, if_rev: Option<u64>) -> Error {
     error
 }
 
-/// Reads the parameters of a list, each JSON text.
-fn read_query_string(text: &str) -> Result<(QueryParts, bool)> {
-    let mut parts = QueryParts::default();
-    let mut count = None;
+/// What is asked of a list.
+#[derive(Default, PartialEq)]
+pub(super) struct Asked {
+    pub(super) parts: QueryParts,
+    /// Whether to say how many documents match.
+    pub(super) count: Option<bool>,
+    /// Whether to say how they are found, instead of which they are.
+    pub(super) explain: Option<bool>,
+}
+
+impl Asked {
+    fn flag(&mut self, name: &str) -> Option<&mut Option<bool>> {
+        match name {
+            "count" => Some(&mut self.count),
+            "explain" => Some(&mut self.explain),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the parameters of a list, each JSON text but for the cursor, which is a text as it is.
+pub(super) fn read_query_string(text: &str) -> Result<Asked> {
+    let mut asked = Asked::default();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decode(name)?, decode(value)?);
-        if name == "count" {
-            let wanted = value.parse().map_err(|_| Error::query("count", "is true or false"))?;
-            if count.replace(wanted).is_some() {
-                return Err(Error::query("count", "is given twice"));
-            }
-            continue;
-        }
-        let slot = parts.part(&name)?;
-        let value =
-            serde_json::from_str(&value).map_err(|cause| Error::query(&name, format!("is not JSON: {cause}")))?;
-        if slot.replace(value).is_some() {
+        let is_new = if let Some(flag) = asked.flag(&name) {
+            let wanted = value.parse().map_err(|_| Error::query(&name, "is true or false"))?;
+            flag.replace(wanted).is_none()
+        } else {
+            let slot = asked.parts.part(&name)?;
+            let value = match name.as_str() {
+                "cursor" => Value::String(value),
+                _ => serde_json::from_str(&value)
+                    .map_err(|cause| Error::query(&name, format!("is not JSON: {cause}")))?,
+            };
+            slot.replace(value).is_none()
+        };
+        if !is_new {
             return Err(Error::query(&name, "is given twice"));
         }
     }
-    Ok((parts, count.unwrap_or(false)))
+    Ok(asked)
 }
 
 /// The decoding of application/x-www-form-urlencoded (<https://url.spec.whatwg.org/#urlencoded-parsing>), refusing what is
@@ -356,31 +374,41 @@ fn decode(text: &str) -> Result<String> {
     String::from_utf8(out).map_err(|_| wrong())
 }
 
-async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, count: bool) -> Result<Response> {
+async fn answer_list(context: &Context, index: ModelIndex, asked: &Asked) -> Result<Response> {
     let schema = &context.server.runtime.model(index)?.schema;
     let names = context.names(schema);
-    let query = parse_query(parts, &names)?;
-    let fields = parts.fields.as_ref().map(|fields| RawProjection::parse(fields, &names)).transpose()?;
+    let query = parse_query(&asked.parts, &names)?;
+    let fields = asked.parts.fields.as_ref().map(|fields| RawProjection::parse(fields, &names)).transpose()?;
+    let fields = fields.as_ref();
     let scope = context.scope();
+    let count = asked.count == Some(true);
+    if asked.explain == Some(true) {
+        if count {
+            return Err(Error::query("count", "goes with a list, and not with what explains one"));
+        }
+        let (told, seq) = scope.explain_list(index, &query, fields, context.audience()).await?;
+        return Ok(respond::json(StatusCode::OK, serde_json::to_vec(&json!({"explain": told, "seq": seq}))?));
+    }
     let (listed, total) = if count {
         // One transaction, so that the number belongs to the list.
         scope
             .together("transaction", |scope| {
                 let query = query.clone();
                 async move {
-                    let listed = scope.list(index, &query).await?;
+                    let listed = scope.list(index, &query, fields).await?;
                     let total = scope.count(index, &listed.query.filter).await?;
                     Ok((listed, Some(total)))
                 }
             })
             .await?
     } else {
-        (scope.list(index, &query).await?, None)
+        (scope.list(index, &query, fields).await?, None)
     };
-    let Listed { docs, seq, .. } = listed;
+    let Listed { docs, next, seq, .. } = listed;
     let mut body = Vec::with_capacity(64 + docs.len() * 256);
-    write_items(&docs, fields.as_ref(), context.audience(), &mut body)?;
-    body.extend_from_slice(format!(",\"nextCursor\":null,\"seq\":{seq}").as_bytes());
+    write_items(&docs, fields, context.audience(), &mut body)?;
+    let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
+    body.extend_from_slice(format!(",\"nextCursor\":{next},\"seq\":{seq}").as_bytes());
     if let Some(total) = total {
         body.extend_from_slice(format!(",\"count\":{total}").as_bytes());
     }
@@ -389,7 +417,12 @@ async fn answer_list(context: &Context, index: ModelIndex, parts: &QueryParts, c
 }
 
 /// Begins an object with the documents as its member `items`.
-fn write_items(docs: &[DynDoc], fields: Option<&RawProjection>, audience: Audience, body: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write_items(
+    docs: &[DynDoc],
+    fields: Option<&RawProjection>,
+    audience: Audience,
+    body: &mut Vec<u8>,
+) -> Result<()> {
     body.extend_from_slice(b"{\"items\":[");
     for (at, doc) in docs.iter().enumerate() {
         if at > 0 {
@@ -503,9 +536,22 @@ mod tests {
 
     #[test]
     fn query_strings() {
-        let (parts, count) = read_query_string("filter=%7B%22a%22%3A+1%7D&limit=5&count=true").unwrap();
-        assert_eq!((parts.filter, parts.limit, count), (Some(json!({"a": 1})), Some(json!(5)), true));
-        for wrong in ["filter=%7", "filter=%zz", "filter=%ff", "limit=x", "limit=1&limit=2", "count=1", "filter"] {
+        let asked = read_query_string("filter=%7B%22a%22%3A+1%7D&limit=5&count=true&cursor=1-_a").unwrap();
+        let Asked { parts, count, explain } = asked;
+        assert_eq!((parts.filter, parts.limit, count), (Some(json!({"a": 1})), Some(json!(5)), Some(true)));
+        assert_eq!((parts.cursor, explain), (Some(json!("1-_a")), None));
+        for wrong in [
+            "filter=%7",
+            "filter=%zz",
+            "filter=%ff",
+            "limit=x",
+            "limit=1&limit=2",
+            "count=1",
+            "count=true&count=true",
+            "explain=yes",
+            "cursor=a&cursor=a",
+            "filter",
+        ] {
             let Err(error) = read_query_string(wrong) else { panic!("{wrong} was taken") };
             assert_eq!(error.code(), &ErrorCode::InvalidQuery, "{wrong}");
         }

@@ -18,7 +18,7 @@ use super::call::Context;
 use super::carrier::websocket;
 use super::limits::MIN_SEQ_TIME;
 use super::respond::{MIN_SEQ, SEQ, for_verified, json};
-use super::{Server, metadata, rest};
+use super::{Server, metadata, rest, trash};
 use crate::error::{Error, ErrorCode, Result};
 
 /// Whatever is ours begins with `@`, which no model and no operation does.
@@ -29,6 +29,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/@socket", get(websocket::open))
         .route("/{model}", get(rest::list).post(rest::insert).patch(rest::update_many).delete(rest::delete_many))
         .route("/{model}/@query", post(rest::query))
+        .route("/{model}/@trash", get(trash::list).delete(trash::purge_all))
+        .route("/{model}/@trash/{id}", post(trash::restore).delete(trash::purge))
         .route(
             "/{model}/{id}",
             get(rest::read).patch(rest::update).put(rest::replace).delete(rest::delete).post(rest::call),

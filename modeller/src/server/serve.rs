@@ -16,18 +16,18 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::auth::secret;
 use super::limits::{DRAIN_TIME, Gate, HEADER_BYTES, HEADER_TIME};
 use super::patience::Patient;
 use super::{Server, console, router, stopped};
 use crate::app::{App, AppBuilder};
+use crate::core::secret;
 use crate::error::{Error, ErrorCode, Result};
 
 /// What the arguments of [`Options`] are.
 pub(crate) const USAGE: &str = "\
 --addr HOST:PORT    where to listen; also MODELLER_ADDR
 --data DIR          the folder of the data; also MODELLER_DATA
---secret-file FILE  the secret that tokens are signed with, 32 bytes at least; also its text in MODELLER_SECRET
+--secret-file FILE  the secret of tokens and cursors, 32 bytes at least; also its text in MODELLER_SECRET
 --help              this text
 ";
 
@@ -146,12 +146,16 @@ impl AppBuilder {
         let app = self.open().await?;
         // A secret that cannot be read or made is a failed start, and not one that is noticed when it is over.
         app.configuration()?;
+        app.pull().await?;
         app.start_workers();
         // Not by `println!`, which panics when nobody reads.
         let _ = writeln!(io::stdout(), "modeller: http://{local}, {}", app.summary());
         let outcome = app.serve_on(listener, shutdown).await;
         if tokio::time::timeout(DRAIN_TIME, app.stop_workers()).await.is_err() {
             tracing::warn!("a worker did not end in time");
+        }
+        if tokio::time::timeout(DRAIN_TIME, app.synced()).await.is_err() {
+            tracing::warn!("an adapter did not take all changes in time");
         }
         outcome
     }

@@ -37,7 +37,7 @@ type Case = fn(&Reopen);
 /// # Panics
 /// When the engine breaks the contract; the message says where.
 pub fn run(fresh: &dyn Fn() -> Reopen) {
-    let cases: [(&str, Case); 15] = [
+    let cases: [(&str, Case); 16] = [
         ("an empty store", empty),
         ("what was appended is there after reopening", reopening),
         ("changes, deletes and re-inserts of one document", one_document),
@@ -51,6 +51,7 @@ pub fn run(fresh: &dyn Fn() -> Reopen) {
         ("models whose ids differ in case only", odd_models),
         ("large documents and revisions", large),
         ("an error while loading", load_error),
+        ("forgetting", forgetting),
         ("random histories", random_history),
         ("several callers at once", several_callers),
     ];
@@ -71,7 +72,9 @@ struct Model {
     head: Head,
     schemas: Option<String>,
     documents: BTreeMap<(String, String), (u64, String)>,
+    /// The groups after `forgotten`.
     log: Vec<LoggedGroup>,
+    forgotten: u64,
 }
 
 impl Model {
@@ -129,7 +132,14 @@ impl Model {
         for (key, expected) in &self.documents {
             assert!(documents.get(key) == Some(expected), "the document {key:?} is not what was appended");
         }
-        assert!(self.tail(engine, 0) == self.log, "the log from its start is not what was appended");
+        assert!(self.tail(engine, self.forgotten) == self.log, "the log from its start is not what was appended");
+        for after in 0..self.forgotten {
+            assert_eq!(
+                engine.tail(after).expect("tail"),
+                Tail::Truncated,
+                "the tail after {after}, which is forgotten"
+            );
+        }
     }
 
     fn tail(&self, engine: &dyn Storage, after: u64) -> Vec<LoggedGroup> {
@@ -313,6 +323,51 @@ fn finding(reopen: &Reopen) {
     check(&*engine);
     drop(engine);
     check(&*opened(reopen, &model));
+}
+
+/// An engine may say that it cannot.
+fn forgetting(reopen: &Reopen) {
+    let mut model = Model::default();
+    let mut engine = opened(reopen, &model);
+    let mut heads = vec![model.head];
+    for rev in 1..=6 {
+        let kinds = match rev {
+            6 => vec![commit(vec![delete("users", "a", 5)])],
+            rev => vec![commit(vec![put("users", "a", rev, "{}"), put("users", &format!("b{rev}"), rev, "{}")])],
+        };
+        model.append(&*engine, kinds);
+        heads.push(model.head);
+    }
+    for until in [3, 3, 5] {
+        match engine.forget(until) {
+            Ok(()) => {}
+            Err(error) if error.code().as_str() == "STORAGE_CANNOT_FORGET" => return,
+            Err(error) => panic!("forgetting what was until {until}: {error:?}"),
+        }
+        model.forgotten = until;
+        model.log.retain(|logged| logged.head.seq > until);
+        model.compare(&*engine);
+        // Whoever is as far behind has to start over, as he does where the log has been cut for its length.
+        let stale = Group { id: Uuid::from_u128(7), ..model.group(vec![commit(vec![put("users", "c", 9, "{}")])]) };
+        let entries = stale.entries.iter().map(|entry| Entry { seq: 1, ..entry.clone() }).collect();
+        let answer = engine.append(&Head::default(), &Group { entries, ..stale });
+        assert_eq!(answer.expect("append"), Append::Truncated);
+        drop(engine);
+        engine = opened(reopen, &model);
+    }
+    for until in [6, 7] {
+        engine.forget(until).expect_err("the last group stays");
+        model.compare(&*engine);
+    }
+    model.append(&*engine, vec![commit(vec![put("users", "a", 8, "{}")])]);
+    engine.forget(6).expect("what is not the last group can be forgotten");
+    (model.forgotten, model.log) = (6, model.log.split_off(model.log.len() - 1));
+    model.compare(&*engine);
+    drop(engine);
+    let engine = opened(reopen, &model);
+    model.append(&*engine, vec![commit(vec![put("users", "d", 9, "{}")])]);
+    model.compare(&*engine);
+    assert!(!heads.contains(&model.head));
 }
 
 fn tails(reopen: &Reopen) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{diverged, failure};
+use super::{diverged, failure, nothing_follows};
 use crate::core::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Opened, Storage, StoredDocument, Tail};
 use crate::error::Result;
 
@@ -180,6 +180,20 @@ impl Storage for Memory {
     fn tail(&self, after: u64) -> Result<Tail> {
         self.alive()?;
         self.store.lock().tail(after)
+    }
+
+    fn forget(&self, until: u64) -> Result<()> {
+        self.alive()?;
+        let mut store = self.store.lock();
+        if store.head.seq <= until {
+            return Err(nothing_follows(until));
+        }
+        while store.log.front().is_some_and(|oldest| oldest.group.head.seq <= until) {
+            if let Some(id) = store.forget() {
+                store.ids.remove(&id);
+            }
+        }
+        Ok(())
     }
 
     fn is_instant(&self) -> bool {

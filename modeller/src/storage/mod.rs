@@ -18,6 +18,7 @@
 //! | `STORAGE_VERSION` | it was made by another version of this crate; it was not touched |
 //! | `STORAGE_DAMAGED` | it contradicts itself; it was not changed |
 //! | `STORAGE_DIVERGED` | the caller's position is not one of this log |
+//! | `STORAGE_CANNOT_FORGET` | the engine has no [`Storage::forget`]; with the status 500 |
 //! | `STORAGE_FAILED` | a write or a sync failed, or an earlier one did: the engine takes no more until it is opened anew |
 
 pub mod conformance;
@@ -39,6 +40,11 @@ use crate::error::Error;
 /// An error of a store, which no client can do anything about.
 fn failure(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(code).status(503).message(message)
+}
+
+/// What is to be forgotten ends the log, and the last group always stays.
+fn nothing_follows(until: u64) -> Error {
+    failure("STORAGE_GROUP", "no group follows what is to be forgotten").status(500).detail("position", until)
 }
 
 /// The caller's position is no position of this log: it followed another one, or this one was put back to an older copy.

@@ -34,11 +34,11 @@ use rusqlite::{
 };
 use uuid::Uuid;
 
-use super::{diverged, failure};
+use super::{diverged, failure, nothing_follows};
 use crate::core::storage::{Append, EntryKind, Group, Hash, Head, LoggedGroup, Opened, Storage, StoredDocument, Tail};
 use crate::error::{Error, Result};
 
-const FILE: &str = "modeller.db";
+pub(crate) const FILE: &str = "modeller.db";
 const LOCK: &str = "lock";
 /// "Mdlr", in the header of the file, where the `file` command and this engine look.
 const APPLICATION: u32 = 0x4d64_6c72;
@@ -195,6 +195,10 @@ impl Storage for Sqlite {
 
     fn tail(&self, after: u64) -> Result<Tail> {
         self.with(|database| database.tail(after))
+    }
+
+    fn forget(&self, until: u64) -> Result<()> {
+        self.with(|database| database.forget(until))
     }
 
     fn describe(&self) -> String {
@@ -425,6 +429,35 @@ impl Database {
         transaction.commit()?;
         self.models.0.extend(created.0);
         Ok(true)
+    }
+
+    /// Drops the groups up to and including this one, and then all that the file holds beside its tables: SQLite leaves what was
+    /// deleted in free pages, and in free places of pages, until something else needs them.
+    fn forget(&mut self, until: u64) -> Result<()> {
+        let head = self.head()?;
+        if head.seq <= until {
+            return Err(nothing_follows(until));
+        }
+        let dropped = self.connection.execute("DELETE FROM _log WHERE last <= ?", [to_column(until)]);
+        if let Err(error) = dropped.and_then(|_| self.connection.execute_batch("VACUUM")) {
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+                // It was undone, and every group is as durable as before.
+                let what = "there is no room to write the store anew";
+                return Err(failure("UNAVAILABLE", what).caused_by(error));
+            }
+            return Err(self.give_up(error));
+        }
+        // What was written last is still in the write-ahead log, and so is what was there before it.
+        let emptied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0))
+            .map_err(|error| self.give_up(error))?;
+        if !emptied {
+            let what = "another process reads the store, and keeps its write-ahead log from being emptied";
+            return Err(failure("UNAVAILABLE", what));
+        }
+        self.pages = 0;
+        Ok(())
     }
 
     /// Takes note of a failed write. What is there now is for the next process to find out.
@@ -1292,6 +1325,69 @@ mod tests {
             assert!(reach(&engine).unwrap() < next.seq);
             assert_eq!(documents(&engine).len(), 7);
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_in_no_file() {
+        const CANARY: &str = "canary-5b1d";
+        let folder = Folder::new();
+        let (engine, opened) = folder.open().unwrap();
+        let mut head = opened.head;
+        let mut write = |engine: &Sqlite, id: &str, doc: Option<String>| {
+            let mut group = group(&head, "");
+            let EntryKind::Commit { changes, .. } = &mut group.entries[0].kind else { panic!() };
+            changes[0] = StoredChange { model: "users".into(), id: id.into(), rev: head.seq + 1, doc };
+            let Append::Appended(next) = engine.append(&head, &group).unwrap() else { panic!() };
+            head = next;
+        };
+        let doc = |text: &str, length: usize| Some(format!(r#"{{"text":"{text}","fill":"{}"}}"#, "x".repeat(length)));
+        for nth in 0..200 {
+            // Some of them have pages of their own.
+            write(&engine, &format!("a{nth}"), doc(CANARY, nth * 97));
+            write(&engine, &format!("b{nth}"), doc("kept", nth * 31));
+        }
+        for nth in 0..200 {
+            write(&engine, &format!("a{nth}"), if nth % 2 == 0 { doc("other", nth) } else { None });
+        }
+        write(&engine, "last", doc("last", 1));
+        let held = |folder: &Folder| {
+            fs::read_dir(&folder.0)
+                .unwrap()
+                .map(|file| file.unwrap().path())
+                .filter(|file| {
+                    let bytes = fs::read(file).unwrap();
+                    bytes.windows(CANARY.len()).any(|part| part == CANARY.as_bytes())
+                })
+                .count()
+        };
+        assert!(held(&folder) > 0, "it was there");
+        let before = documents(&engine);
+        let until = before.iter().map(|(_, rev, _)| *rev).max().unwrap() - 1;
+        engine.forget(until).unwrap();
+        assert_eq!(held(&folder), 0);
+        assert_eq!(documents(&engine), before);
+        write(&engine, "after", doc("after", 1));
+        drop(engine);
+        let (engine, _) = folder.open().unwrap();
+        assert_eq!((documents(&engine).len(), held(&folder)), (before.len() + 1, 0));
+    }
+
+    #[test]
+    fn a_reader_that_keeps_what_is_to_be_forgotten_is_told_of() {
+        let (folder, head) = Folder::filled(5);
+        let (engine, _) = folder.open().unwrap();
+        append(&engine, &head);
+        let shell = raw(&folder.file(FILE));
+        shell.execute_batch("BEGIN; SELECT count(*) FROM _log").unwrap();
+        let error = engine.forget(head.seq).unwrap_err();
+        assert_eq!(error.code().as_str(), "UNAVAILABLE", "{error:?}");
+        drop(shell);
+        engine.forget(head.seq).unwrap();
+        append(&engine, &documents_head(&engine));
+    }
+
+    fn documents_head(engine: &Sqlite) -> Head {
+        engine.open(&mut |_| Ok(())).unwrap().head
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub enum PlanKind {
     Or,
 }
 
-/// How a query was answered.
+/// How a query was answered. Over HTTP a list with `?explain=true` answers it as `explain`, without the documents; there it is
+/// told as if there were only those indexes whose fields the caller may know of.
 ///
 /// ```
 /// use modeller::PlanKind;

@@ -39,6 +39,9 @@ pub struct ModelMetadata {
     /// Whether a client may choose the id of a document: by `_id` in an insert, or by a `PUT` to where none is.
     #[serde(default)]
     pub client_ids: bool,
+    /// Whether its deleted documents go to a trash, reached by `/{id}/@trash`.
+    #[serde(default)]
+    pub trash: bool,
     /// JSON Schema (draft 2020-12) that input has to fit. Absent when the caller may reach an operation of the model but not
     /// its documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]

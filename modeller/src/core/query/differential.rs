@@ -10,11 +10,12 @@ use serde_json::{Map, Value, json};
 
 use super::RawQuery;
 use super::parse::{Schema, parse_filter, parse_sort};
-use super::sort::{Direction, Position, RawSort};
+use super::sort::Position;
 use crate::core::collection::Collection;
 use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::RawId;
 use crate::core::index::{Index, Member};
+use crate::core::key::{push_empty, push_value};
 use crate::core::value::{AsValue, ObjectRef, ValueRef};
 use crate::wire::explanation::PlanKind;
 
@@ -39,8 +40,8 @@ impl ObjectRef for Free {
     }
 }
 
-/// SplitMix64: the same cases in every run.
-struct Dice(u64);
+/// SplitMix64: the same cases in every run; and how many ids there are.
+struct Dice(u64, usize);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -83,11 +84,16 @@ impl Dice {
     }
 
     fn array(&mut self) -> Value {
-        (0..self.below(4)).map(|_| if self.one_in(8) { json!([self.scalar()]) } else { self.scalar() }).collect()
+        let element = |dice: &mut Self| match dice.below(8) {
+            0 => json!([dice.scalar()]),
+            1 | 2 => json!({"x": dice.scalar()}),
+            _ => dice.scalar(),
+        };
+        (0..self.below(4)).map(|_| element(self)).collect()
     }
 
     fn id(&mut self) -> String {
-        format!("{:02}", self.below(40))
+        format!("{:02}", self.below(self.1))
     }
 
     fn document(&mut self, arrays: &[bool]) -> Map<String, Value> {
@@ -110,7 +116,17 @@ impl Dice {
             5 => json!({"$gte": operand(self)}),
             6 => json!({"$lt": operand(self)}),
             7 => json!({"$lte": operand(self)}),
-            8 => json!({"$gte": self.scalar(), "$lt": self.scalar()}),
+            8 if self.one_in(2) => json!({"$gte": self.scalar(), "$lt": self.scalar()}),
+            8 => {
+                let some = |dice: &mut Self| (0..4).map(|_| dice.scalar()).collect::<Value>();
+                let (points, more) = (some(self), some(self));
+                self.pick(&[
+                    json!({"$in": points, "$eq": more[0]}),
+                    json!({"$in": points, "$gte": more[0]}),
+                    json!({"$in": points, "$not": {"$nin": more}}),
+                    json!({"$eq": points[0], "$in": more}),
+                ])
+            }
             9 | 10 => json!({"$in": list(self)}),
             11 => json!({"$nin": list(self)}),
             12 => self.pick(&[
@@ -121,13 +137,15 @@ impl Dice {
                 json!({"$mod": [2, 0]}),
                 json!({"$bitsAllSet": 1}),
             ]),
-            13 => json!({"$regex": self.pick(&["^a", "^ab", "^ab?", "b", "^a|b"])}),
+            13 => json!({"$regex": self.pick(&["^a", "^ab", "^ab?", "^a$", "^ab+c", "b", "^a|b"])}),
             14 => json!({"$not": self.test()}),
             15 => json!({"$all": list(self)}),
             _ => self.pick(&[
                 json!({"$elemMatch": {"$gte": 0, "$lt": 3}}),
                 json!({"$elemMatch": {"$gt": "", "$lt": "b"}}),
                 json!({"$elemMatch": {"$eq": 1}}),
+                json!({"$elemMatch": {"$elemMatch": {"$gte": 1}}}),
+                json!({"$elemMatch": {"$not": {"$elemMatch": {"$eq": 1}}}}),
             ]),
         }
     }
@@ -168,22 +186,45 @@ impl Dice {
         Value::Object(sort)
     }
 
+    /// A query that an index was made for: some of its fields are given, and the others are sorted by.
+    fn made_for_an_index(&mut self) -> (Value, Value) {
+        let (names, _) = self.pick(&INDEXES);
+        let given = self.below(names.len() + 1);
+        let filter = names.iter().take(given).map(|name| {
+            let test = if self.one_in(4) { self.test() } else { json!({"$eq": self.scalar()}) };
+            ((*name).to_owned(), test)
+        });
+        let filter: Map<String, Value> = filter.collect();
+        let direction = self.pick(&[1, -1]);
+        // A field that is given does not count, wherever it stands in the sort.
+        let from = if self.one_in(2) { 0 } else { given };
+        let mut names: Vec<&str> = names.iter().skip(from).copied().collect();
+        if self.one_in(2) && !names.is_empty() {
+            let last = names.len() - 1;
+            names.swap(0, last);
+        }
+        let sort: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), direction.into())).collect();
+        (filter.into(), sort.into())
+    }
+
     fn indexes(&mut self) -> Vec<Index> {
-        let all: [(&[&str], bool); 8] = [
-            (&["a"], false),
-            (&["b"], false),
-            (&["c"], true),
-            (&["a", "b"], false),
-            (&["b", "a", "c"], false),
-            (&["a", "d"], true),
-            (&["d", "b"], false),
-            (&["d"], false),
-        ];
-        let chosen: Vec<_> = all.into_iter().filter(|_| self.one_in(3)).collect();
-        let member = |name: &&str| Member { name: (*name).into(), private: false };
+        let chosen: Vec<_> = INDEXES.into_iter().filter(|_| self.one_in(3)).collect();
+        let member = |name: &&str| Member { name: (*name).into(), withheld: None };
         chosen.into_iter().map(|(names, unique)| Index::new(names.iter().map(member).collect(), unique)).collect()
     }
 }
+
+/// Those that there may be, and whether they are unique.
+const INDEXES: [(&[&str], bool); 8] = [
+    (&["a"], false),
+    (&["b"], false),
+    (&["c"], true),
+    (&["a", "b"], false),
+    (&["b", "a", "c"], false),
+    (&["a", "d"], true),
+    (&["d", "b"], false),
+    (&["d"], false),
+];
 
 /// Documents with their indexes, and the same documents without.
 struct World {
@@ -196,7 +237,7 @@ impl World {
     fn new(dice: &mut Dice) -> Self {
         let arrays = (0..FIELDS.len()).map(|_| dice.one_in(4)).collect();
         let mut world = Self { collection: Collection::with(dice.indexes()), documents: BTreeMap::new(), arrays };
-        for _ in 0..dice.below(40) {
+        for _ in 0..dice.below(dice.1) {
             world.write(dice);
         }
         world
@@ -222,61 +263,67 @@ impl World {
         id
     }
 
-    /// The answer by hand.
-    fn expected(&self, query: &RawQuery, sort: &Value) -> Vec<String> {
-        let mut found: Vec<(&String, &Value)> = self
-            .documents
-            .iter()
-            .filter(|(_, (doc, _))| query.filter.matches(&DocView(doc.as_ref())))
-            .map(|(id, (_, document))| (id, document))
-            .collect();
-        found.sort_by(|(id, a), (other, b)| {
-            let keys = sort.as_object().unwrap().iter();
-            keys.map(|(name, direction)| {
-                let reverse = direction == -1;
-                let order = if name == "_id" {
-                    id.cmp(other)
-                } else {
-                    let (a, b) = (sort_key(a, name, reverse), sort_key(b, name, reverse));
-                    match (a, b) {
-                        (Some(a), Some(b)) => a.as_value().compare(&b.as_value()),
-                        (a, b) => a.is_some().cmp(&b.is_some()),
-                    }
-                };
-                if reverse { order.reverse() } else { order }
-            })
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
-        });
-        found.into_iter().map(|(id, _)| id.clone()).collect()
+    /// The answer by hand; `None` where it is an error.
+    fn expected(&self, query: &RawQuery, sort: &Value) -> Option<Vec<String>> {
+        let found = self.documents.iter().filter(|(_, (doc, _))| query.filter.matches(&DocView(doc.as_ref())));
+        let mut found = found
+            .map(|(id, (_, document))| Some((sort_keys(id, document, sort)?, id.clone())))
+            .collect::<Option<Vec<_>>>()?;
+        // Stable, and they come in the order of their ids.
+        found.sort_by(|(a, _), (b, _)| order(a, b, sort));
+        Some(found.into_iter().map(|(_, id)| id).collect())
     }
 }
 
-/// The least element of an array, or its greatest when falling; an empty one has none. Elements that are arrays do not count.
-fn sort_key(document: &Value, name: &str, reverse: bool) -> Option<Value> {
-    let extreme = |values: Vec<Value>| {
-        let order = |a: &Value, b: &Value| a.as_value().compare(&b.as_value());
-        if reverse { values.into_iter().max_by(order) } else { values.into_iter().min_by(order) }
-    };
-    let of_array = |elements: &Vec<Value>| {
-        let empty = elements.is_empty() || elements.iter().any(|element| element.as_array().is_some_and(Vec::is_empty));
-        let scalars = elements.iter().filter(|element| !element.is_array()).cloned().collect();
-        extreme(scalars).or(if empty { None } else { Some(Value::Null) })
-    };
-    let value = document.get(name.split('.').next().unwrap()).cloned().unwrap_or_default();
-    if name != "a.x" {
-        return match &value {
-            Value::Array(elements) => of_array(elements),
-            value => Some(value.clone()),
+/// The keys of a sort that count.
+fn until_the_id(sort: &Value) -> Value {
+    let sort = sort.as_object().unwrap();
+    let behind = sort.keys().position(|name| name == "_id").map_or(sort.len(), |at| at + 1);
+    sort.iter().take(behind).map(|(name, direction)| (name.clone(), direction.clone())).collect::<Map<_, _>>().into()
+}
+
+/// What a document is sorted by, one for each key; `None` is an empty array.
+type Keys = Vec<Option<Value>>;
+
+/// The order of two documents by their keys alone.
+fn order(a: &Keys, b: &Keys, sort: &Value) -> Ordering {
+    let directions = sort.as_object().unwrap().values();
+    let each = directions.zip(a.iter().zip(b)).map(|(direction, (a, b))| {
+        let order = match (a, b) {
+            (Some(a), Some(b)) => a.as_value().compare(&b.as_value()),
+            (a, b) => a.is_some().cmp(&b.is_some()),
         };
+        if *direction == json!(-1) { order.reverse() } else { order }
+    });
+    each.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// The first in the order of the sort of what the one array that the keys go through leaves of them; `None` when there are two.
+fn sort_keys(id: &str, document: &Value, sort: &Value) -> Option<Keys> {
+    let null = Value::Null;
+    let names: Vec<&str> = sort.as_object().unwrap().keys().map(String::as_str).collect();
+    let value = |path: &str| path.split('.').try_fold(document, |at, name| at.get(name)).unwrap_or(&null);
+    let array_of = |name: &str| {
+        let ways: &[&str] = if name == "a.x" { &["a", "a.x"] } else { &[name] };
+        ways.iter().find(|way| value(way).is_array()).map(|way| (*way).to_owned())
+    };
+    let arrays: BTreeSet<String> = names.iter().filter_map(|name| array_of(name)).collect();
+    let plain = |name: &str| if name == "_id" { json!(id) } else { value(name).clone() };
+    let Some(array) = arrays.first() else { return Some(names.iter().map(|name| Some(plain(name))).collect()) };
+    if arrays.len() > 1 {
+        return None;
     }
-    match value {
-        // No element is an object in this test.
-        Value::Array(_) => Some(Value::Null),
-        value => match value.get("x") {
-            Some(Value::Array(elements)) => of_array(elements),
-            inner => Some(inner.cloned().unwrap_or_default()),
-        },
+    let elements = value(array).as_array().unwrap();
+    let of_element = |name: &str, element: Option<&Value>| match (array_of(name), element) {
+        (None, _) => Some(plain(name)),
+        (Some(way), element) if way == name => element.cloned(),
+        // No element of an array has another array as its `x`.
+        (Some(_), element) => Some(element.and_then(|element| element.get("x")).cloned().unwrap_or_default()),
+    };
+    let keys = |element: Option<&Value>| names.iter().map(|name| of_element(name, element)).collect::<Keys>();
+    match elements.as_slice() {
+        [] => Some(keys(None)),
+        elements => elements.iter().map(|element| keys(Some(element))).min_by(|a, b| order(a, b, sort)),
     }
 }
 
@@ -293,6 +340,7 @@ struct Ways {
     sorted_by_index: usize,
     ors: usize,
     fewer_keys: usize,
+    refused: usize,
     pages: usize,
 }
 
@@ -300,24 +348,28 @@ struct Ways {
 fn every_plan_answers_what_a_scan_answers() {
     let mut ways = Ways::default();
     for seed in 0..CASES / QUERIES {
-        let mut dice = Dice(seed as u64);
+        // Some with so many documents that not all of them are kept to be sorted.
+        let mut dice = Dice(seed as u64, if seed % 20 == 0 { 400 } else { 40 });
         let mut world = World::new(&mut dice);
         for _ in 0..QUERIES {
-            let (filter, sort) = (dice.filter(2), dice.sort());
-            let mut query = RawQuery {
-                filter: Arc::new(parse_filter(&filter, &Schema::Any).unwrap()),
-                sort: parse_sort(&sort, &Schema::Any).unwrap(),
-                skip: 0,
-                limit: None,
-            };
+            let (filter, sort) = if dice.one_in(4) { dice.made_for_an_index() } else { (dice.filter(2), dice.sort()) };
+            let mut query = RawQuery::of(Arc::new(parse_filter(&filter, &Schema::Any).unwrap()));
+            query.sort = parse_sort(&sort, &Schema::Any).unwrap();
+            let sort = until_the_id(&sort);
             let context = || format!("seed {seed}: {filter} sorted {sort}");
-            let all = world.expected(&query, &sort);
+            let Some(all) = world.expected(&query, &sort) else {
+                let error = world.collection.search(&query, 1, None).map(|found| ids(&found.into_docs())).unwrap_err();
+                assert_eq!((error.code().as_str(), error.get("path")), ("INVALID_QUERY", Some(&json!("sort"))));
+                ways.refused += 1;
+                continue;
+            };
             assert_eq!(world.collection.count(&query.filter), all.len(), "count, {}", context());
 
             query.skip = if dice.one_in(2) { 0 } else { dice.below(6) };
             let most = if dice.one_in(3) { usize::MAX } else { dice.below(12) };
             let expected: Vec<String> = all.iter().skip(query.skip).take(most).cloned().collect();
-            let found = world.collection.search(&query, most, None);
+            let found =
+                world.collection.search(&query, most, None).unwrap_or_else(|error| panic!("{error}, {}", context()));
             let told = found.explain();
             let found = ids(&found.into_docs());
             assert_eq!(found, expected, "{} skip {} most {most}, by {told:?}", context(), query.skip);
@@ -338,32 +390,37 @@ fn every_plan_answers_what_a_scan_answers() {
         }
     }
     let least = [ways.scans, ways.ids, ways.indexes, ways.sorted_by_index, ways.ors, ways.fewer_keys, ways.pages];
-    assert!(least.iter().all(|taken| *taken > CASES / 100), "{ways:?}");
+    assert!(least.iter().all(|taken| *taken > CASES / 100) && ways.refused > CASES / 1_000, "{ways:?}");
 }
 
 /// Goes through a list page by page, sometimes with writes in between, and counts the pages.
 fn pages(dice: &mut Dice, world: &mut World, query: &RawQuery, sort: &Value, context: &dyn Fn() -> String) -> usize {
     let size = 1 + dice.below(20);
     let writes = dice.one_in(2);
-    let before: BTreeSet<String> = world.expected(query, sort).into_iter().collect();
+    let before: BTreeSet<String> = world.expected(query, sort).unwrap().into_iter().collect();
     let mut touched: BTreeSet<String> = BTreeSet::new();
-    let mut position: Option<Position> = None;
+    let mut place: Option<(Keys, String)> = None;
     let mut listed: Vec<String> = Vec::new();
     let mut pages = 0;
-    loop {
-        let page = world.collection.search(query, size, position.as_ref()).into_docs();
+    // A write can bring a document that cannot be sorted.
+    while let Some(all) = world.expected(query, sort) {
+        let behind = place.as_ref().map(|(keys, id)| position(keys, id));
+        let page = world.collection.search(query, size, behind.as_ref()).unwrap().into_docs();
         pages += 1;
-        if let Some(position) = &position {
-            let rest: Vec<String> = world
-                .expected(query, sort)
-                .into_iter()
-                .filter(|id| is_behind(&query.sort, sort, &world.documents[id], position))
-                .take(size)
-                .collect();
-            assert_eq!(ids(&page), rest, "page {pages} of {size} behind {position:?}, {}", context());
+        if let Some((keys, id)) = &place {
+            let is_behind = |other: &String| {
+                let own = sort_keys(other, &world.documents[other].1, sort).unwrap();
+                let order = order(&own, keys, sort);
+                order.is_gt() || (order.is_eq() && other > id)
+            };
+            let rest: Vec<String> = all.into_iter().filter(is_behind).take(size).collect();
+            assert_eq!(ids(&page), rest, "page {pages} of {size} behind {place:?}, {}", context());
         }
         let Some(last) = page.last() else { break };
-        position = Some(query.sort.position(last));
+        let id = last.id().to_string();
+        let keys = sort_keys(&id, &world.documents[&id].1, sort).unwrap();
+        assert_eq!(query.sort.position(last).unwrap(), position(&keys, &id));
+        place = Some((keys, id));
         listed.extend(ids(&page));
         if writes {
             for _ in 0..dice.below(3) {
@@ -372,8 +429,9 @@ fn pages(dice: &mut Dice, world: &mut World, query: &RawQuery, sort: &Value, con
         }
         assert!(pages < 1_000, "no end, {}", context());
     }
+    let Some(all) = world.expected(query, sort) else { return pages };
     if touched.is_empty() {
-        assert_eq!(listed, world.expected(query, sort), "pages of {size}, {}", context());
+        assert_eq!(listed, all, "pages of {size}, {}", context());
     }
     let stayed = |ids: &mut dyn Iterator<Item = String>| ids.filter(|id| !touched.contains(id)).collect::<Vec<_>>();
     let mut found = stayed(&mut listed.into_iter());
@@ -382,22 +440,14 @@ fn pages(dice: &mut Dice, world: &mut World, query: &RawQuery, sort: &Value, con
     pages
 }
 
-/// By hand, from the values of the position.
-fn is_behind(sort: &RawSort, json: &Value, (doc, document): &(DynDoc, Value), position: &Position) -> bool {
-    let names = json.as_object().unwrap().keys();
-    for ((name, (_, direction)), value) in names.zip(sort.keys()).zip(&position.values) {
-        let reverse = *direction == Direction::Descending;
-        let own = if name == "_id" { Some(json!(doc.id())) } else { sort_key(document, name, reverse) };
-        let order = match (&own, value) {
-            (Some(own), Some(value)) => own.as_value().compare(&value.as_value()),
-            (own, value) => own.is_some().cmp(&value.is_some()),
-        };
-        match if reverse { order.reverse() } else { order } {
-            Ordering::Less => return false,
-            Ordering::Greater => return true,
-            Ordering::Equal if name == "_id" => return false,
-            Ordering::Equal => {}
+fn position(keys: &[Option<Value>], id: &str) -> Position {
+    let bytes = |key: &Option<Value>| {
+        let mut bytes = Vec::new();
+        match key {
+            Some(value) => push_value(&mut bytes, &value.as_value()),
+            None => push_empty(&mut bytes),
         }
-    }
-    *doc.id() > position.id
+        bytes
+    };
+    Position { keys: keys.iter().map(bytes).collect(), id: RawId::parse(id).unwrap() }
 }

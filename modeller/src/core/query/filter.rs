@@ -103,9 +103,14 @@ impl Path {
         }
     }
 
-    /// Whether it leads into private values.
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.by.sees(Level::Private)
+    /// Who wrote it.
+    pub(crate) fn written_by(&self) -> Audience {
+        self.by
+    }
+
+    /// Whether it leads into what is withheld so far.
+    pub(crate) fn leads_into(&self, withheld: Option<Level>) -> bool {
+        withheld.is_none_or(|level| self.by.sees(level))
     }
 
     /// The names in order.
@@ -161,14 +166,14 @@ pub(crate) enum ElemMatch {
 }
 
 impl ElemMatch {
-    fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         match self {
             Self::Tests(tests) => Value::Object(tests.iter().flat_map(Test::operators).collect()),
             Self::Object(filter) => filter.to_json(),
         }
     }
 
-    fn holds(&self, element: ValueRef<'_>) -> bool {
+    pub(super) fn holds(&self, element: ValueRef<'_>) -> bool {
         element.resolved(|element| match (self, element) {
             (Self::Tests(tests), element) => tests.iter().all(|test| test.holds(&Subject::Element(element))),
             (Self::Object(filter), ValueRef::Object(object)) => filter.matches(object),
@@ -522,6 +527,15 @@ pub(crate) fn is_scalar(kind: Kind) -> bool {
 pub struct Filter<T: ?Sized>(Arc<RawFilter>, PhantomData<fn(&T)>);
 
 impl<T: ?Sized> Filter<T> {
+    /// All operators that a filter may have, as MongoDB spells them.
+    ///
+    /// ```
+    /// use modeller::{Document, Filter};
+    /// assert!(Filter::<Document>::OPERATORS.contains(&"$elemMatch"));
+    /// assert!(!Filter::<Document>::OPERATORS.contains(&"$where"));
+    /// ```
+    pub const OPERATORS: &'static [&'static str] = super::parse::OPERATORS;
+
     /// All documents.
     #[must_use]
     pub fn all() -> Self {
@@ -860,6 +874,7 @@ mod tests {
                 id: "wallets",
                 access: Access::Public,
                 client_ids: false,
+                trash: None,
                 fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },
                 indexes: &[],
                 kind: Kind::of::<Wallet>(),

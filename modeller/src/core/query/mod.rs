@@ -1,6 +1,7 @@
 //! Queries: the syntax of the MongoDB manual, parsed once into one tree that field constants build as well.
 
 pub(crate) mod canonical;
+pub(crate) mod cursor;
 #[cfg(test)]
 mod differential;
 pub(crate) mod filter;
@@ -49,6 +50,8 @@ pub struct Query<T: ?Sized> {
     pub skip: usize,
     /// How many are answered at most: [`DEFAULT_LIMIT`] when not given, never more than [`MAX_LIMIT`].
     pub limit: Option<usize>,
+    /// Where the list goes on: the [`next_cursor`](Page::next_cursor) of the page before. What a hook makes of it does not count.
+    pub cursor: Option<String>,
 }
 
 impl<T: ?Sized> Query<T> {
@@ -61,11 +64,11 @@ impl<T: ?Sized> Query<T> {
     /// The documents that match.
     #[must_use]
     pub fn of(filter: Filter<T>) -> Self {
-        Self { filter, sort: Sort::none(), skip: 0, limit: None }
+        Self { filter, sort: Sort::none(), skip: 0, limit: None, cursor: None }
     }
 
-    /// Reads a query from JSON: an object with `filter`, `sort`, `skip` and `limit`, each as in MongoDB. The names of fields are
-    /// not checked here.
+    /// Reads a query from JSON: an object with `filter`, `sort`, `skip` and `limit`, each as in MongoDB, and `cursor`. The names
+    /// of fields are not checked here.
     ///
     /// ```
     /// # use modeller::prelude::*;
@@ -110,8 +113,40 @@ impl<T: ?Sized> Query<T> {
         self
     }
 
+    /// From where another page ended on: all that comes behind it in the order of the list, whatever was inserted, changed or
+    /// deleted meanwhile. A cursor is good for the same filter, sort and fields, and for the same caller; the limit may be another
+    /// one. It survives restarts, for as long as the secret of the application stays the same.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub age: u8 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<User>().in_memory().open().await?;
+    /// # let users = app.model::<User>();
+    /// # users.insert_many((0..5).map(|age| User { age }).collect()).await?;
+    /// let mut query = Query::all().sort(User::AGE.desc()).limit(2);
+    /// let mut ages = Vec::new();
+    /// loop {
+    ///     let page = users.list(query.clone()).await?;
+    ///     ages.extend(page.items.iter().map(|user| user.age));
+    ///     let Some(cursor) = page.next_cursor else { break };
+    ///     query = query.cursor(cursor);
+    /// }
+    /// assert_eq!(ages, [4, 3, 2, 1, 0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn cursor(mut self, cursor: impl Into<String>) -> Self {
+        self.cursor = Some(cursor.into());
+        self
+    }
+
     pub(crate) fn from_raw(raw: RawQuery) -> Self {
-        Self { filter: Filter::from_arc(raw.filter), sort: Sort::from_raw(raw.sort), skip: raw.skip, limit: raw.limit }
+        let RawQuery { filter, sort, skip, limit, cursor } = raw;
+        Self { filter: Filter::from_arc(filter), sort: Sort::from_raw(sort), skip, limit, cursor }
     }
 
     pub(crate) fn to_raw(&self) -> RawQuery {
@@ -120,13 +155,20 @@ impl<T: ?Sized> Query<T> {
             sort: self.sort.raw().clone(),
             skip: self.skip,
             limit: self.limit,
+            cursor: self.cursor.clone(),
         }
     }
 }
 
 impl<T: ?Sized> Clone for Query<T> {
     fn clone(&self) -> Self {
-        Self { filter: self.filter.clone(), sort: self.sort.clone(), skip: self.skip, limit: self.limit }
+        Self {
+            filter: self.filter.clone(),
+            sort: self.sort.clone(),
+            skip: self.skip,
+            limit: self.limit,
+            cursor: self.cursor.clone(),
+        }
     }
 }
 
@@ -143,9 +185,20 @@ pub(crate) struct RawQuery {
     pub(crate) sort: RawSort,
     pub(crate) skip: usize,
     pub(crate) limit: Option<usize>,
+    pub(crate) cursor: Option<String>,
 }
 
 impl RawQuery {
+    /// All documents that match.
+    pub(crate) fn of(filter: Arc<RawFilter>) -> Self {
+        Self { filter, sort: RawSort::default(), skip: 0, limit: None, cursor: None }
+    }
+
+    /// Whether the other one finds the same documents in the same order.
+    pub(crate) fn asks_the_same(&self, other: &Self) -> bool {
+        (Arc::ptr_eq(&self.filter, &other.filter) || self.filter == other.filter) && self.sort == other.sort
+    }
+
     /// How many documents a list answers at most.
     pub(crate) fn page_size(&self) -> usize {
         // As in MongoDB, a limit of 0 is none; here that is the largest page.
@@ -163,7 +216,7 @@ impl RawQuery {
 pub struct Page<T> {
     /// The documents, in order.
     pub items: Vec<Doc<T>>,
-    /// Where to go on.
+    /// Where to go on, by [`Query::cursor`]; `None` at the end.
     pub next_cursor: Option<String>,
     /// Sequence number of the last commit that it shows.
     pub seq: u64,

@@ -33,6 +33,37 @@ const MAX_SORT: usize = 16;
 /// How many documents may be passed over.
 const MAX_SKIP: u64 = 10_000_000;
 
+/// The operators that join filters.
+const LOGICAL: [&str; 3] = ["$and", "$or", "$nor"];
+
+/// All operators of filters.
+pub(crate) const OPERATORS: &[&str] = &[
+    "$eq",
+    "$ne",
+    "$gt",
+    "$gte",
+    "$lt",
+    "$lte",
+    "$in",
+    "$nin",
+    "$and",
+    "$or",
+    "$nor",
+    "$not",
+    "$exists",
+    "$type",
+    "$regex",
+    "$options",
+    "$mod",
+    "$size",
+    "$all",
+    "$elemMatch",
+    "$bitsAllSet",
+    "$bitsAnySet",
+    "$bitsAllClear",
+    "$bitsAnyClear",
+];
+
 /// Which names a query may use.
 pub(crate) enum Schema<'a> {
     /// Any: the query was written in the program.
@@ -50,7 +81,7 @@ impl Schema<'_> {
             // A private value further down is not there for such a path.
             return Ok(path.by(*by));
         }
-        if model.open {
+        if model.is_open_object(*by) {
             // Some document may have it. A private one is not there, as one that no document has.
             return Ok(path.by(*by));
         }
@@ -106,7 +137,7 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     schema: &'a Schema<'a>,
     clauses: usize,
     patterns: usize,
@@ -116,7 +147,7 @@ struct Parser<'a> {
 
 /// Reads a filter.
 pub(crate) fn parse_filter(json: &Value, schema: &Schema<'_>) -> Result<RawFilter> {
-    Parser { schema, clauses: 0, patterns: 0, inside: false }.filter(json, "", 0)
+    Parser::of(schema).filter(json, "", 0)
 }
 
 pub(super) fn joined(path: &str, name: &str) -> String {
@@ -128,6 +159,12 @@ fn check_depth(depth: usize, at: &str) -> Result<()> {
         return Err(Error::query(at, format!("a filter is nested at most {MAX_DEPTH} deep")));
     }
     Ok(())
+}
+
+impl<'a> Parser<'a> {
+    pub(super) const fn of(schema: &'a Schema<'a>) -> Self {
+        Self { schema, clauses: 0, patterns: 0, inside: false }
+    }
 }
 
 impl Parser<'_> {
@@ -227,7 +264,7 @@ impl Parser<'_> {
             .map(|value| match value.as_object().and_then(|object| object.get("$elemMatch")) {
                 Some(operand) if is_elem_match(value) => {
                     self.count(at)?;
-                    self.elem_match(operand, &joined(at, "$elemMatch"), depth)
+                    self.elem_match(operand, &joined(at, "$elemMatch"), depth).map(Test::ElemMatch)
                 }
                 _ if of_elements => Err(Error::query(at, "takes either values or `$elemMatch`")),
                 _ if holds_operators(value) => {
@@ -242,7 +279,7 @@ impl Parser<'_> {
             .map(Test::All)
     }
 
-    fn elem_match(&mut self, operand: &Value, at: &str, depth: usize) -> Result<Test> {
+    pub(super) fn elem_match(&mut self, operand: &Value, at: &str, depth: usize) -> Result<ElemMatch> {
         let Value::Object(object) = operand else { return Err(Error::query(at, "needs an object")) };
         let test = if is_of_values(object) {
             ElemMatch::Tests(self.tests(object, at, depth + 1)?)
@@ -252,12 +289,16 @@ impl Parser<'_> {
             self.inside = outside;
             ElemMatch::Object(Box::new(filter?))
         };
-        Ok(Test::ElemMatch(test))
+        Ok(test)
     }
 
     fn test(&mut self, name: &str, operand: &Value, at: &str, depth: usize) -> Result<Test> {
         let compare = |compare| Ok(Test::Compare(compare, operand.clone()));
         match name {
+            // What is not in the list is not there, so that the list tells of all.
+            name if name.starts_with('$') && (!OPERATORS.contains(&name) || LOGICAL.contains(&name)) => {
+                Err(Error::query(at, format!("unknown operator `{name}`")))
+            }
             "$eq" => compare(Compare::Eq),
             "$ne" => compare(Compare::Ne),
             "$gt" => compare(Compare::Gt),
@@ -292,12 +333,11 @@ impl Parser<'_> {
                 .map(Test::Size)
                 .ok_or_else(|| Error::query(at, "needs a whole number from 0")),
             "$all" => self.all(operand, at, depth),
-            "$elemMatch" => self.elem_match(operand, at, depth),
+            "$elemMatch" => self.elem_match(operand, at, depth).map(Test::ElemMatch),
             "$bitsAllSet" => Bits::parse(BitsTest::AllSet, operand, at).map(Test::Bits),
             "$bitsAnySet" => Bits::parse(BitsTest::AnySet, operand, at).map(Test::Bits),
             "$bitsAllClear" => Bits::parse(BitsTest::AllClear, operand, at).map(Test::Bits),
             "$bitsAnyClear" => Bits::parse(BitsTest::AnyClear, operand, at).map(Test::Bits),
-            name if name.starts_with('$') => Err(Error::query(at, format!("unknown operator `{name}`"))),
             _ => Err(Error::query(at, "operators and names are mixed")),
         }
     }
@@ -313,7 +353,7 @@ fn is_elem_match(value: &Value) -> bool {
 
 /// Whether an `$elemMatch` asks for values: operators, and not those that join filters.
 pub(super) fn is_of_values(operand: &Map<String, Value>) -> bool {
-    operand.keys().any(|name| name.starts_with('$') && !matches!(name.as_str(), "$and" | "$or" | "$nor"))
+    operand.keys().any(|name| name.starts_with('$') && !LOGICAL.contains(&name.as_str()))
 }
 
 /// Reads a dotted path.
@@ -352,13 +392,14 @@ pub(crate) fn parse_sort(json: &Value, schema: &Schema<'_>) -> Result<RawSort> {
 }
 
 /// The parts of a query as a request gives them, each JSON or absent.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub(crate) struct QueryParts {
     pub(crate) filter: Option<Value>,
     pub(crate) sort: Option<Value>,
     pub(crate) skip: Option<Value>,
     pub(crate) limit: Option<Value>,
     pub(crate) fields: Option<Value>,
+    pub(crate) cursor: Option<Value>,
 }
 
 impl QueryParts {
@@ -370,9 +411,10 @@ impl QueryParts {
             "skip" => Ok(&mut self.skip),
             "limit" => Ok(&mut self.limit),
             "fields" => Ok(&mut self.fields),
+            "cursor" => Ok(&mut self.cursor),
             _ => Err(Error::query(
                 name,
-                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit`, `fields` and `count`",
+                "there is no such parameter; there are `filter`, `sort`, `skip`, `limit`, `fields`, `cursor`, `count` and `explain`",
             )),
         }
     }
@@ -393,6 +435,11 @@ pub(crate) fn parse_query(parts: &QueryParts, schema: &Schema<'_>) -> Result<Raw
         sort: parts.sort.as_ref().map_or(Ok(RawSort::default()), |sort| parse_sort(sort, schema))?,
         skip: number("skip", &parts.skip, MAX_SKIP)?.unwrap_or(0),
         limit: number("limit", &parts.limit, super::MAX_LIMIT as u64)?,
+        cursor: match &parts.cursor {
+            None => None,
+            Some(Value::String(cursor)) => Some(cursor.clone()),
+            Some(_) => return Err(Error::query("cursor", "is a text")),
+        },
     })
 }
 

@@ -18,7 +18,8 @@ use super::sort::{Direction, Position, RawSort};
 use crate::core::collection::Collection;
 use crate::core::id::RawId;
 use crate::core::index::{Course, Index, Member, Span};
-use crate::core::key::{ABOVE, Key, kind, push_beginning, push_empty, push_value};
+use crate::core::key::{ABOVE, Key, kind, push_beginning, push_value};
+use crate::core::private::Level;
 use crate::core::value::AsValue;
 use crate::wire::explanation::{Explanation, PlanKind};
 
@@ -57,10 +58,7 @@ impl IndexScan<'_> {
     pub(crate) fn place(&self, position: &Position) -> (Key, RawId) {
         let mut bytes = self.prefix.clone();
         for key in &self.sorted {
-            match position.values.get(*key) {
-                Some(Some(value)) => push_value(&mut bytes, &value.as_value()),
-                _ => push_empty(&mut bytes),
-            }
+            bytes.extend_from_slice(position.keys.get(*key).map(Vec::as_slice).unwrap_or_default());
         }
         (Key::of(&bytes), position.id.clone())
     }
@@ -125,9 +123,9 @@ impl<'a> Clauses<'a> {
         }
     }
 
-    fn on(&self, name: &str, is_private: bool) -> impl Iterator<Item = (usize, &'a Test)> {
+    fn on(&self, name: &str, withheld: Option<Level>) -> impl Iterator<Item = (usize, &'a Test)> {
         let clauses = self.tests.iter().enumerate();
-        let wanted = move |path: &Path| path.single() == Some(name) && (path.is_trusted() || !is_private);
+        let wanted = move |path: &Path| path.single() == Some(name) && path.leads_into(withheld);
         clauses.filter(move |(_, clause)| wanted(clause.path)).map(|(at, clause)| (at, clause.test))
     }
 }
@@ -173,9 +171,10 @@ impl Bounds {
                 let high = [low.as_slice(), &[ABOVE]].concat();
                 Some((Self::Between(low, high), false))
             }
-            // One element passes them all.
+            // One element passes them all. One that is a list itself has one key, and none for its elements.
             Test::ElemMatch(ElemMatch::Tests(tests)) => tests
                 .iter()
+                .filter(|test| !matches!(test, Test::ElemMatch(_)))
                 .filter_map(Self::of)
                 .map(|(bounds, _)| bounds)
                 .reduce(Self::and)
@@ -222,7 +221,7 @@ type Used<'a> = (usize, &'a Test, bool);
 /// The bounds of a member of an index, and the clauses that they come from.
 fn narrowed<'a>(clauses: &Clauses<'a>, member: &Member, has_arrays: bool) -> Option<(Bounds, Vec<Used<'a>>)> {
     let each = clauses
-        .on(&member.name, member.private)
+        .on(&member.name, member.withheld)
         .filter_map(|(at, test)| Bounds::of(test).map(|(bounds, exact)| (bounds, vec![(at, test, exact)])));
     if has_arrays {
         return each.min_by_key(|(bounds, _)| bounds.width());
@@ -486,7 +485,7 @@ fn prefix(clauses: &Clauses<'_>, index: &Index, fixed: usize) -> Vec<u8> {
 fn in_order(index: &Index, fixed: usize, sort: &RawSort) -> Option<(Course, Vec<usize>)> {
     let members = index.members();
     let leads_to =
-        |path: &Path, member: &Member| path.single() == Some(&*member.name) && (path.is_trusted() || !member.private);
+        |path: &Path, member: &Member| path.single() == Some(&*member.name) && path.leads_into(member.withheld);
     let is_constant = |path: &Path| {
         members.iter().take(fixed).enumerate().any(|(at, member)| leads_to(path, member) && !index.has_arrays(at))
     };
@@ -511,7 +510,7 @@ fn by_id<'a>(clauses: &Clauses<'a>) -> (Source<'a>, bool) {
     let mut points: Option<Vec<RawId>> = None;
     let (mut low, mut high) = (Bound::Unbounded, Bound::Unbounded);
     let mut covered = 0;
-    for (_, test) in clauses.on("_id", false) {
+    for (_, test) in clauses.on("_id", None) {
         let ids = |values: &[Value]| {
             // A text that cannot be an id is the id of no document.
             let mut ids: Vec<RawId> =

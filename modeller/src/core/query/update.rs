@@ -25,7 +25,9 @@ const OPERATORS: &[&str] = &[
     "$min",
     "$max",
     "$push",
+    "$bit",
     "$pull",
+    "$pullAll",
     "$addToSet",
     "$pop",
     "$rename",
@@ -73,11 +75,18 @@ impl RawUpdate {
             let Value::Object(fields) = fields else {
                 return Err(Error::query(&name, "needs an object of fields"));
             };
+            if name == "$setOnInsert" {
+                return Err(Error::query(&name, "an update inserts nothing, an upsert is given the whole document"));
+            }
             if !OPERATORS.contains(&name.as_str()) {
                 return Err(Error::query(&name, format!("unknown operator `{name}`")));
             }
             for (field, operand) in fields {
                 let at = format!("{name}.{field}");
+                if field.split('.').any(|name| name.starts_with('$')) {
+                    let text = "there is no positional `$` here: an element is named by its position, as in `list.0`";
+                    return Err(Error::query(&at, text));
+                }
                 let path = parse_path(&field, &at)?;
                 written(&path, &at, schema)?;
                 let operator = UpdateOperator::parse(&name, operand, &at, &mut now)?;
@@ -240,6 +249,14 @@ fn merge(target: &mut Value, patch: &Map<String, Value>) {
 pub struct Update<T: ?Sized>(Arc<RawUpdate>, PhantomData<fn(&T)>);
 
 impl<T: ?Sized> Update<T> {
+    /// All operators that an update may have, as MongoDB spells them.
+    ///
+    /// ```
+    /// use modeller::{Document, Update};
+    /// assert!(Update::<Document>::OPERATORS.contains(&"$addToSet"));
+    /// ```
+    pub const OPERATORS: &'static [&'static str] = OPERATORS;
+
     pub(crate) fn from_raw(raw: RawUpdate) -> Self {
         Self(Arc::new(raw), PhantomData)
     }
@@ -316,6 +333,21 @@ impl<T: ?Sized> std::ops::BitAnd for Update<T> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_there_is_not_is_refused_with_a_reason() {
+        for (update, place, reason) in [
+            (json!({"$setOnInsert": {"a": 1}}), "$setOnInsert", "inserts nothing"),
+            (json!({"$foo": {"a": 1}}), "$foo", "unknown operator"),
+            (json!({"$set": {"a.$": 1}}), "$set.a.$", "positional"),
+            (json!({"$inc": {"a.$[].b": 1}}), "$inc.a.$[].b", "positional"),
+            (json!({"$set": {"a.$[one]": 1}}), "$set.a.$[one]", "positional"),
+        ] {
+            let error = RawUpdate::parse(update.clone(), &Schema::Any).unwrap_err();
+            assert_eq!((error.code().as_str(), error.get("path")), ("INVALID_QUERY", Some(&json!(place))), "{update}");
+            assert!(error.get("reason").and_then(Value::as_str).unwrap().contains(reason), "{error}");
+        }
+    }
 
     #[test]
     fn merge_patches_of_the_rfc() {

@@ -1,6 +1,7 @@
 //! What a model is made of: its declaration, as an attribute or a program writes it, and the schema that is proved from it.
 
 mod defaults;
+pub(crate) mod enums;
 mod indexes;
 pub mod keywords;
 pub(crate) mod outside;
@@ -12,6 +13,7 @@ pub(crate) mod walk;
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -21,7 +23,8 @@ use self::defaults::Defaults;
 pub(crate) use self::indexes::IndexSchema;
 use self::outside::OpenForm;
 use self::registered::Schemas;
-use self::shape::{ROOT, Shape};
+use self::shape::Shape;
+use self::walk::Role;
 use super::document::{AnyValue, DynDoc, Stored};
 use super::json::{Document, not_an_object};
 use super::private::Audience;
@@ -93,6 +96,8 @@ pub struct ModelDeclaration {
     pub access: Access,
     /// Whether a client may choose the id of a document that it inserts.
     pub client_ids: bool,
+    /// How long what was deleted is kept in its trash; `None` when it is gone at once.
+    pub trash: Option<Duration>,
     /// Its fields, in the order of the struct.
     pub fields: &'static [FieldDeclaration],
     /// Its indexes over several fields.
@@ -167,16 +172,20 @@ impl std::fmt::Debug for Kind {
     }
 }
 
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with_transform(enums::joined())
+}
+
 /// The JSON Schema (draft 2020-12) that input for the type has to fit.
 #[must_use]
 pub(crate) fn schema_of<T: JsonSchema + ?Sized>() -> Schema {
-    SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>()
+    settings().for_deserialize().into_generator().into_root_schema_for::<T>()
 }
 
 /// The JSON Schema (draft 2020-12) that output of the type fits.
 #[must_use]
 pub(crate) fn output_schema_of<T: JsonSchema + ?Sized>() -> Schema {
-    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+    settings().for_serialize().into_generator().into_root_schema_for::<T>()
 }
 
 /// What is wrong with a value that names its own id or revision: those are given by the store.
@@ -216,6 +225,8 @@ pub(crate) struct ModelSchema {
     pub access: Access,
     /// Whether a client may choose the id of a document that it inserts.
     pub client_ids: bool,
+    /// How long what was deleted is kept in its trash; `None` when it is gone at once.
+    pub trash: Option<Duration>,
     /// Its schema, that input has to fit.
     pub json: Value,
     /// Its fields.
@@ -342,19 +353,18 @@ fn secret(root: &Value, schema: &Value, names: &[Box<str>], asked: Secrecy, dept
             return true;
         }
     }
-    let alternatives =
-        ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
+    let inside = walk::inside(schema);
+    let mut alternatives = inside.iter().filter(|inner| matches!(inner.role, Role::Same | Role::Maybe));
     let Some((name, rest)) = names.split_first() else {
         return match asked {
-            Secrecy::Is => alternatives.into_iter().any(|schema| inner(schema, names)),
+            Secrecy::Is => alternatives.any(|it| inner(it.schema, names)),
             Secrecy::Holds | Secrecy::HoldsAny => says_with(root, schema, asked),
         };
     };
-    let property = schema.get("properties").and_then(|properties| properties.get(name.as_ref()));
-    let other = ["additionalProperties", "items"].into_iter().filter_map(|name| schema.get(name));
-    let more = ["patternProperties", "prefixItems"].into_iter().filter_map(|name| schema.get(name)).flat_map(members);
-    alternatives.into_iter().any(|schema| inner(schema, names))
-        || property.into_iter().chain(other).chain(more).any(|schema| inner(schema, rest))
+    // Of the properties only that one; of all others it is not known whether they speak of it.
+    let speaks = |it: &&walk::Inner<'_>| it.keyword != "properties" || it.name.as_deref() == Some(name.as_ref());
+    let mut parts = inside.iter().filter(|it| it.role == Role::Part).filter(speaks);
+    alternatives.any(|it| inner(it.schema, names)) || parts.any(|it| inner(it.schema, rest))
 }
 
 fn members(schema: &Value) -> Vec<&Value> {
@@ -426,6 +436,21 @@ impl ModelSchema {
         if !is_operation_id(declaration.id) {
             return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*".into()));
         }
+        Self::prove_named(declaration, schemas)
+    }
+
+    /// The same of a model of our own, whose id begins with `@`, so that none of a program has it.
+    pub(crate) fn prove_own(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
+        Self::prove_named(declaration, &Schemas::default())
+    }
+
+    fn prove_named(declaration: &ModelDeclaration, schemas: &Schemas) -> Result<Arc<Self>> {
+        let wrong = |what: String| {
+            let Site { file, line, .. } = declaration.site;
+            Error::new("INVALID_DECLARATION")
+                .message(format!("model `{}` ({file}:{line}): {what}", declaration.id))
+                .status(500)
+        };
         let json = schemas.contained_in_type((declaration.kind.schema)().to_value()).map_err(&wrong)?;
         let validator = Validator::new(&json).map_err(&wrong)?;
         let open_form = OpenForm::of(&json).map_err(&wrong)?;
@@ -489,6 +514,7 @@ impl ModelSchema {
             access: declaration.access,
             open: false,
             client_ids: declaration.client_ids,
+            trash: declaration.trash,
             has_private: says_private(&json),
             shape: Shape::of(&json).map(|shape| shape.map(Arc::new)),
             defaults: None,
@@ -551,10 +577,13 @@ impl ModelSchema {
         }
     }
 
+    /// Fills in what a value lacks, where its type does not.
+    fn fill(&self, json: &mut Value) -> Result<()> {
+        self.defaults.as_ref().map_or(Ok(()), |defaults| defaults.fill(json))
+    }
+
     fn document_from_json(&self, mut json: Value) -> Result<Box<dyn AnyValue>> {
-        if let Some(defaults) = &self.defaults {
-            defaults.fill(&mut json)?;
-        }
+        self.fill(&mut json)?;
         self.check(&json)?;
         let Value::Object(members) = json else { return Err(Error::validation(vec![not_an_object()])) };
         if let Some(name) = ["_id", "_rev"].into_iter().find(|name| members.contains_key(*name)) {
@@ -632,20 +661,6 @@ impl ModelSchema {
     pub(crate) fn admits(&self, value: &dyn AnyValue) -> bool {
         let of_kind = (value as &dyn Any).type_id() == (self.kind.id)();
         self.form == Form::Typed && of_kind && self.check_value(value).is_ok()
-    }
-
-    /// Puts the private parts that a next value lacks back from the document that it takes the place of. In lists nothing is
-    /// kept: which element would be whose is not known.
-    pub(crate) fn keep_private(&self, next: &mut Value, current: &DynDoc) -> Result<()> {
-        match &self.shape {
-            Ok(Some(shape)) if self.form == Form::Json => shape.keep(ROOT, next, &current.to_stored()?),
-            _ if self.has_private => {
-                let private = |schema: &Value| schema.get("private") == Some(&Value::Bool(true));
-                keep_withheld(&self.json, &self.json, next, &current.to_stored()?, &private, 0);
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Whether what the names lead to is private, or part of something private.

@@ -1,37 +1,108 @@
 //! What of a schema is there for anyone, when some of it is protected: for an unverified caller a protected member does not
 //! exist, so its input is checked against a schema without it, and its changes are made to a value without it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{ModelSchema, keep_withheld};
+use super::defaults::Defaults;
+use super::runtime::is_open as is_open_object;
+use super::shape::{ROOT, Shape, without_samples};
+use super::{Form, ModelSchema, keep_withheld};
 use crate::core::document::{AnyValue, DynDoc};
 use crate::core::private::Audience;
 use crate::core::private::Level;
 use crate::core::query::update::RawUpdate;
 use crate::core::validate::Validator;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, Violation};
+
+/// How many protected members are told of one value that should have none.
+const MAX_HIDDEN: usize = 100;
 
 /// A schema without what is protected in it.
 pub(crate) struct OpenForm {
     json: Value,
     validator: Validator,
+    /// Where the values are JSON: what they have to have filled in, and what is protected in them.
+    defaults: Option<Defaults>,
+    shape: Option<Arc<Shape>>,
+    /// Whether a document may have members that are not named.
+    open: bool,
 }
 
 impl OpenForm {
     /// That of a schema; `None` when nothing in it is protected.
     pub(super) fn of(json: &Value) -> Result<Option<Self>, String> {
-        let Some(json) = open(json) else { return Ok(None) };
+        let Some(json) = open(&without_samples(json, Audience::Anyone)) else { return Ok(None) };
         let validator = Validator::new(&json)?;
-        Ok(Some(Self { json, validator }))
+        Ok(Some(Self { json, validator, defaults: None, shape: None, open: false }))
+    }
+
+    /// That of a schema whose values are JSON, and which may say anything anywhere.
+    pub(super) fn of_shape(whole: &Value, shape: &Arc<Shape>) -> Result<Option<Self>, String> {
+        if !shape.has_protected() {
+            return Ok(None);
+        }
+        let json = without_protected(&without_samples(whole, Audience::Anyone), shape);
+        let validator =
+            Validator::new(&json).map_err(|what| format!("without what is protected it is none: {what}"))?;
+        // Also what is not shown is filled in.
+        let defaults = Defaults::of(&without_protected(whole, shape));
+        let open = is_open_object(&json);
+        Ok(Some(Self { json, validator, defaults, shape: Some(shape.clone()), open }))
+    }
+
+    /// Checks a value that knows of nothing protected.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with all violations. Also where any member is taken a protected one is one too many.
+    fn check(&self, value: &Value) -> Result<()> {
+        let checked = match &self.defaults {
+            Some(defaults) => {
+                let mut filled = value.clone();
+                defaults.fill(&mut filled)?;
+                self.validator.check(&filled)
+            }
+            None => self.validator.check(value),
+        };
+        let Some(shape) = &self.shape else { return checked };
+        let hidden = shape.hidden(value, MAX_HIDDEN);
+        if hidden.is_empty() {
+            return checked;
+        }
+        let mut violations = checked.err().map(|error| error.violations().to_vec()).unwrap_or_default();
+        for member in hidden {
+            let params = json!({"additionalProperty": member.name});
+            let is_told = |known: &Violation| {
+                let name =
+                    ["additionalProperty", "unevaluatedProperty"].into_iter().find_map(|by| known.params.get(by));
+                known.instance_path == member.holder && name.is_some_and(|name| *name == member.name)
+            };
+            if !violations.iter().any(is_told) {
+                violations.push(Violation {
+                    instance_path: member.holder,
+                    keyword: "additionalProperties".into(),
+                    message: "must NOT have additional properties".into(),
+                    params,
+                    schema_path: format!("{}/additionalProperties", member.place).into(),
+                });
+            }
+        }
+        Err(Error::validation(violations))
     }
 
     /// The error with what anyone may know of it: no violation that speaks of something protected.
     pub(super) fn without_protected(&self, whole: &Value, error: Error) -> Error {
         let known = error.violations().iter().filter_map(|violation| {
             let mut violation = violation.clone();
-            is_open(whole, &violation.schema_path, &mut violation.params).then_some(violation)
+            let path = &violation.instance_path;
+            let by_shape = self.shape.as_ref().is_some_and(|shape| {
+                let missing = violation.params.get("missingProperty").and_then(Value::as_str);
+                shape.is_protected(path) || missing.is_some_and(|name| shape.is_protected_member(path, name))
+            });
+            (!by_shape && is_open(whole, &violation.schema_path, &mut violation.params)).then_some(violation)
         });
         let known = known.collect();
         error.known_to_anyone(known)
@@ -69,6 +140,54 @@ fn is_protected(root: &Value, place: &str, params: &Value) -> bool {
     let holder = place.rsplit_once('/').and_then(|(holder, _)| root.pointer(holder));
     let property = holder.and_then(|holder| holder.get("properties")?.get(missing));
     property.is_some_and(|property| Level::of(property) == Some(Level::Protected))
+}
+
+/// A schema without what the shape of its values says is protected.
+fn without_protected(whole: &Value, shape: &Shape) -> Value {
+    let mut json = whole.clone();
+    for (places, names, others) in shape.protected().filter(|(_, names, others)| *others || !names.is_empty()) {
+        for place in places {
+            // What lies in a part that was taken out is out with it.
+            let schema = json.pointer_mut(place.strip_prefix('#').unwrap_or(place));
+            if let Some(Value::Object(schema)) = schema {
+                take_members(schema, &names, others);
+            }
+        }
+    }
+    // What is protected below something private.
+    take_protected(&mut json);
+    take_unused(&mut json);
+    json
+}
+
+/// Takes members of these names out of the schema of an object, and all that it does not name where they are protected.
+fn take_members(schema: &mut Map<String, Value>, names: &[&str], others: bool) {
+    for keyword in ["additionalProperties", "unevaluatedProperties"] {
+        if let Some(said) = schema.get_mut(keyword).filter(|said| others && said.is_object()) {
+            *said = Value::Bool(false);
+        }
+    }
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.retain(|name, _| !names.contains(&name.as_str()));
+    }
+    let mentioned = |name: &Value| name.as_str().is_some_and(|name| names.contains(&name));
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.retain(|name| !mentioned(name));
+        if required.is_empty() {
+            schema.remove("required");
+        }
+    }
+    for keyword in ["dependentRequired", "dependencies"] {
+        for needed in schema.get_mut(keyword).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+            if let Value::Array(needed) = needed {
+                needed.retain(|name| !mentioned(name));
+            }
+        }
+    }
+    if let Some(Value::Object(messages)) = schema.get_mut("errorMessage") {
+        let taken: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        take_messages(messages, &taken);
+    }
 }
 
 /// The schema without its protected members; `None` when there are none.
@@ -131,29 +250,33 @@ fn take_messages(messages: &mut Map<String, Value>, taken: &[String]) {
 
 /// Takes out the definitions that nothing leads to any more: they describe what is protected.
 fn take_unused(root: &mut Value) {
-    loop {
-        let mut used = Vec::new();
-        let definitions = root.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
-        if let Value::Object(object) = &*root {
-            object.iter().filter(|(name, _)| *name != "$defs").for_each(|(_, value)| references(value, &mut used));
-        }
-        // A definition that only it itself leads to is used by none.
-        for (name, definition) in &definitions {
-            let mut inner = Vec::new();
-            references(definition, &mut inner);
-            used.extend(inner.into_iter().filter(|path| *path != format!("#/$defs/{name}")));
-        }
-        let Some(Value::Object(defs)) = root.get_mut("$defs") else { return };
-        let before = defs.len();
-        defs.retain(|name, _| used.contains(&format!("#/$defs/{}", super::walk::escaped(name))));
-        let (after, empty) = (defs.len(), defs.is_empty());
-        if empty && let Value::Object(object) = root {
-            object.remove("$defs");
-        }
-        if before == after {
-            return;
-        }
+    while ["$defs", "definitions"].into_iter().fold(false, |taken, keyword| take_unused_of(root, keyword) | taken) {}
+}
+
+/// Whether there was one under this keyword.
+fn take_unused_of(root: &mut Value, keyword: &str) -> bool {
+    let mut used = Vec::new();
+    let definitions = root.get(keyword).and_then(Value::as_object).cloned().unwrap_or_default();
+    if let Value::Object(object) = &*root {
+        object.iter().filter(|(name, _)| *name != keyword).for_each(|(_, value)| references(value, &mut used));
     }
+    let place = |name: &str| format!("#/{keyword}/{}", super::walk::escaped(name));
+    let leads =
+        |path: &str, to: &str| path.strip_prefix(to).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    // A definition that only it itself leads to is used by none.
+    for (name, definition) in &definitions {
+        let mut inner = Vec::new();
+        references(definition, &mut inner);
+        used.extend(inner.into_iter().filter(|path| !leads(path, &place(name))));
+    }
+    let Some(Value::Object(defs)) = root.get_mut(keyword) else { return false };
+    let before = defs.len();
+    defs.retain(|name, _| used.iter().any(|path| leads(path, &place(name))));
+    let (after, empty) = (defs.len(), defs.is_empty());
+    if empty && let Value::Object(object) = root {
+        object.remove(keyword);
+    }
+    before != after
 }
 
 fn references(schema: &Value, found: &mut Vec<String>) {
@@ -169,15 +292,16 @@ fn references(schema: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// A schema that is only shown.
+/// A schema as it is shown.
 pub(crate) struct Described {
     json: Value,
     open: Option<Value>,
 }
 
 impl Described {
-    pub(crate) fn new(json: Value) -> Self {
-        Self { open: open(&json), json }
+    pub(crate) fn new(json: &Value) -> Self {
+        let anyone = without_samples(json, Audience::Anyone);
+        Self { open: open(&anyone), json: without_samples(json, Audience::Verified) }
     }
 
     /// The schema as this audience may see it.
@@ -189,21 +313,21 @@ impl Described {
 
 /// A schema that input is checked against.
 pub(crate) struct Checked {
-    json: Value,
+    shown: Value,
     validator: Validator,
     open: Option<OpenForm>,
 }
 
 impl Checked {
-    pub(crate) fn new(json: Value) -> Result<Self, String> {
-        let validator = Validator::new(&json)?;
-        Ok(Self { open: OpenForm::of(&json)?, json, validator })
+    pub(crate) fn new(json: &Value) -> Result<Self, String> {
+        let validator = Validator::new(json)?;
+        Ok(Self { open: OpenForm::of(json)?, shown: without_samples(json, Audience::Verified), validator })
     }
 
     /// The schema as this audience may see it.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the metadata shows it"))]
     pub(crate) fn json(&self, to: Audience) -> &Value {
-        self.open.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.json, |open| &open.json)
+        self.open.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.shown, |open| &open.json)
     }
 
     /// Checks input of this audience.
@@ -227,9 +351,23 @@ impl ModelSchema {
         self.open_form.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.json, |open| &open.json)
     }
 
+    /// The schema as it is shown to this audience: its defaults and examples tell of nothing that is withheld.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the metadata shows it"))]
+    pub(crate) fn shown_to(&self, to: Audience) -> Cow<'_, Value> {
+        match self.open_to(to) {
+            Some(open) => Cow::Borrowed(&open.json),
+            None => Cow::Owned(without_samples(&self.json, to)),
+        }
+    }
+
     /// Whether some of it is protected.
     pub(crate) fn is_partly_open(&self) -> bool {
         self.open_form.is_some()
+    }
+
+    /// Whether documents may have members that are not among the fields, as this audience knows them.
+    pub(crate) fn is_open_object(&self, to: Audience) -> bool {
+        self.open_to(to).map_or(self.open, |open| open.open)
     }
 
     /// Whether this audience knows all of it.
@@ -255,10 +393,19 @@ impl ModelSchema {
     /// # Errors
     /// `VALIDATION_ERROR` with all violations; `UNAUTHENTICATED` where only a verified caller can give what is needed.
     pub(crate) fn value_by(&self, by: Audience, json: Value) -> Result<Box<dyn AnyValue>> {
-        if let Some(open) = self.open_to(by) {
-            open.validator.check(&json)?;
-            self.check(&json).map_err(|_| needs_token())?;
+        match self.open_to(by) {
+            Some(open) => {
+                open.check(&json)?;
+                self.whole(json)
+            }
+            None => self.value_from_json(json),
         }
+    }
+
+    /// A value of somebody who knows of nothing protected, whose part of it fits.
+    fn whole(&self, mut json: Value) -> Result<Box<dyn AnyValue>> {
+        self.fill(&mut json)?;
+        self.check(&json).map_err(|_| needs_token())?;
         self.value_from_json(json)
     }
 
@@ -272,7 +419,7 @@ impl ModelSchema {
                 let seen = current.to_form(Audience::Open)?;
                 let mut next = seen.clone();
                 update.apply(&mut next)?;
-                open.validator.check(&next)?;
+                open.check(&next)?;
                 self.with_protected(next, &seen, current)
             }
             _ => {
@@ -290,23 +437,36 @@ impl ModelSchema {
     /// As [`ModelSchema::value_by`].
     pub(crate) fn replaced(&self, current: &DynDoc, mut next: Value, by: Audience) -> Result<Box<dyn AnyValue>> {
         let Some(open) = &self.open_form else {
-            self.keep_private(&mut next, current)?;
+            if self.has_private {
+                self.keep(&mut next, &current.to_form(Audience::Store)?, &|_| true);
+            }
             return self.value_from_json(next);
         };
         if self.open_to(by).is_some() {
-            self.keep_private(&mut next, current)?;
-            open.validator.check(&next)?;
+            self.keep(&mut next, &current.to_form(Audience::Store)?, &|level| level == Level::Private);
+            open.check(&next)?;
             return self.with_protected(next, &current.to_form(Audience::Open)?, current);
         }
-        let kept = |schema: &Value| Level::of(schema).is_some_and(|level| by == Audience::Store || !by.sees(level));
-        keep_withheld(&self.json, &self.json, &mut next, &current.to_form(Audience::Store)?, &kept, 0);
+        let kept = |level| by == Audience::Store || !by.sees(level);
+        self.keep(&mut next, &current.to_form(Audience::Store)?, &kept);
         self.value_from_json(next)
+    }
+
+    /// Puts the parts of these levels that a next value lacks back from the current one. In lists nothing is kept: which element
+    /// would be whose is not known.
+    fn keep(&self, next: &mut Value, current: &Value, kept: &dyn Fn(Level) -> bool) {
+        match &self.shape {
+            Ok(Some(shape)) if self.form == Form::Json => shape.keep(ROOT, next, current, kept),
+            _ => {
+                let kept = |schema: &Value| Level::of(schema).is_some_and(kept);
+                keep_withheld(&self.json, &self.json, next, current, &kept, 0);
+            }
+        }
     }
 
     fn with_protected(&self, mut next: Value, seen: &Value, current: &DynDoc) -> Result<Box<dyn AnyValue>> {
         restore(&mut next, seen, &current.to_form(Audience::Store)?);
-        self.check(&next).map_err(|_| needs_token())?;
-        self.value_from_json(next)
+        self.whole(next)
     }
 }
 

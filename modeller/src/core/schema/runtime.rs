@@ -2,15 +2,18 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::defaults::Defaults;
+use super::outside::OpenForm;
 use super::registered::Schemas;
 use super::shape::Shape;
 use super::walk::{self, Role};
 use super::{Access, FieldSchema, Form, IndexSchema, Kind, ModelSchema, is_operation_id, says_private};
 use crate::core::json::Document;
+use crate::core::private::Level;
 use crate::core::query::update::nests_deeper;
 use crate::core::reference::{KEYWORDS, Reference};
 use crate::core::validate::Validator;
@@ -20,11 +23,7 @@ use crate::error::{Error, Result};
 const MAX_NESTING: usize = 127;
 
 /// Keywords of ours that are true or false.
-const FLAGS: [&str; 4] = ["unique", "index", "private", "hidden"];
-
-/// Keywords of ours that mean something in the schema of a model with a Rust type, and nothing here yet. Left unsaid, what they
-/// promise would not be kept.
-const NOT_YET: [&str; 1] = ["protected"];
+const FLAGS: [&str; 5] = ["unique", "index", "private", "protected", "hidden"];
 
 impl ModelSchema {
     /// Proves a schema that was given as JSON.
@@ -35,6 +34,7 @@ impl ModelSchema {
         id: &str,
         access: Access,
         client_ids: bool,
+        trash: Option<Duration>,
         json: Value,
         schemas: &Schemas,
     ) -> Result<Arc<Self>> {
@@ -55,7 +55,8 @@ impl ModelSchema {
         check_keywords(&json).map_err(&wrong)?;
         let shape = Shape::of(&json).map_err(&wrong)?.map(Arc::new);
         let references = references(&json).map_err(&wrong)?;
-        let mut fields = fields(&json).map_err(&wrong)?;
+        let open_form = shape.as_ref().map_or(Ok(None), |shape| OpenForm::of_shape(&json, shape)).map_err(&wrong)?;
+        let mut fields = fields(&json, shape.as_deref()).map_err(&wrong)?;
         for field in &mut fields {
             // Who refers to a document is asked whenever one goes.
             field.index |= references.iter().any(|reference| *reference.field == *field.name);
@@ -65,10 +66,11 @@ impl ModelSchema {
             id: Cow::Owned(id.to_owned()),
             access,
             client_ids,
+            trash,
             open: is_open(&json),
             has_private: says_private(&json),
             defaults: Defaults::of(&json),
-            open_form: None,
+            open_form,
             shape: Ok(shape),
             json,
             fields,
@@ -113,11 +115,6 @@ fn check_keywords(root: &Value) -> Result<(), String> {
                 return Err(format!("`{place}/{keyword}`: is true or false"));
             }
         }
-        for keyword in NOT_YET {
-            if schema.get(keyword).is_some() {
-                return Err(format!("`{place}/{keyword}`: there is no `{keyword}` in a schema that is given as JSON"));
-            }
-        }
         let is_property = properties.iter().any(|property| {
             std::ptr::eq(*property, schema) || property.get("items").is_some_and(|items| std::ptr::eq(items, schema))
         });
@@ -152,7 +149,7 @@ fn check_keywords(root: &Value) -> Result<(), String> {
 }
 
 /// Whether a document may have members that the schema does not name.
-fn is_open(root: &Value) -> bool {
+pub(super) fn is_open(root: &Value) -> bool {
     let top = of_the_document(root);
     let closes = |schema: &Value| {
         let closed = |keyword| schema.get(keyword) == Some(&Value::Bool(false));
@@ -170,13 +167,12 @@ fn references(root: &Value) -> Result<Vec<Reference>, String> {
 }
 
 /// The members that the schema names.
-fn fields(root: &Value) -> Result<Vec<FieldSchema>, String> {
+fn fields(root: &Value, shape: Option<&Shape>) -> Result<Vec<FieldSchema>, String> {
     let mut fields: Vec<FieldSchema> = Vec::new();
-    let shape = Shape::of(root)?;
     for (_, schema) in of_the_document(root) {
         for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let says = |keyword: &str| property.get(keyword) == Some(&Value::Bool(true));
-            let private = shape.as_ref().is_some_and(|shape| shape.is_private_member(name));
+            let level = shape.and_then(|shape| shape.member_level(name));
             match fields.iter_mut().find(|field| field.name == *name) {
                 Some(known) => {
                     known.unique |= says("unique");
@@ -186,8 +182,8 @@ fn fields(root: &Value) -> Result<Vec<FieldSchema>, String> {
                     name: Cow::Owned(name.clone()),
                     unique: says("unique"),
                     index: says("index"),
-                    private,
-                    protected: false,
+                    private: level == Some(Level::Private),
+                    protected: level == Some(Level::Protected),
                 }),
             }
         }
@@ -223,20 +219,44 @@ mod tests {
             ),
             (json!({"properties": {"_id": {}}}), "#/properties/_id"),
             (json!({"allOf": [{"properties": {"_rev": {}}}]}), "#/allOf/0/properties/_rev"),
-            (json!({"properties": {"a": {"protected": true}}}), "#/properties/a/protected"),
+            (json!({"properties": {"a": {"protected": "yes"}}}), "#/properties/a/protected"),
+            (json!({"protected": true}), "#/protected"),
+            (json!({"properties": {"a": {"items": {"protected": true}}}}), "#/properties/a/items"),
+            (json!({"patternProperties": {"^a": {"protected": true}}}), "#/patternProperties/^a"),
+            (
+                json!({"properties": {"a": {"protected": true, "properties": {"b": {"private": true}}}}}),
+                "#/properties/a",
+            ),
+            (
+                json!({"properties": {"a": {"protected": true}}, "if": {"properties": {"a": {"const": 1}}}, "then": {}}),
+                "#/if",
+            ),
+            (json!({"properties": {"a": {"protected": true}}, "not": {"required": ["a"]}}), "#/not"),
+            (
+                json!({"properties": {"a": {"protected": true}}, "dependentRequired": {"a": ["b"]}}),
+                "#/dependentRequired",
+            ),
+            (
+                json!({"properties": {"a": {"protected": true, "properties": {"c": {}}},
+                                      "b": {"$ref": "#/properties/a/properties/c"}}}),
+                "without what is protected",
+            ),
             (json!({"properties": {"a": {"type": "no"}}}), "/properties/a/type"),
             (json!({"$ref": "other.json"}), "does not resolve"),
             (json!(true), "an object"),
             (deep, "nested"),
         ];
         for (schema, place) in cases {
-            let error = ModelSchema::prove_json("things", Access::Public, false, schema.clone(), &Schemas::default())
-                .map(drop)
-                .unwrap_err();
+            let error =
+                ModelSchema::prove_json("things", Access::Public, false, None, schema.clone(), &Schemas::default())
+                    .map(drop)
+                    .unwrap_err();
             assert_eq!(error.code().as_str(), "INVALID_DECLARATION", "{schema}");
             assert!(error.text().contains("`things`") && error.text().contains(place), "{schema}: {}", error.text());
         }
-        assert!(ModelSchema::prove_json("Things", Access::Public, false, json!({}), &Schemas::default()).is_err());
+        assert!(
+            ModelSchema::prove_json("Things", Access::Public, false, None, json!({}), &Schemas::default()).is_err()
+        );
     }
 
     #[test]
@@ -247,7 +267,8 @@ mod tests {
             "allOf": [{"properties": {"b": {"index": true}, "c": {"$ref": "#/$defs/secret"}}}],
             "properties": {"d": {}, "unique": {"type": "boolean"}},
         });
-        let proved = ModelSchema::prove_json("things", Access::Public, false, schema, &Schemas::default()).unwrap();
+        let proved =
+            ModelSchema::prove_json("things", Access::Public, false, None, schema, &Schemas::default()).unwrap();
         let of = |name: &str| proved.field(name).map(|field| (field.unique, field.index, field.private));
         assert_eq!(of("a"), Some((true, false, false)));
         assert_eq!(of("b"), Some((false, true, false)));

@@ -1,4 +1,4 @@
-//! Which parts of a JSON value are private, as the schema of its model says it.
+//! Which parts of a JSON value are private or protected, as the schema of its model says it.
 //!
 //! A typed value knows by its type what is private; a value that is JSON has to be told. A [`Shape`] is made from a schema once:
 //! a *spot* for each set of schemas that may speak of one value, and from spot to spot by the names of members. Where a schema
@@ -10,8 +10,8 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
 
 use super::walk::{self, Role};
-use crate::core::private::Level;
 use crate::core::private::is_written;
+use crate::core::private::{Audience, Level};
 use crate::core::value::{ArrayRef, AsValue, ObjectRef, ValueRef};
 
 /// How many spots one schema may have. Sets of alternatives can multiply.
@@ -20,6 +20,29 @@ const MAX_SPOTS: usize = 4_096;
 /// The private parts of the values of one schema.
 pub struct Shape {
     spots: Vec<Spot>,
+}
+
+/// Keywords that hold values.
+const SAMPLES: [&str; 2] = ["default", "examples"];
+
+/// A schema without what its defaults and examples say of values that this audience does not see. Where it cannot be told which
+/// these are, it is without any.
+pub(super) fn without_samples(schema: &Value, to: Audience) -> Value {
+    let mut shown = schema.clone();
+    match Shape::of(schema) {
+        Ok(None) => {}
+        Ok(Some(shape)) => shape.take_samples(&mut shown, to),
+        Err(_) => {
+            let mut open = vec![&mut shown];
+            while let Some(schema) = open.pop() {
+                if let Value::Object(schema) = schema {
+                    schema.retain(|keyword, _| !SAMPLES.contains(&keyword.as_str()));
+                }
+                open.extend(walk::inside_mut(schema).into_iter().map(|(_, inner)| inner));
+            }
+        }
+    }
+    shown
 }
 
 /// Place of a spot in its shape.
@@ -37,13 +60,24 @@ struct Spot {
     others: Option<SpotIndex>,
     /// The elements of an array.
     elements: Option<SpotIndex>,
+    /// The places of the schemas that speak of it.
+    places: Vec<String>,
+}
+
+/// A member of a value that nobody but verified callers knows of.
+pub(super) struct Hidden {
+    /// The object that has it, as a JSON pointer.
+    pub(super) holder: String,
+    pub(super) name: String,
+    /// A schema of that object.
+    pub(super) place: String,
 }
 
 impl Shape {
-    /// The shape of a schema; `None` when nothing in it is private.
+    /// The shape of a schema; `None` when nothing in it is private or protected.
     ///
     /// # Errors
-    /// Where a member is marked as private in a way that cannot be kept, with its place.
+    /// Where a member is marked in a way that cannot be kept, with its place.
     pub(crate) fn of(root: &Value) -> Result<Option<Self>, String> {
         let mut says = false;
         for (place, schema) in walk::all(root) {
@@ -85,9 +119,132 @@ impl Shape {
         self.spot(at)?.level
     }
 
-    /// Whether the member of that name is private in every document.
-    pub(super) fn is_private_member(&self, name: &str) -> bool {
-        self.member(ROOT, name).is_some_and(|at| self.level(at) == Some(Level::Private))
+    /// How far the member of that name is withheld in every document.
+    pub(super) fn member_level(&self, name: &str) -> Option<Level> {
+        self.member(ROOT, name).and_then(|at| self.level(at))
+    }
+
+    /// Whether something in it is protected.
+    pub(super) fn has_protected(&self) -> bool {
+        self.spots.iter().any(|spot| spot.level == Some(Level::Protected))
+    }
+
+    /// Whether a JSON pointer into a value leads into something protected.
+    pub(super) fn is_protected(&self, pointer: &str) -> bool {
+        let mut at = ROOT;
+        for name in pointer.split('/').skip(1) {
+            let name = name.replace("~1", "/").replace("~0", "~");
+            let Some(next) = self.member(at, &name).or_else(|| self.elements(at)) else { return false };
+            if self.level(next) == Some(Level::Protected) {
+                return true;
+            }
+            at = next;
+        }
+        false
+    }
+
+    /// Whether the member of that name is protected in the object that a JSON pointer leads to.
+    pub(super) fn is_protected_member(&self, holder: &str, name: &str) -> bool {
+        self.is_protected(&format!("{holder}/{}", walk::escaped(name)))
+    }
+
+    /// The protected members of a value, `most` of them at most.
+    pub(super) fn hidden(&self, value: &Value, most: usize) -> Vec<Hidden> {
+        let mut found = Vec::new();
+        self.hidden_at(ROOT, value, &mut String::new(), most, &mut found);
+        found
+    }
+
+    fn hidden_at(&self, at: SpotIndex, value: &Value, holder: &mut String, most: usize, found: &mut Vec<Hidden>) {
+        let length = holder.len();
+        let mut below = |name: &str, spot: SpotIndex, value: &Value, found: &mut Vec<Hidden>| {
+            holder.push('/');
+            holder.push_str(&walk::escaped(name));
+            self.hidden_at(spot, value, holder, most, found);
+            holder.truncate(length);
+        };
+        match value {
+            Value::Object(object) => {
+                for (name, value) in object {
+                    let Some(spot) = self.member(at, name).filter(|_| found.len() < most) else { continue };
+                    if self.level(spot).is_none() {
+                        below(name, spot, value, found);
+                    }
+                }
+                for name in object.keys() {
+                    let level = self.member(at, name).and_then(|spot| self.level(spot));
+                    if level == Some(Level::Protected) && found.len() < most {
+                        let place = self.spot(at).and_then(|spot| spot.places.first().cloned());
+                        found.push(Hidden {
+                            holder: holder.clone(),
+                            name: name.clone(),
+                            place: place.unwrap_or_default(),
+                        });
+                    }
+                }
+            }
+            Value::Array(array) => {
+                let Some(spot) = self.elements(at) else { return };
+                for (index, value) in array.iter().enumerate() {
+                    if found.len() < most {
+                        below(&index.to_string(), spot, value, found);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes out of a schema what its defaults and examples say of values that this audience does not see.
+    pub(super) fn take_samples(&self, schema: &mut Value, to: Audience) {
+        for (at, spot) in (0..).zip(&self.spots) {
+            for place in &spot.places {
+                let schema = schema.pointer_mut(place.strip_prefix('#').unwrap_or(place));
+                let Some(Value::Object(schema)) = schema else { continue };
+                if spot.level.is_some_and(|level| !to.sees(level)) {
+                    schema.retain(|keyword, _| !SAMPLES.contains(&keyword.as_str()));
+                    continue;
+                }
+                if let Some(sample) = schema.get_mut("default") {
+                    self.take_withheld(at, sample, to);
+                }
+                for sample in schema.get_mut("examples").and_then(Value::as_array_mut).into_iter().flatten() {
+                    self.take_withheld(at, sample, to);
+                }
+            }
+        }
+    }
+
+    /// Takes out of a value what this audience does not see.
+    fn take_withheld(&self, at: SpotIndex, value: &mut Value, to: Audience) {
+        let withheld = |at| self.level(at).is_some_and(|level| !to.sees(level));
+        match value {
+            Value::Object(object) => {
+                object.retain(|name, _| !self.member(at, name).is_some_and(withheld));
+                for (name, value) in object {
+                    if let Some(at) = self.member(at, name) {
+                        self.take_withheld(at, value, to);
+                    }
+                }
+            }
+            Value::Array(array) => {
+                if let Some(at) = self.elements(at) {
+                    array.iter_mut().for_each(|value| self.take_withheld(at, value, to));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is protected: the places of the schemas of an object, with the names of its members, and whether all that are not
+    /// named are.
+    pub(super) fn protected(&self) -> impl Iterator<Item = (&[String], Vec<&str>, bool)> {
+        let is = |at: &SpotIndex| self.level(*at) == Some(Level::Protected);
+        self.spots.iter().map(move |spot| {
+            let names =
+                spot.members.iter().filter(|(_, at)| at.as_ref().is_some_and(is)).map(|(name, _)| name.as_ref());
+            (spot.places.as_slice(), names.collect(), spot.others.as_ref().is_some_and(is))
+        })
     }
 
     /// The view of a value at a spot.
@@ -100,17 +257,17 @@ impl Shape {
         }
     }
 
-    /// Puts the private members that `next` lacks back from `current`. In lists nothing is kept: which element would be whose
-    /// is not known.
-    pub(crate) fn keep(&self, at: SpotIndex, next: &mut Value, current: &Value) {
+    /// Puts the members of these levels that `next` lacks back from `current`. In lists nothing is kept: which element would be
+    /// whose is not known.
+    pub(super) fn keep(&self, at: SpotIndex, next: &mut Value, current: &Value, kept: &dyn Fn(Level) -> bool) {
         let (Value::Object(next), Value::Object(current)) = (next, current) else { return };
         for (name, old) in current {
             let Some(spot) = self.member(at, name) else { continue };
             match next.get_mut(name) {
-                None if self.level(spot).is_some() => {
+                None if self.level(spot).is_some_and(kept) => {
                     next.insert(name.clone(), old.clone());
                 }
-                Some(next) if self.level(spot).is_none() => self.keep(spot, next, old),
+                Some(next) if self.level(spot).is_none() => self.keep(spot, next, old, kept),
                 _ => {}
             }
         }
@@ -180,15 +337,24 @@ impl<'a> Builder<'a> {
             }
             known.insert(set, at);
             let level = all.iter().filter_map(|schema| Level::of(schema)).max();
-            spots.push(Spot { level, ..Spot::default() });
+            let private = |schema: &&&'a Value| self.holds(schema, |level| level == Level::Private);
+            if let (Some(Level::Protected), Some(schema)) = (level, all.iter().find(private)) {
+                return Err(format!(
+                    "`{}`: is protected and has private parts; mark them apart, or all of it as private",
+                    self.place(schema)
+                ));
+            }
+            let places = all.iter().map(|schema| self.place(schema).to_owned()).collect();
+            spots.push(Spot { level, places, ..Spot::default() });
             if level.is_none() {
                 open.push((at, all));
             }
             Ok(Some(at))
         };
         spot_of(vec![self.root], &mut open, &mut spots)?;
-        if spots.first().is_some_and(|spot| spot.level.is_some()) {
-            return Err("`#/private`: a document as a whole cannot be private; mark its members".into());
+        if let Some(level) = spots.first().and_then(|spot| spot.level) {
+            let keyword = level.keyword();
+            return Err(format!("`#/{keyword}`: a document as a whole cannot be {keyword}; mark its members"));
         }
         while let Some((at, schemas)) = open.pop() {
             let mut named: HashMap<&str, Vec<&'a Value>> = HashMap::new();
@@ -196,9 +362,9 @@ impl<'a> Builder<'a> {
             for inner in schemas.iter().flat_map(|schema| walk::inside(schema)) {
                 match inner.keyword {
                     "properties" => {}
-                    "patternProperties" if self.holds_private(inner.schema) => {
+                    "patternProperties" if self.holds(inner.schema, |_| true) => {
                         return Err(format!(
-                            "`{}`: private members are named in `properties`, or are all that are not",
+                            "`{}`: private and protected members are named in `properties`, or are all that are not",
                             self.place(inner.schema)
                         ));
                     }
@@ -220,18 +386,24 @@ impl<'a> Builder<'a> {
                     speaking.extend(schema.get("unevaluatedProperties"));
                 }
             }
-            let mut members = HashMap::new();
+            let mut members: HashMap<Box<str>, Option<SpotIndex>> = HashMap::new();
             for (name, speaking) in named {
                 members.insert(name.into(), spot_of(speaking, &mut open, &mut spots)?);
             }
             let others = spot_of(others, &mut open, &mut spots)?;
             let place = elements.iter().map(|schema| self.place(schema).to_owned()).next();
             let elements = spot_of(elements, &mut open, &mut spots)?;
-            if elements.and_then(|at| spots.get(at as usize)).is_some_and(|spot| spot.level.is_some()) {
+            let level_of = |at: Option<SpotIndex>| at.and_then(|at| spots.get(at as usize)).and_then(|spot| spot.level);
+            if let Some(level) = level_of(elements) {
                 return Err(format!(
-                    "`{}`: an element of a list cannot be private; mark the list, or members of the element",
-                    place.unwrap_or_default()
+                    "`{}`: an element of a list cannot be {}; mark the list, or members of the element",
+                    place.unwrap_or_default(),
+                    level.keyword()
                 ));
+            }
+            let protected = members.iter().filter(|(_, at)| level_of(**at) == Some(Level::Protected));
+            for (name, _) in protected {
+                self.refuse_to_depend_on(name, &schemas)?;
             }
             if let Some(spot) = spots.get_mut(at as usize) {
                 (spot.members, spot.others, spot.elements) = (members, others, elements);
@@ -240,12 +412,39 @@ impl<'a> Builder<'a> {
         Ok(Shape { spots: pruned(spots) })
     }
 
-    /// Whether a schema says of any value below it that it is private.
-    fn holds_private(&self, schema: &'a Value) -> bool {
+    /// Refuses what would let the rest of an object fit, or not, by what its protected member is: anyone could try.
+    fn refuse_to_depend_on(&self, name: &str, schemas: &[&'a Value]) -> Result<(), String> {
+        let told = |place: &str| {
+            Err(format!(
+                "`{place}`: what else fits must not depend on the protected `{name}`, which it would tell about"
+            ))
+        };
+        for schema in schemas {
+            for keyword in ["dependentRequired", "dependentSchemas", "dependencies"] {
+                if schema.get(keyword).is_some_and(|keyed| keyed.get(name).is_some()) {
+                    return told(&format!("{}/{keyword}", self.place(schema)));
+                }
+            }
+            for asked in ["if", "not"].into_iter().filter_map(|keyword| schema.get(keyword)) {
+                let mentions = |schema: &&'a Value| {
+                    let listed = schema.get("required").and_then(Value::as_array);
+                    schema.get("properties").is_some_and(|named| named.get(name).is_some())
+                        || listed.is_some_and(|listed| listed.iter().any(|other| other == name))
+                };
+                if self.closed(vec![asked])?.iter().any(mentions) {
+                    return told(self.place(asked));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a schema says one of these levels of any value below it.
+    fn holds(&self, schema: &'a Value, is_meant: impl Fn(Level) -> bool) -> bool {
         let mut seen = Set::new();
         let mut open = vec![schema];
         while let Some(schema) = open.pop() {
-            if Level::of(schema).is_some() {
+            if Level::of(schema).is_some_and(&is_meant) {
                 return true;
             }
             if seen.insert(std::ptr::from_ref(schema)) {
@@ -443,6 +642,38 @@ mod tests {
         let schema = json!({"properties": {"private": {"type": "boolean"}, "b": {"private": false}},
                             "default": {"private": true}, "examples": [{"private": true}]});
         assert!(Shape::of(&schema).unwrap().is_none());
+    }
+
+    #[test]
+    fn samples_do_not_tell_what_is_withheld() {
+        let schema = json!({
+            "properties": {
+                "p": {"private": true, "default": "secret", "examples": ["secret"], "minLength": 3},
+                "q": {"$ref": "#/$defs/q", "default": {"pin": "secret", "n": 1}},
+                "l": {"items": {"$ref": "#/$defs/q"}, "default": [{"pin": "secret"}, 5]},
+                "default": {"examples": ["open"]},
+                "s": {"protected": true, "default": "paid"},
+            },
+            "examples": [{"p": "secret", "q": {"pin": "secret", "n": 2}, "s": "paid"}, "other"],
+            "$defs": {"q": {"properties": {"pin": {"private": true}, "n": {"default": 3}}, "default": {"pin": "secret"}}},
+        });
+        let verified = without_samples(&schema, Audience::Verified);
+        assert!(!verified.to_string().contains("secret"), "{verified}");
+        assert_eq!(verified["properties"]["p"], json!({"private": true, "minLength": 3}));
+        assert_eq!(verified["properties"]["q"]["default"], json!({"n": 1}));
+        assert_eq!(verified["properties"]["l"]["default"], json!([{}, 5]));
+        assert_eq!(verified["properties"]["default"], schema["properties"]["default"]);
+        assert_eq!(verified["examples"], json!([{"q": {"n": 2}, "s": "paid"}, "other"]));
+        assert_eq!(verified["$defs"]["q"]["default"], json!({}));
+        let anyone = without_samples(&schema, Audience::Anyone);
+        assert!(!anyone.to_string().contains("secret") && !anyone.to_string().contains("paid"), "{anyone}");
+        // What has a level by another schema that speaks of the same value.
+        let both =
+            json!({"allOf": [{"properties": {"a": {"private": true}}}, {"properties": {"a": {"default": "secret"}}}]});
+        assert!(!without_samples(&both, Audience::Verified).to_string().contains("secret"));
+        // Where it cannot be told.
+        let dynamic = json!({"properties": {"a": {"$dynamicRef": "#x", "default": 1}, "b": {"private": true}}});
+        assert!(!without_samples(&dynamic, Audience::Verified).to_string().contains("default"));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Walk, escape, plain};
+use super::{Walk, escape, number};
 use crate::core::schema::held_level;
 use crate::error::Violation;
 
@@ -202,13 +202,47 @@ impl Pointer {
                 None => return "undefined".to_owned(),
             }
         }
-        let mut shown = plain(value).to_string();
+        let mut shown = String::new();
+        write_json(value, &mut shown);
         if shown.len() > MAX_SHOWN {
             let end = (0..=MAX_SHOWN).rev().find(|at| shown.is_char_boundary(*at)).unwrap_or(0);
             shown.truncate(end);
             shown.push('…');
         }
         shown
+    }
+}
+
+/// Appends a value as JavaScript puts it into JSON; of a long one not much more than is shown.
+fn write_json(value: &Value, out: &mut String) {
+    let comma = |at: usize| if at > 0 { "," } else { "" };
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if out.len() > MAX_SHOWN {
+                    break;
+                }
+                out.push_str(comma(at));
+                write_json(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            out.push('{');
+            for (at, (name, member)) in members.iter().enumerate() {
+                if out.len() > MAX_SHOWN {
+                    break;
+                }
+                out.push_str(comma(at));
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                write_json(member, out);
+            }
+            out.push('}');
+        }
+        Value::Number(_) => out.push_str(&number(value)),
+        value => out.push_str(&value.to_string()),
     }
 }
 

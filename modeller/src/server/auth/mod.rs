@@ -5,7 +5,6 @@
 //! anyone, and `Origin` need not be checked.
 
 pub(super) mod jwt;
-pub(crate) mod secret;
 
 use axum::http::{HeaderMap, header};
 

@@ -28,8 +28,9 @@ pub struct User {
 /// What a user may.
 #[value]
 #[derive(Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "with texts of their own they would be a `oneOf`, and no `enum` as the workload says")]
 pub enum Role {
+    /// Only what is his own.
     User,
+    /// All of it.
     Admin,
 }

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use super::{End, Pull, Push, date, list, number};
+use super::{Bitwise, End, Pull, Push, date, list, number};
 use crate::core::query::filter::{Path, position};
 use crate::core::query::parse::parse_path;
 use crate::core::value::AsValue;
@@ -30,7 +30,9 @@ pub(crate) enum UpdateOperator {
     Max(Value),
     /// `$push`
     Push(Push),
-    /// `$pull`
+    /// `$bit`
+    Bit(Bitwise),
+    /// `$pull` and `$pullAll`
     Pull(Pull),
     /// `$addToSet`
     AddToSet(Vec<Value>),
@@ -70,7 +72,9 @@ impl UpdateOperator {
             "$min" => Self::Min(operand),
             "$max" => Self::Max(operand),
             "$push" => Self::Push(Push::parse(operand, at)?),
+            "$bit" => Self::Bit(Bitwise::parse(&operand, at)?),
             "$pull" => Self::Pull(Pull::parse(operand, at)?),
+            "$pullAll" => Self::Pull(Pull::parse_all(operand, at)?),
             "$addToSet" => Self::AddToSet(list::parse_set(operand, at)?),
             "$pop" => Self::Pop(End::parse(&operand, at)?),
             "$rename" => match operand {
@@ -99,7 +103,7 @@ impl UpdateOperator {
         match self {
             Self::Min(_) | Self::Max(_) | Self::Pull(_) | Self::AddToSet(_) | Self::Rename(_) => true,
             Self::Push(push) => push.looks_at_elements(),
-            Self::Set(_) | Self::Unset | Self::Inc(_) | Self::Mul(_) | Self::Pop(_) => false,
+            Self::Set(_) | Self::Unset | Self::Inc(_) | Self::Mul(_) | Self::Bit(_) | Self::Pop(_) => false,
         }
     }
 
@@ -164,6 +168,7 @@ impl UpdateOperator {
             }),
             Self::Min(value) => replaced_if(Ordering::Less, value, current),
             Self::Max(value) => replaced_if(Ordering::Greater, value, current),
+            Self::Bit(bits) => Next::Is(bits.apply(current.as_deref(), path)?),
             Self::Push(push) => in_list(current, path, true, |list| push.apply(list))?,
             Self::Pull(pull) => in_list(current, path, false, |list| pull.apply(list))?,
             Self::AddToSet(values) => in_list(current, path, true, |list| list::add_to_set(list, values))?,
@@ -284,6 +289,15 @@ mod tests {
             ("$inc", "a", json!(2), json!({"a": null}), json!({"a": 2})),
             ("$inc", "l.1", json!(0.5), json!({"l": [1, 2]}), json!({"l": [1, 2.5]})),
             ("$inc", "a", json!(u64::MAX), json!({"a": -1}), json!({"a": u64::MAX - 1})),
+            // "$bit"
+            ("$bit", "a", json!({"and": 10}), json!({"a": 13}), json!({"a": 8})),
+            ("$bit", "a", json!({"or": 5}), json!({"a": 3}), json!({"a": 7})),
+            ("$bit", "a", json!({"xor": 5}), json!({"a": 1}), json!({"a": 4})),
+            ("$bit", "a", json!({"and": 12, "or": 3.0}), json!({"a": 10}), json!({"a": 11})),
+            ("$bit", "a", json!({"and": -2}), json!({"a": -1}), json!({"a": -2})),
+            ("$bit", "a", json!({"and": u64::MAX}), json!({"a": -1}), json!({"a": u64::MAX})),
+            ("$bit", "a.b", json!({"or": 5}), json!({}), json!({"a": {"b": 5}})),
+            ("$bit", "l.1", json!({"xor": -1}), json!({"l": [0, null]}), json!({"l": [0, -1]})),
             // "$mul"
             ("$mul", "price", json!(1.25), json!({"price": 10.0}), json!({"price": 12.5})),
             ("$mul", "a.b", json!(3), json!({"a": {"b": 7}}), json!({"a": {"b": 21}})),
@@ -397,6 +411,18 @@ mod tests {
                 json!({"r": [{"a": 1}, 1, {"gone": 2}]}),
                 json!({"r": [1, {"gone": 2}]}),
             ),
+            // "$pullAll"
+            ("$pullAll", "v", json!([0, 5]), json!({"v": [0, 2, 5, 5, 1, 0.0]}), json!({"v": [2, 1]})),
+            (
+                "$pullAll",
+                "v",
+                json!([{"a": 1, "b": 2}, [1]]),
+                json!({"v": [{"b": 2, "a": 1}, 1, [1]]}),
+                json!({"v": [1]}),
+            ),
+            ("$pullAll", "v", json!([{"$gt": 1}, null]), json!({"v": [2, null]}), json!({"v": [2]})),
+            ("$pullAll", "v", json!([]), json!({"v": [1]}), json!({"v": [1]})),
+            ("$pullAll", "v", json!([1]), json!({}), json!({})),
             // "$addToSet"
             ("$addToSet", "t", json!("a"), json!({"t": ["a", "b"]}), json!({"t": ["a", "b"]})),
             ("$addToSet", "t", json!("c"), json!({"t": ["a", "b"]}), json!({"t": ["a", "b", "c"]})),
@@ -432,7 +458,12 @@ mod tests {
             ("$mul", "a", json!(u64::MAX), json!({"a": u64::MAX})),
             ("$mul", "a", json!(1e300), json!({"a": 1e300})),
             ("$push", "a", json!(1), json!({"a": 1})),
+            ("$bit", "a", json!({"or": 1}), json!({"a": 1.5})),
+            ("$bit", "a", json!({"or": 1}), json!({"a": "1"})),
+            ("$bit", "a", json!({"or": 1}), json!({"a": 1e300})),
+            ("$bit", "a", json!({"xor": u64::MAX}), json!({"a": -1})),
             ("$pull", "a", json!(1), json!({"a": 1})),
+            ("$pullAll", "a", json!([1]), json!({"a": 1})),
             ("$addToSet", "a", json!(1), json!({"a": {}})),
             ("$pop", "a", json!(1), json!({"a": "x"})),
             ("$rename", "l.0", json!("x"), json!({"l": [1]})),
@@ -464,6 +495,14 @@ mod tests {
             ("$push", json!({"$each": [], "$sort": {"a..b": 1}}), ".$sort.a..b"),
             ("$push", json!({"$each": [], "$foo": 1}), ".$foo"),
             ("$push", json!({"$each": [], "foo": 1}), ".foo"),
+            ("$bit", json!(1), ""),
+            ("$bit", json!({}), ""),
+            ("$bit", json!({"not": 1}), ".not"),
+            ("$bit", json!({"and": 1.5}), ".and"),
+            ("$bit", json!({"and": 1e30}), ".and"),
+            ("$bit", json!({"and": "1"}), ".and"),
+            ("$pullAll", json!(1), ""),
+            ("$pullAll", json!(many), ""),
             ("$pull", json!({"$foo": 1}), ".$foo"),
             ("$pull", json!({"$in": 1}), ".$in"),
             ("$pull", json!({"$gt": 1, "a": 1}), ".a"),

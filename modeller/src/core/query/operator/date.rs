@@ -2,44 +2,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+
 /// Now, in UTC, with milliseconds. All are of one length, so that their order as strings is their order in time.
 pub(in crate::core::query) fn now() -> String {
     // A clock before 1970 is set wrongly; there is no better answer than its start.
     text(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-fn text(since: Duration) -> String {
-    let (seconds, millis) = (since.as_secs(), since.subsec_millis());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-}
-
-/// Year, month and day of the Gregorian calendar, so many days after 1970-01-01.
-fn civil(mut days: u64) -> (u64, u64, u64) {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    // The calendar repeats itself after 400 years.
-    const CYCLE: u64 = 146_097;
-    let mut year = 1970 + days / CYCLE * 400;
-    days %= CYCLE;
-    loop {
-        let length = if leap(year) { 366 } else { 365 };
-        if days < length {
-            break;
-        }
-        days -= length;
-        year += 1;
-    }
-    let mut month = 1;
-    for length in [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
+/// So long after the Unix epoch, in the year 9999 at most.
+pub(in crate::core) fn text(since: Duration) -> String {
+    let millis = i64::try_from(since.as_millis()).ok();
+    let time = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok()).unwrap_or(Timestamp::MAX);
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 #[cfg(test)]
@@ -61,5 +36,6 @@ mod tests {
         for (seconds, expected) in cases {
             assert_eq!(text(Duration::from_millis(seconds * 1_000 + 7)), expected);
         }
+        assert!(text(Duration::MAX).starts_with("9999-12-30T"), "{}", text(Duration::MAX));
     }
 }

@@ -41,6 +41,8 @@ enum Sorting {
 pub(crate) enum Pull {
     /// Those that are equal to this.
     Equal(Value),
+    /// Those that are equal to one of these: `$pullAll`.
+    OneOf(Vec<Value>),
     /// Those that pass the tests, which are tests of a field [`ELEMENT`].
     Element(RawFilter),
     /// The objects that match.
@@ -192,8 +194,16 @@ impl Pull {
         read(&operand, "").map(Self::Object)
     }
 
+    pub(super) fn parse_all(operand: Value, at: &str) -> Result<Self> {
+        each(operand, at).map(Self::OneOf)
+    }
+
     pub(super) fn apply(&self, list: &mut Vec<Value>) {
         match self {
+            Self::OneOf(values) => {
+                let values: BTreeSet<Ordered<'_>> = values.iter().map(Ordered).collect();
+                list.retain(|element| !values.contains(&Ordered(element)));
+            }
             Self::Equal(value) => {
                 let value = value.as_value();
                 list.retain(|element| !element.as_value().equals(&value));

@@ -1,19 +1,23 @@
-//! Operators that need more than a comparison, of filters and of updates: each reads its operand once, and is asked often.
+//! Operators that need more than a comparison, of filters, projections and updates: each reads its operand once, and is asked often.
 
 mod bits;
+mod bitwise;
 mod change;
-mod date;
+pub(in crate::core) mod date;
 mod list;
 mod modulo;
 mod number;
 mod pattern;
+mod slice;
 mod types;
 
 pub(crate) use self::bits::{Bits, BitsTest};
+pub(crate) use self::bitwise::Bitwise;
 pub(crate) use self::change::UpdateOperator;
 pub(crate) use self::list::{End, Pull, Push};
 pub(crate) use self::modulo::Modulo;
 pub(crate) use self::pattern::Pattern;
+pub(crate) use self::slice::Slice;
 pub(crate) use self::types::Types;
 
 use serde_json::Value;

@@ -1,9 +1,14 @@
-//! The secret that tokens are signed with: given, or made once and kept in the data folder.
+//! The secret of an application, which tokens are signed with and cursors are sealed with: given, or made once and kept in the
+//! data folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
+
+use super::seal::Seal;
 use crate::error::{Error, Result};
 
 /// RFC 7518 §3.2: a key as long as the hash, at least.
@@ -23,12 +28,12 @@ fn check(secret: Vec<u8>, source: &str) -> Result<Vec<u8>> {
 }
 
 /// A secret as a text of the environment or a value of the program.
-pub(in crate::server) fn given(secret: &[u8], source: &str) -> Result<Vec<u8>> {
+pub(crate) fn given(secret: &[u8], source: &str) -> Result<Vec<u8>> {
     check(secret.to_vec(), source)
 }
 
 /// The content of a file, without the line end that editors leave.
-pub(in crate::server) fn from_file(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn from_file(path: &Path) -> Result<Vec<u8>> {
     let shown = path.display();
     let cannot = |cause: io::Error| wrong(format!("cannot read the secret from {shown}: {cause}"));
     let file = File::open(path).map_err(cannot)?;
@@ -44,7 +49,7 @@ pub(in crate::server) fn from_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// 32 random bytes, as the text that a file of a secret holds.
-pub(in crate::server) fn random() -> Result<Vec<u8>> {
+fn random() -> Result<Vec<u8>> {
     let mut bytes = [0_u8; LEAST];
     getrandom::fill(&mut bytes).map_err(|cause| wrong(format!("no randomness: {cause}")))?;
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0') as u8;
@@ -52,7 +57,7 @@ pub(in crate::server) fn random() -> Result<Vec<u8>> {
 }
 
 /// The secret of a data folder, made when it is not there.
-pub(in crate::server) fn of_folder(folder: &Path) -> Result<Vec<u8>> {
+fn of_folder(folder: &Path) -> Result<Vec<u8>> {
     let path = folder.join("secret");
     if path.exists() {
         return from_file(&path);
@@ -79,5 +84,60 @@ pub(in crate::server) fn of_folder(folder: &Path) -> Result<Vec<u8>> {
         }
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => from_file(&path),
         Err(cause) => Err(cannot(cause)),
+    }
+}
+
+/// Where the secret comes from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// From the program or its environment.
+    Given(Vec<u8>),
+    /// From this folder, made there when it is not there yet.
+    Folder(Arc<Path>),
+    /// From nowhere: it is gone with the application.
+    Random,
+}
+
+/// The secret, read or made when it is first needed.
+pub(crate) struct Secret {
+    source: Source,
+    known: Mutex<Option<Arc<[u8]>>>,
+    cursors: OnceLock<Seal>,
+}
+
+impl Secret {
+    pub(crate) const fn new(source: Source) -> Self {
+        Self { source, known: Mutex::new(None), cursors: OnceLock::new() }
+    }
+
+    /// Its bytes. The engine's lock makes this the only process that may write the file.
+    ///
+    /// # Errors
+    /// `INVALID_SECRET` when it can be neither read nor made.
+    pub(crate) fn bytes(&self) -> Result<Arc<[u8]>> {
+        let mut known = self.known.lock();
+        if let Some(secret) = &*known {
+            return Ok(secret.clone());
+        }
+        let secret: Arc<[u8]> = match &self.source {
+            Source::Given(secret) => given(secret, "the program")?,
+            Source::Folder(folder) => of_folder(folder)?,
+            Source::Random => random()?,
+        }
+        .into();
+        *known = Some(secret.clone());
+        Ok(secret)
+    }
+
+    /// What cursors are sealed with.
+    ///
+    /// # Errors
+    /// Those of [`Secret::bytes`].
+    pub(crate) fn cursors(&self) -> Result<&Seal> {
+        if let Some(seal) = self.cursors.get() {
+            return Ok(seal);
+        }
+        let seal = Seal::of(&self.bytes()?, "cursors 1")?;
+        Ok(self.cursors.get_or_init(|| seal))
     }
 }

@@ -1,0 +1,14 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+pub struct User {
+    pub name: String,
+}
+
+#[hook(User, after(insert), attempts = 3)]
+async fn welcome(user: Doc<User>) -> Result<()> {
+    let _ = user;
+    Ok(())
+}
+
+fn main() {}

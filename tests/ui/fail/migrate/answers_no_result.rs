@@ -1,0 +1,13 @@
+use modeller::prelude::*;
+
+#[model(id = "users")]
+pub struct User {
+    pub name: String,
+}
+
+#[migrate(User)]
+fn old_user(old: Document) -> Document {
+    old
+}
+
+fn main() {}
