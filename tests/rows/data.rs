@@ -1,13 +1,15 @@
-//! C1 to C12.
+//! C1 to C14.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use modeller::prelude::*;
-use modeller::{HookEvent, PlanKind};
+use modeller::{Adapter, HookEvent, PlanKind, Pulled};
 use serde_json::{Value, json};
 
-use crate::{MODELS, Role, SECRET, Team, User, filter, send, user, world};
+use crate::{MODELS, Role, SECRET, Team, User, filter, people, send, user, world};
 
 fn keywords(error: &Error) -> Vec<(String, String)> {
     let mut all: Vec<_> =
@@ -525,5 +527,111 @@ async fn c12_queries_in_the_syntax_of_mongodb() {
             let told = (status, &problem["code"], &problem["path"]);
             assert_eq!(told, (400, &json!("INVALID_QUERY"), &json!(path)), "{query}");
         }
+    }
+}
+
+/// A foreign store of documents of whatever type, by their ids.
+struct Elsewhere<T>(Arc<Mutex<BTreeMap<String, T>>>);
+
+impl<T> Default for Elsewhere<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Clone for Elsewhere<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: modeller::Stored> Adapter<T> for Elsewhere<T> {
+    async fn sync(&self, id: &Id<T>, doc: Option<&Doc<T>>) -> Result<()> {
+        let mut kept = self.0.lock().unwrap();
+        match doc {
+            Some(doc) => kept.insert(id.to_string(), doc.value()),
+            None => kept.remove(&id.to_string()),
+        };
+        Ok(())
+    }
+
+    async fn pull(&self) -> Result<Vec<(Id<T>, T)>> {
+        self.0.lock().unwrap().iter().map(|(id, value)| Ok((id.parse()?, value.clone()))).collect()
+    }
+}
+
+/// The same, of a model with a type and of one that is given as JSON: what was written is elsewhere, and comes back from there.
+#[tokio::test]
+async fn c13_an_adapter_is_synced_and_pulled_from() {
+    let (typed, json) = (Elsewhere::<User>::default(), Elsewhere::<Document>::default());
+    let open = || async {
+        let given = people().adapter(json.clone());
+        let app = App::new().model::<Team>().model::<User>().adapter(typed.clone()).schema_model(given);
+        app.in_memory().open().await.unwrap()
+    };
+    let app = open().await;
+    let mut ids = Vec::new();
+    for model in MODELS {
+        let handle = app.model_by_id(model).unwrap();
+        let a = handle.insert(user("a").try_into().unwrap()).await.unwrap();
+        let b = handle.insert(user("b").try_into().unwrap()).await.unwrap();
+        handle.update(&a, Update::parse(json!({"$set": {"age": 40}})).unwrap()).await.unwrap();
+        handle.delete(&b).await.unwrap();
+        ids.push(a.id());
+    }
+    app.synced().await;
+    assert_eq!((typed.0.lock().unwrap().len(), json.0.lock().unwrap().len()), (1, 1));
+    assert_eq!(typed.0.lock().unwrap().values().next().unwrap().age, 40);
+    drop(app);
+
+    let app = open().await;
+    for (model, id) in MODELS.into_iter().zip(&ids) {
+        let handle = app.model_by_id(model).unwrap();
+        assert_eq!(handle.count(Filter::all()).await.unwrap(), 0);
+        assert_eq!(handle.pull().await.unwrap(), Pulled { inserted: 1, replaced: 0, unchanged: 0 }, "{model}");
+        let pulled = handle.get(id).await.unwrap().unwrap();
+        assert_eq!((&pulled["age"], &pulled["password"]), (&json!(40), &json!(SECRET)), "{model}");
+        assert_eq!(handle.pull().await.unwrap().unchanged, 1);
+    }
+    let missing = world().await.model("users").pull().await.unwrap_err();
+    assert_eq!(missing.code().as_str(), "NO_ADAPTER");
+}
+
+#[tokio::test]
+async fn c14_the_trash_lists_restores_purges_and_forgets() {
+    let world = world().await;
+    for model in MODELS {
+        let made = world.inserted(model, user("a")).await;
+        let id = made["_id"].as_str().unwrap();
+        let (at, trash) = (format!("/{model}/{id}"), format!("/{model}/@trash"));
+        assert_eq!(world.ask("DELETE", &at, Value::Null).await.0, 200);
+        let (status, list) = world.ask("GET", &trash, Value::Null).await;
+        let entry = &list["items"][0];
+        assert_eq!((status, &entry["documentId"], &entry["document"]["email"]), (200, &made["_id"], &made["email"]));
+        assert_eq!(entry["document"].get("password"), None, "{model}");
+        // Its unique value is free, and taken it is in the way of the return.
+        let other = world.inserted(model, user("a")).await;
+        let back = format!("{trash}/{}", entry["_id"].as_str().unwrap());
+        let (status, refused) = world.ask("POST", &back, Value::Null).await;
+        assert_eq!((status, &refused["code"], &refused["field"]), (409, &json!("UNIQUE_VIOLATION"), &json!("email")));
+        assert_eq!(
+            world.ask("DELETE", &format!("/{model}/{}", other["_id"].as_str().unwrap()), Value::Null).await.0,
+            200
+        );
+        let (status, restored) = world.ask("POST", &back, Value::Null).await;
+        assert_eq!((status, &restored["_id"]), (201, &made["_id"]), "{model}");
+        // All of it, also what is private.
+        assert_eq!(world.model(model).get(Filter::all()).await.unwrap().unwrap()["password"], SECRET);
+        let (_, list) = world.ask("GET", &trash, Value::Null).await;
+        assert_eq!(list["items"][0]["documentId"], other["_id"], "{model}");
+        let purge = format!("{trash}/{}", list["items"][0]["_id"].as_str().unwrap());
+        assert_eq!(world.ask("DELETE", &purge, Value::Null).await, (200, json!({"purged": 1})));
+        assert_eq!(world.ask("DELETE", &purge, Value::Null).await.0, 404);
+        // What is older than its retention goes.
+        let handle = world.model(model);
+        handle.delete(filter(&json!({"email": "a@example.com"}))).await.unwrap();
+        assert_eq!(handle.trash().purge_older_than(Duration::from_secs(3600)).await.unwrap(), 0);
+        assert_eq!(handle.trash().purge_older_than(Duration::ZERO).await.unwrap(), 1);
+        assert!(handle.trash().list(Filter::all()).await.unwrap().is_empty(), "{model}");
     }
 }
