@@ -75,6 +75,52 @@ mod bounded {
     }
 }
 
+/// Narrower kinds of private values than what is stored.
+mod narrowed {
+    use std::collections::BTreeMap;
+
+    use modeller::prelude::*;
+
+    pub mod to_variants {
+        use super::*;
+
+        #[value]
+        pub enum Pin {
+            Short,
+            Long,
+        }
+
+        #[model(id = "people")]
+        pub struct Person {
+            #[field(unique)]
+            pub name: String,
+            pub pin: Private<Pin>,
+        }
+    }
+
+    pub mod to_numbers {
+        use super::*;
+
+        #[model(id = "people")]
+        pub struct Person {
+            #[field(unique)]
+            pub name: String,
+            pub pin: Private<u32>,
+        }
+    }
+
+    pub mod to_a_map {
+        use super::*;
+
+        #[model(id = "people")]
+        pub struct Person {
+            #[field(unique)]
+            pub name: String,
+            pub pin: Private<BTreeMap<String, u32>>,
+        }
+    }
+}
+
 async fn stored(names: &[&str]) -> Memory {
     let memory = Memory::new();
     let app = App::new().model::<first::Person>().storage(memory.clone()).open().await.unwrap();
@@ -205,6 +251,18 @@ async fn models_given_as_json_migrate_by_a_closure() {
     let app = App::new().schema_model(right).storage(memory).open().await.unwrap();
     let people = app.model_by_id("people").unwrap().find(Filter::all()).await.unwrap();
     assert_eq!((&people[0]["title"], &people[0]["pin"]), (&json!("Ada Lovelace"), &json!("0000secret")));
+}
+
+#[tokio::test]
+async fn what_a_private_value_is_stays_untold_when_its_type_was_narrowed() {
+    let memory = stored(&["Ada Lovelace"]).await;
+    let again = || memory.reopen();
+    let text = refusal(App::new().model::<narrowed::to_variants::Person>().storage(again())).await;
+    assert!(text.contains("/pin"), "{text}");
+    let text = refusal(App::new().model::<narrowed::to_numbers::Person>().storage(again())).await;
+    assert!(text.contains("/pin"), "{text}");
+    let text = refusal(App::new().model::<narrowed::to_a_map::Person>().storage(again())).await;
+    assert!(text.contains("/pin"), "{text}");
 }
 
 /// The process ends at the one write of the migration: all of it is there, or none.

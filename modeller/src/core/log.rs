@@ -1327,8 +1327,10 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>], migrations: &Migrat
                 }
             }
             Err(_) if can_be_rewritten => return rewrite(id),
-            // The cause names fields and types, never values: the error of serde is cut to its first line.
-            Err(cause) => wrong.push(format!("{}/{}: {}", stored.model, stored.id, field_of(&cause))),
+            Err(_) => {
+                let what = what_does_not_fit(schemas.get(model), stored.doc);
+                wrong.push(format!("{}/{}: {what}", stored.model, stored.id));
+            }
         }
         Ok(())
     })?;
@@ -1350,12 +1352,13 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>], migrations: &Migrat
     Ok(Loaded { state, head: opened.head, schemas: opened.schemas, unfit, dropped })
 }
 
-/// What serde says of a stored document without repeating a value of it, which may be private.
-fn field_of(cause: &serde_json::Error) -> String {
-    let text = cause.to_string();
-    match text.split_once("invalid type").or_else(|| text.split_once("invalid value")) {
-        Some(_) => "a stored value has another type than its field".into(),
-        None => text,
+/// Why a stored document is not read, in the words of its schema. Those of serde repeat values, which may be private.
+fn what_does_not_fit(schema: Option<&Arc<ModelSchema>>, text: &str) -> String {
+    let refused = |schema: &Arc<ModelSchema>| schema.check(&serde_json::from_str(text).ok()?).err();
+    match schema.and_then(refused) {
+        Some(error) => error.to_string(),
+        // The schema takes it: the type has a rule of its own.
+        None => "its type does not read the stored form".to_owned(),
     }
 }
 

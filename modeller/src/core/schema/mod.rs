@@ -539,11 +539,13 @@ impl ModelSchema {
         }
         self.check(&json)?;
         (self.kind.from_json)(json).map_err(|cause| {
-            // The schema took what the type does not: the type has a rule of its own, which serde words.
+            // The schema took what the type does not: the type has a rule of its own, which serde words; with the value, which may be
+            // one of what is private.
+            let message = if self.has_private { "must fit its type".to_owned() } else { cause.to_string() };
             Error::validation(vec![Violation {
                 instance_path: String::new(),
                 keyword: "type".into(),
-                message: cause.to_string().into(),
+                message: message.into(),
                 params: json!({}),
                 schema_path: "#".into(),
             }])
