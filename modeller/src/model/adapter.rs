@@ -14,11 +14,11 @@ use tokio::sync::{Notify, watch};
 
 use super::handler::BoxFuture;
 use super::runtime::{Inner, Runtime, Scope, caught};
-use crate::core::collection::ModelIndex;
+use crate::core::collection::{ModelIndex, State};
 use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
 use crate::core::id::{Id, RawId};
 use crate::core::log::{Commit, Expect, Follower};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 
 /// How many changes wait as they were.
 const BACKLOG: usize = 4_096;
@@ -135,7 +135,7 @@ pub struct Pulled {
     pub inserted: usize,
     /// Documents that were there with another value.
     pub replaced: usize,
-    /// Documents that were there as they are.
+    /// Documents that were there as they are, or that are newer here.
     pub unchanged: usize,
 }
 
@@ -147,6 +147,8 @@ pub(crate) struct Mirror {
     wake: Notify,
     /// Whether nothing waits.
     idle: watch::Sender<bool>,
+    /// Pulls come one after the other.
+    turn: tokio::sync::Mutex<()>,
     ended: AtomicBool,
 }
 
@@ -155,8 +157,21 @@ struct Waiting {
     changes: VecDeque<(RawId, Option<DynDoc>)>,
     /// Those that are behind the changes, to be mirrored as they are by then.
     ids: BTreeSet<RawId>,
-    /// What a pull is about to write, which came from there. With the revision that was written, once it is known.
-    pulled: BTreeSet<RawId>,
+    /// What the adapter is asked to mirror at this moment.
+    under_way: Option<RawId>,
+    /// While a pull is under way, what it knows.
+    pull: Option<Pull>,
+}
+
+/// A pull that is under way.
+#[derive(Default)]
+struct Pull {
+    /// What was not mirrored when it began, or has changed since: what is there is older.
+    newer: BTreeSet<RawId>,
+    /// What it is about to write, which came from there.
+    writes: BTreeSet<RawId>,
+    /// Changes of those, with the revisions they left. Which of them are its own is known when it has written.
+    held: Vec<(RawId, Option<u64>)>,
 }
 
 /// All mirrors of an application.
@@ -172,6 +187,7 @@ impl Mirrors {
                 waiting: Mutex::default(),
                 wake: Notify::new(),
                 idle: watch::Sender::new(true),
+                turn: tokio::sync::Mutex::default(),
                 ended: AtomicBool::new(false),
             };
             (model, Arc::new(mirror))
@@ -239,8 +255,13 @@ impl Follower for Mirroring {
 impl Mirror {
     fn note(&self, id: &RawId, after: Option<&DynDoc>) {
         let mut waiting = self.waiting.lock();
-        if waiting.pulled.contains(id) {
-            return;
+        self.idle.send_replace(false);
+        if let Some(pull) = &mut waiting.pull {
+            if pull.writes.contains(id) {
+                pull.held.push((id.clone(), after.map(|doc| doc.rev())));
+                return;
+            }
+            pull.newer.insert(id.clone());
         }
         if waiting.ids.is_empty() && waiting.changes.len() < BACKLOG {
             waiting.changes.push_back((id.clone(), after.cloned()));
@@ -248,7 +269,6 @@ impl Mirror {
             // Behind what waits as it was, so that nothing older overtakes it.
             waiting.ids.insert(id.clone());
         }
-        self.idle.send_replace(false);
         drop(waiting);
         self.wake.notify_one();
     }
@@ -256,14 +276,70 @@ impl Mirror {
     /// What is next. A change as it was, or the id of a document.
     fn next(&self) -> Option<(RawId, Option<Option<DynDoc>>)> {
         let mut waiting = self.waiting.lock();
-        if let Some((id, after)) = waiting.changes.pop_front() {
-            return Some((id, Some(after)));
-        }
-        let next = waiting.ids.pop_first().map(|id| (id, None));
-        if next.is_none() {
+        let change = waiting.changes.pop_front().map(|(id, after)| (id, Some(after)));
+        let next = change.or_else(|| waiting.ids.pop_first().map(|id| (id, None)));
+        waiting.under_way = next.as_ref().map(|(id, _)| id.clone());
+        let holds = waiting.pull.as_ref().is_some_and(|pull| !pull.held.is_empty());
+        if next.is_none() && !holds {
             self.idle.send_replace(true);
         }
         next
+    }
+
+    /// Has these mirrored as they are when it is their turn.
+    fn later(&self, ids: impl IntoIterator<Item = RawId>) {
+        let mut waiting = self.waiting.lock();
+        waiting.ids.extend(ids);
+        self.idle.send_replace(false);
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Begins a pull, which ends when what this answers is dropped.
+    fn begin_pull(&self) -> PullUnderWay<'_> {
+        let mut waiting = self.waiting.lock();
+        let changes = waiting.changes.iter().map(|(id, _)| id);
+        let newer = changes.chain(&waiting.ids).chain(&waiting.under_way).cloned().collect();
+        waiting.pull = Some(Pull { newer, ..Pull::default() });
+        PullUnderWay(self)
+    }
+}
+
+/// A pull that has begun and not ended.
+struct PullUnderWay<'a>(&'a Mirror);
+
+impl PullUnderWay<'_> {
+    /// Takes the changes of these for its own until it has written.
+    fn writes(&self, ids: impl Iterator<Item = RawId>) {
+        if let Some(pull) = &mut self.0.waiting.lock().pull {
+            pull.writes = ids.collect();
+        }
+    }
+
+    /// Whether what is there is older than what is here.
+    fn is_older(&self, id: &RawId) -> bool {
+        self.0.waiting.lock().pull.as_ref().is_none_or(|pull| pull.newer.contains(id))
+    }
+
+    /// It has written these revisions; all else that has changed is mirrored.
+    fn wrote(&self, revs: &HashMap<RawId, u64>) {
+        let mut waiting = self.0.waiting.lock();
+        let Some(pull) = &mut waiting.pull else { return };
+        pull.writes.clear();
+        let by_others =
+            |(id, rev): (RawId, Option<u64>)| (rev.is_none() || revs.get(&id).copied() != rev).then_some(id);
+        let others: Vec<RawId> = pull.held.drain(..).filter_map(by_others).collect();
+        pull.newer.extend(others.iter().cloned());
+        drop(waiting);
+        self.0.later(others);
+    }
+}
+
+impl Drop for PullUnderWay<'_> {
+    fn drop(&mut self) {
+        // Also when it failed, or nobody waits for it any more.
+        self.wrote(&HashMap::new());
+        self.0.waiting.lock().pull = None;
     }
 }
 
@@ -300,13 +376,21 @@ async fn follow(runtime: Weak<Inner>, mirror: Arc<Mirror>) {
     }
 }
 
-/// Fills a model from its adapter. No hooks run: what is pulled is no news.
+/// Fills a model from its adapter. No hooks run: what is pulled is no news. What has changed here and was not mirrored yet when the
+/// adapter was asked is newer than what it has, and stays.
 pub(crate) async fn pull(scope: &Scope, index: ModelIndex) -> Result<Pulled> {
     let runtime = scope.runtime();
-    let schema = &runtime.model(index)?.schema;
-    let mirror = runtime.inner().mirrors.of(index).ok_or_else(|| {
-        Error::new("NO_ADAPTER").status(500).message(format!("the model `{}` has no adapter to pull from", schema.id))
-    })?;
+    let mirror = mirror_of(runtime, index)?;
+    if scope.is_in_transaction() {
+        return Err(Error::new(ErrorCode::NestedTransaction).message(
+            "a pull takes as long as the foreign store does; do it outside of the transaction, by `detached()`",
+        ));
+    }
+    let _turn = mirror.turn.lock().await;
+    let under_way = mirror.begin_pull();
+    let began = runtime.durable();
+    // Whatever is in that state was told to the mirror when this is answered.
+    scope.own_step("pull", |_| async { Ok(()) }).await?;
     let mut pulled = Pulled::default();
     let mut all = mirror.adapter.pull().await?.into_iter();
     loop {
@@ -315,27 +399,14 @@ pub(crate) async fn pull(scope: &Scope, index: ModelIndex) -> Result<Pulled> {
             return Ok(pulled);
         }
         // What comes from there is not sent back.
-        mirror.waiting.lock().pulled.extend(batch.iter().map(|(id, _)| id.clone()));
-        let written = write(scope, index, &batch).await;
-        let written = match written {
-            Ok(written) => written,
-            Err(error) => {
-                mirror.waiting.lock().pulled.clear();
-                return Err(error);
-            }
-        };
-        pulled.inserted += written.iter().filter(|(_, what)| *what == Wrote::Inserted).count();
-        pulled.replaced += written.iter().filter(|(_, what)| *what == Wrote::Replaced).count();
-        pulled.unchanged += written.iter().filter(|(_, what)| *what == Wrote::Nothing).count();
-        mirror.waiting.lock().pulled.clear();
-        // What somebody else has written meanwhile was taken for a part of it.
-        let now = runtime.durable();
-        for ((rev, _), (id, _)) in written.iter().zip(&batch) {
-            let current = now.get(index, id);
-            if current.map(|doc| doc.rev()) != Some(*rev) {
-                mirror.note(id, current);
-            }
-        }
+        under_way.writes(batch.iter().map(|(id, _)| id.clone()));
+        let written = write(scope, index, &batch, &began, &under_way).await?;
+        let count = |wanted: Wrote| written.iter().filter(|(_, what)| *what == wanted).count();
+        pulled.inserted += count(Wrote::Inserted);
+        pulled.replaced += count(Wrote::Replaced);
+        pulled.unchanged += count(Wrote::Nothing);
+        let revs = batch.iter().zip(&written).filter_map(|((id, _), (rev, _))| Some((id.clone(), (*rev)?)));
+        under_way.wrote(&revs.collect());
     }
 }
 
@@ -346,7 +417,14 @@ enum Wrote {
     Nothing,
 }
 
-async fn write(scope: &Scope, index: ModelIndex, batch: &[(RawId, Box<dyn AnyValue>)]) -> Result<Vec<(u64, Wrote)>> {
+/// Writes a batch, and says what became of each, with the revision that was written.
+async fn write(
+    scope: &Scope,
+    index: ModelIndex,
+    batch: &[(RawId, Box<dyn AnyValue>)],
+    began: &State,
+    under_way: &PullUnderWay<'_>,
+) -> Result<Vec<(Option<u64>, Wrote)>> {
     scope
         .own_step("pull", |step| async move {
             let transaction = step.transaction();
@@ -354,35 +432,40 @@ async fn write(scope: &Scope, index: ModelIndex, batch: &[(RawId, Box<dyn AnyVal
             for (id, value) in batch {
                 let told = |error: Error| error.detail("document", id.to_string());
                 let current = transaction.get(index, id)?;
-                let what = match &current {
-                    None => Wrote::Inserted,
-                    Some(doc) if doc.to_stored()? == value.to_stored()? => Wrote::Nothing,
-                    Some(_) => Wrote::Replaced,
-                };
-                let rev = match (what, &current) {
-                    (Wrote::Nothing, Some(doc)) => doc.rev(),
-                    (Wrote::Inserted, _) => {
-                        transaction.put(index, id, value.copy(), Expect::Absent, false).map_err(told)?.rev()
+                let was = began.get(index, id).map(|doc| doc.rev());
+                if current.as_ref().map(|doc| doc.rev()) != was || under_way.is_older(id) {
+                    written.push((None, Wrote::Nothing));
+                    continue;
+                }
+                let (what, expect) = match &current {
+                    None => (Wrote::Inserted, Expect::Absent),
+                    Some(doc) if doc.to_stored()? == value.to_stored()? => {
+                        written.push((None, Wrote::Nothing));
+                        continue;
                     }
-                    _ => {
-                        let expect = Expect::Present { if_rev: None };
-                        transaction.put(index, id, value.copy(), expect, false).map_err(told)?.rev()
-                    }
+                    Some(_) => (Wrote::Replaced, Expect::Present { if_rev: None }),
                 };
-                written.push((rev, what));
+                let rev = transaction.put(index, id, value.copy(), expect, false).map_err(told)?.rev();
+                written.push((Some(rev), what));
             }
             Ok(written)
         })
         .await
 }
 
-/// Marks all documents of a model to be mirrored as they are.
+fn mirror_of(runtime: &Runtime, index: ModelIndex) -> Result<&Arc<Mirror>> {
+    let id = &runtime.model(index)?.schema.id;
+    runtime
+        .inner()
+        .mirrors
+        .of(index)
+        .ok_or_else(|| Error::new("NO_ADAPTER").status(500).message(format!("the model `{id}` has no adapter")))
+}
+
+/// Marks all documents of a model to be mirrored as they are when it is their turn.
 pub(super) fn sync_all(runtime: &Runtime, index: ModelIndex) -> Result<()> {
-    let mirror = runtime.inner().mirrors.of(index);
-    let mirror = mirror.ok_or_else(|| Error::new("NO_ADAPTER").status(500).message("the model has no adapter"))?;
+    let mirror = mirror_of(runtime, index)?;
     let state = runtime.durable();
-    for doc in state.collection(index).into_iter().flat_map(|collection| collection.all()) {
-        mirror.note(doc.id(), Some(doc));
-    }
+    mirror.later(state.collection(index).into_iter().flat_map(|all| all.all()).map(|doc| doc.id().clone()));
     Ok(())
 }
