@@ -42,6 +42,7 @@ impl OperationKey for MethodKey {
         entry: "call",
         taken: &[
             "call",
+            "call_once",
             "clone",
             "count",
             "delete",

@@ -24,6 +24,7 @@ use crate::model::emitter::Emitters;
 use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
 use crate::model::job::{self, JobQueue, Jobs};
+use crate::model::once::{self, Calls};
 use crate::model::runtime::{Inner, ModelRuntime, Runtime, next_number};
 use crate::model::subscription::Rooms;
 use crate::model::transaction::Transaction;
@@ -412,6 +413,7 @@ impl AppBuilder {
         // Behind those of the program, whose places stay as they are.
         let programs = assembly.models.len();
         assembly.models.push(ModelRuntime::new(job::schema()?));
+        assembly.models.push(ModelRuntime::new(once::schema()?));
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
             Engine::Memory => Arc::new(crate::storage::volatile::Volatile),
@@ -465,6 +467,7 @@ impl AppBuilder {
             emitters,
             workers,
             jobs,
+            calls: Calls::new(programs + 1),
             mirrors,
             limits: Limits::default(),
             secret,

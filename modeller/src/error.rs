@@ -86,6 +86,8 @@ codes! {
     InvalidRequest => "INVALID_REQUEST", 400;
     /// The document's `_rev` was not the expected one, or a transaction's turn ran out of time.
     Conflict => "CONFLICT", 409;
+    /// A key under which a call is made once was used for another one.
+    IdempotencyMismatch => "IDEMPOTENCY_MISMATCH", 422;
     /// A handle of the application was used inside one of its own transactions.
     NestedTransaction => "NESTED_TRANSACTION", 500;
     /// A handle was used after the end of the transaction that it belongs to.

@@ -4,7 +4,7 @@ use axum::Router;
 use modeller::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{CANARY, ask, ask_with};
+use crate::support::{CANARY, ask, ask_with, serve};
 
 #[model(id = "labels", public, client_ids)]
 pub struct Label {
@@ -147,4 +147,48 @@ async fn all_that_match_are_changed_or_deleted() {
         .await
         .assert_problem(400, "INVALID_REQUEST");
     assert_eq!(ask(&router, "DELETE", "/labels?filter=%7B%7D", Value::Null).await.json(), json!({"deleted": 3}));
+}
+
+#[value]
+pub struct CountUp {
+    pub by: i64,
+}
+
+/// Counts the uses of the first label up, and answers how many those are.
+#[method(Label)]
+async fn count_up(args: CountUp, labels: Model<Label>) -> Result<i64> {
+    Ok(labels.update(Filter::all(), Label::USES.inc(args.by)).await?.uses)
+}
+
+#[tokio::test]
+async fn a_call_with_an_idempotency_key_is_made_once() {
+    let app = app().await;
+    app.model::<Label>().insert(Label { name: "red".into(), uses: 0, key: None.into() }).await.unwrap();
+    let router = app.router();
+    let call = async |key: &str, by: i64| {
+        ask_with(&router, "POST", "/labels/count_up", json!({"by": by}), &[("idempotency-key", key)]).await
+    };
+    assert_eq!(call("k1", 2).await.json(), 2);
+    assert_eq!(call("k1", 2).await.json(), 2);
+    assert_eq!(call("\"k1\"", 2).await.json(), 2, "as the string of a structured field");
+    call("k1", 3).await.assert_problem(422, "IDEMPOTENCY_MISMATCH");
+    assert_eq!(call("k2", 2).await.json(), 4);
+    for wrong in ["", "a b", &"k".repeat(256)] {
+        call(wrong, 2).await.assert_problem(400, "INVALID_REQUEST");
+    }
+    let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
+    let refused = ask_with(&router, "POST", "/labels/count_up", json!({"by": 1}), &twice).await;
+    refused.assert_problem(400, "INVALID_REQUEST");
+
+    // The same key on a socket is the same call.
+    let served = serve(app.clone()).await;
+    let mut socket = served.socket(None).await;
+    let params = |key: Value| json!({"model": "labels", "method": "count_up", "args": {"by": 2}, "key": key});
+    assert_eq!(socket.ask("call", params(json!("k2"))).await["result"], 4);
+    assert_eq!(socket.ask("call", params(json!("k3"))).await["result"], 6);
+    assert_eq!(socket.ask("call", params(json!("k3"))).await["result"], 6);
+    for wrong in [json!(1), json!(null), json!("a b")] {
+        assert_eq!(socket.ask("call", params(wrong)).await["error"]["data"]["code"], "INVALID_REQUEST");
+    }
+    assert_eq!(app.model::<Label>().find(Filter::all()).await.unwrap()[0].uses, 6);
 }

@@ -344,6 +344,11 @@ impl Transaction {
         std::mem::take(&mut self.inner.lock().written.later).into_iter().collect()
     }
 
+    /// Whether it has anything to commit by now.
+    pub(crate) fn has_written(&self) -> Result<bool> {
+        self.open(|inner| Ok(!inner.written.changes.is_empty() || !inner.written.published.is_empty()))
+    }
+
     pub(crate) fn savepoint(&self) -> Result<Savepoint> {
         self.open(|inner| Ok(Savepoint(inner.written.clone())))
     }

@@ -14,6 +14,7 @@ use super::emitter::Emissions;
 use super::handler::{self, HookEvent};
 use super::hook::{HookCall, HookFuture};
 use super::job::Scheduling;
+use super::once::CallKey;
 use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
 use super::schedule::Schedule;
 use super::subscription::{Listener, Subscription, event_key};
@@ -370,6 +371,48 @@ impl<T: Stored> Model<T> {
         let args = self.scope.args(operation, Some(args), Audience::Store)?;
         let output = self.scope.call(self.index, OperationKind::Method, id, args, None).await?;
         super::output_json(output.as_ref())
+    }
+
+    /// Calls a method as [`Model::call`] does, once, however often it is asked for under this key: for the same caller, method and
+    /// arguments the answer is that of the first time. It is recorded by the commit of the call, and kept for a day; two that
+    /// ask at the same time wait for each other. A call that failed, or wrote nothing, leaves nothing, and is made again.
+    ///
+    /// The key is 1 to 255 visible characters of ASCII, the answer 1 MiB at most. Over HTTP it is the header `Idempotency-Key`, and
+    /// the member `key` of a call on a socket.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # use modeller::__private::serde_json::{self, json};
+    /// # #[model(id = "accounts", public)]
+    /// # pub struct Account { pub cents: i64 }
+    /// #[value]
+    /// pub struct Pay { pub id: Id<Account>, pub cents: i64 }
+    ///
+    /// #[method(Account)]
+    /// async fn pay(args: Pay, accounts: Model<Account>) -> Result<i64> {
+    ///     Ok(accounts.update(args.id, Account::CENTS.inc(args.cents)).await?.cents)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<Account>().in_memory().open().await?;
+    /// # let accounts = app.model::<Account>();
+    /// # let account = accounts.insert(Account { cents: 0 }).await?.id();
+    /// for _ in 0..3 {
+    ///     let args = json!({"id": account, "cents": 500});
+    ///     assert_eq!(accounts.call_once("order-7", "pay", args).await?, json!(500));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::call`]; `IDEMPOTENCY_MISMATCH` when the key was used with other arguments, `INVALID_REQUEST` for a text that
+    /// cannot be a key, `TRANSACTION_TOO_LARGE` for an answer that is too long.
+    pub async fn call_once(&self, key: &str, id: &str, args: Value) -> Result<Value> {
+        let key = CallKey::parse(key)?;
+        let answer = self.scope.call_once(self.index, id, Some(args), Audience::Store, &key).await?;
+        Ok(serde_json::from_str(&answer)?)
     }
 
     /// Has a method run later, as a job: recorded by a commit, and run after it by whoever runs the application's jobs

@@ -24,6 +24,7 @@ use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::emitter::Emitters;
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
 use super::job::{self, ATTEMPTS, Jobs};
+use super::once::Calls;
 use super::subscription::{Room, Rooms};
 use super::trash::Alive;
 use super::worker::Workers;
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
     pub(crate) jobs: Jobs,
+    pub(crate) calls: Calls,
     pub(crate) mirrors: Mirrors,
     pub(crate) limits: Limits,
     pub(crate) secret: Secret,

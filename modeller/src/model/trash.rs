@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::caller::Caller;
 use super::handle::Model;
+use super::once;
 use super::runtime::{Runtime, Scope, Step, Target};
 use crate::core::clock::millis;
 use crate::core::collection::{Collection, ModelIndex};
@@ -542,7 +543,8 @@ pub(crate) async fn keep_short(runtime: &Runtime, mut ended: oneshot::Receiver<(
     });
 }
 
-/// Purges what was in the trash for long enough, and answers at what time to do so again: where there are models.
+/// Purges what was kept for long enough, in the trash and of the answers to calls, and says at what time to do so again: where
+/// there are models.
 async fn clear(runtime: &Runtime) -> Option<u64> {
     let now = runtime.inner().clock.now();
     let scope = runtime.scope(Caller::application());
@@ -559,6 +561,11 @@ async fn clear(runtime: &Runtime) -> Option<u64> {
             }
         };
         pause = Some(pause.map_or(next, |pause| pause.min(next)));
+    }
+    match once::clear(runtime, AT_ONCE).await {
+        Ok(AT_ONCE) => pause = Some(OFTEN),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(error = %error, "the answers to calls could not be cleared"),
     }
     pause.map(|pause| now.saturating_add(millis(pause)))
 }

@@ -12,6 +12,7 @@ use crate::core::schema::{Access, ModelSchema};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
 use crate::model::handler::AnyOutput;
+use crate::model::once::{CallKey, answer_text};
 use crate::model::runtime::{ModelRuntime, OperationKind, Scope};
 use crate::model::subscription::Room;
 
@@ -87,5 +88,22 @@ impl Context {
         let operation = scope.operation(index, kind, id)?;
         let args = scope.args(operation, args, self.audience())?;
         scope.call(index, kind, id, args, room).await
+    }
+
+    /// Calls a method with arguments from outside, and answers JSON text; with a key it is called once.
+    pub(super) async fn call_method(
+        &self,
+        index: ModelIndex,
+        id: &str,
+        args: Option<Value>,
+        key: Option<&CallKey>,
+    ) -> Result<String> {
+        match key {
+            Some(key) => self.scope().call_once(index, id, args, self.audience(), key).await,
+            None => {
+                let output = self.call(index, OperationKind::Method, id, args, None).await?;
+                answer_text(output.as_ref(), self.audience())
+            }
+        }
     }
 }

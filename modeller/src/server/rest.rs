@@ -19,13 +19,14 @@ use super::router::Segments;
 use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, DynDoc};
 use crate::core::id::RawId;
-use crate::core::private::{Audience, written_for};
+use crate::core::private::Audience;
 use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{QueryParts, parse_filter, parse_query};
 use crate::core::query::project::RawProjection;
 use crate::core::query::update::RawUpdate;
 use crate::core::schema::{ModelSchema, member_of_the_document, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
+use crate::model::once::CallKey;
 use crate::model::runtime::{Listed, OperationKind, Target};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -233,13 +234,25 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
 pub(super) async fn call(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.visible(&at.model)?;
     context.scope().operation(index, OperationKind::Method, &at.id)?;
+    let key = idempotency_key(request.headers())?;
     let args = read_optional_json(&context, request).await?;
     let called = context.clone();
-    let output =
-        context.to_the_end(async move { called.call(index, OperationKind::Method, &at.id, args, None).await }).await?;
-    let mut body = Vec::with_capacity(256);
-    written_for(context.audience(), || output.write_json(&mut body))?;
+    let body = context.to_the_end(async move { called.call_method(index, &at.id, args, key.as_ref()).await }).await?;
     Ok(respond::json(StatusCode::OK, body))
+}
+
+/// The key under which a call is made once: of `Idempotency-Key`, as it is or as the string of a structured field
+/// (draft-ietf-httpapi-idempotency-key-header §2.1, RFC 9651 §3.3.3).
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<CallKey>> {
+    let mut values = headers.get_all("idempotency-key").into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let wrong = || Error::new(ErrorCode::InvalidRequest).message("`Idempotency-Key` is one key");
+    if values.next().is_some() {
+        return Err(wrong());
+    }
+    let text = value.to_str().map_err(|_| wrong())?;
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    CallKey::parse(quoted.unwrap_or(text)).map(Some)
 }
 
 /// A text that cannot be an id is the id of nothing.

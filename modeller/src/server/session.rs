@@ -21,9 +21,9 @@ use super::call::Context;
 use super::limits::{IN_FLIGHT, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
 use super::respond::problem_value;
 use crate::core::collection::ModelIndex;
-use crate::core::private::written_for;
 use crate::core::query::parse::parse_filter;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::once::{CallKey, answer_text};
 use crate::model::runtime::OperationKind;
 use crate::model::subscription::{Published, Room, Sink};
 use crate::wire::frame::{self, Refusal, Request, code};
@@ -226,9 +226,13 @@ impl Session {
     fn plan_call(&self, params: Map<String, Value>) -> Result<Plan, Refused> {
         let mut params = Params(params);
         let (model, id, args) = (params.text("model")?, params.text("method")?, params.0.remove("args"));
+        let key = match params.0.contains_key("key") {
+            true => Some(CallKey::parse(&params.text("key")?)?),
+            false => None,
+        };
         params.end()?;
         let index = self.context().visible(&model)?;
-        Ok(Plan { index, kind: OperationKind::Method, id, args, room: None })
+        Ok(Plan { index, id, args, to: Called::Method(key) })
     }
 
     fn plan_dispatch(&self, params: Map<String, Value>) -> Result<Plan, Refused> {
@@ -240,8 +244,8 @@ impl Session {
         // The operation's own right is asked first, which may be wider than that of the documents.
         let index = context.visible(&model)?;
         context.scope().operation(index, OperationKind::Event, &id)?;
-        let room = Some(self.room_of(index, &filter)?);
-        Ok(Plan { index, kind: OperationKind::Event, id, args, room })
+        let room = self.room_of(index, &filter)?;
+        Ok(Plan { index, id, args, to: Called::Event(room) })
     }
 
     /// The room of a filter of a model whose documents the client may reach.
@@ -258,20 +262,30 @@ impl Session {
 
     /// Runs a call on its own. The permit is given back when it is answered.
     fn run(self: &Arc<Self>, id: Option<Value>, permit: Option<OwnedSemaphorePermit>, plan: Result<Plan, Refused>) {
-        let Plan { index, kind, id: operation, args, room } = match plan {
+        let Plan { index, id: operation, args, to } = match plan {
             Ok(plan) => plan,
             Err(refused) => return self.answer(id.as_ref(), Err(refused)),
         };
         let (session, context) = (self.clone(), self.context());
-        // Of who asked, also when he says in the meantime that he is somebody else.
-        let audience = context.audience();
         tokio::spawn(async move {
+            // Of who asked, also when he says in the meantime that he is somebody else.
             let called = context.clone();
-            let outcome =
-                context.to_the_end(async move { called.call(index, kind, &operation, args, room).await }).await;
+            let made = async move {
+                match to {
+                    Called::Method(key) => called.call_method(index, &operation, args, key.as_ref()).await,
+                    Called::Event(room) => {
+                        let output = called.call(index, OperationKind::Event, &operation, args, Some(room)).await?;
+                        answer_text(output.as_ref(), called.audience())
+                    }
+                }
+            };
+            let outcome = context.to_the_end(made).await;
             if let Some(id) = &id {
-                let frame = outcome.and_then(|output| {
-                    frame::answer(id, session.seq(), |out| written_for(audience, || output.write_json(out)))
+                let frame = outcome.and_then(|text| {
+                    frame::answer(id, session.seq(), |out| {
+                        out.extend_from_slice(text.as_bytes());
+                        Ok::<_, Error>(())
+                    })
                 });
                 session.push(match frame {
                     Ok(frame) => session.fitting(id, frame),
@@ -337,10 +351,17 @@ impl Sink for Session {
 /// A call that may be made.
 struct Plan {
     index: ModelIndex,
-    kind: OperationKind,
     id: String,
     args: Option<Value>,
-    room: Option<Arc<Room>>,
+    to: Called,
+}
+
+/// What is called.
+enum Called {
+    /// A method; with a key, once.
+    Method(Option<CallKey>),
+    /// An event of a room.
+    Event(Arc<Room>),
 }
 
 /// An error with the code of JSON-RPC that it is answered with.
