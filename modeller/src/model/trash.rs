@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::caller::Caller;
 use super::handle::Model;
+use super::journal::{LogFeature, LogLevel, Subject, Words};
 use super::runtime::{Runtime, Scope, Step, Target};
 use crate::core::clock::millis;
 use crate::core::collection::{Collection, ModelIndex};
@@ -554,7 +555,9 @@ async fn clear(runtime: &Runtime) -> Option<u64> {
             Ok(AT_ONCE) => OFTEN,
             Ok(_) => (kept / 10).clamp(OFTEN, SELDOM),
             Err(error) => {
-                tracing::warn!(model = %model.schema.id, error = %error, "the trash could not be cleared");
+                runtime.journal().note(&Subject::new(index, LogFeature::Trash), LogLevel::Warn, || {
+                    Words::new(format!("the trash could not be cleared: {}", error.for_log_with_causes()))
+                });
                 SELDOM
             }
         };
