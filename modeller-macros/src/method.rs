@@ -139,7 +139,7 @@ struct Operation {
 }
 
 /// Types that a parameter is extracted by; a first parameter of any other type is the arguments.
-const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "Transaction", "State", "Subscription"];
+const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "Transaction", "Log", "State", "Subscription"];
 
 /// Expands an operation.
 pub(crate) fn operation<K: OperationKey>(args: TokenStream, item: &TokenStream) -> TokenStream {

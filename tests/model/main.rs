@@ -8,6 +8,7 @@ mod handles;
 mod hooks;
 mod jobs;
 mod later;
+mod logging;
 mod many;
 mod operations;
 mod paths;

@@ -729,7 +729,8 @@ impl Scope {
                         previous.cloned(),
                         self.caller.clone(),
                     );
-                    let outcome = run.await;
+                    // A panic is a failure of the operation, and told as one.
+                    let outcome = caught(run).await;
                     journal.hook(&subject, event, began, outcome.as_ref().map(drop));
                     outcome
                 }
@@ -1446,7 +1447,7 @@ impl Scope {
                 };
                 let journal = self.runtime.journal();
                 let began = journal.begin(&subject);
-                let outcome = (operation.declaration.run)(invocation).await;
+                let outcome = caught((operation.declaration.run)(invocation)).await;
                 journal.operation(&subject, began, outcome.as_ref().err());
                 outcome
             },
