@@ -680,7 +680,9 @@ impl Journal {
         match (outcome, began) {
             (Ok(()), None) => {}
             (Ok(()), Some(began)) => {
-                self.note(subject, LogLevel::Debug, || Words::new(format!("{} ran", what())).with(timed(data(), began)))
+                self.note(subject, LogLevel::Debug, || {
+                    Words::new(format!("{} ran", what())).with(timed(data(), began))
+                });
             }
             (Err(error), _) => self.failed(subject, &format!("{} failed", what()), data, error),
         }
