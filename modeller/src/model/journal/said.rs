@@ -18,8 +18,9 @@ const MOST_DATA: usize = 16 * 1_024;
 
 /// The log, as an argument of a handler: what is said to it is an entry of the handler's model.
 ///
-/// An entry is given at once, also in a transaction that is undone later or run once more; [`LogEntry::call`] tells which run it is
-/// from. A message is any text, best `format_args!(…)`, which is written out only if somebody wants it.
+/// An entry is given at once, also in a transaction that is undone later or run once more;
+/// [`LogEntry::call`](crate::LogEntry::call) tells which run it is from. A message is any text, best `format_args!(…)`, which is
+/// written out only if somebody wants it.
 ///
 /// ```
 /// use modeller::prelude::*;
