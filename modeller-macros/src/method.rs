@@ -59,16 +59,20 @@ impl OperationKey for MethodKey {
             "insert_with_id",
             "is_running",
             "list",
+            "log_level",
             "methods",
             "modify",
             "on",
             "on_delete",
             "on_insert",
+            "on_log",
             "on_update",
             "pull",
             "replace",
             "schedule",
             "schema",
+            "set_log_feature",
+            "set_log_level",
             "start_worker",
             "start_workers",
             "stop_worker",
@@ -136,7 +140,7 @@ struct Operation {
 }
 
 /// Types that a parameter is extracted by; a first parameter of any other type is the arguments.
-const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "Transaction", "State", "Subscription"];
+const EXTRACTED: &[&str] = &["Model", "System", "Caller", "Call", "Transaction", "Log", "State", "Subscription"];
 
 /// Expands an operation.
 pub(crate) fn operation<K: OperationKey>(args: TokenStream, item: &TokenStream) -> TokenStream {

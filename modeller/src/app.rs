@@ -24,6 +24,7 @@ use crate::model::emitter::Emitters;
 use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
 use crate::model::job::{self, JobQueue, Jobs};
+use crate::model::journal::{Journal, LogFeature, LogSettings, Subject};
 use crate::model::once::{self, Calls};
 use crate::model::runtime::{Inner, ModelRuntime, Runtime, next_number};
 use crate::model::subscription::Rooms;
@@ -184,8 +185,9 @@ impl App {
         Fut: Future<Output = Result<R>> + Send,
         R: Send,
     {
-        let body = &body;
-        self.runtime.scope(Caller::application()).together("transaction", |scope| body(Transaction(scope))).await
+        let (body, subject) = (&body, &Subject::new(None, LogFeature::Transaction));
+        let scope = self.runtime.scope(Caller::application());
+        scope.together("transaction", |scope| body(Transaction { scope, subject: subject.clone() })).await
     }
 
     /// Sequence number of the last durable commit.
@@ -260,6 +262,7 @@ pub struct AppBuilder {
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     /// By the ids of their models.
     adapters: HashMap<String, Arc<dyn AnyAdapter>>,
+    log: LogSettings,
     /// Models of the store that are let go at the start.
     pub(crate) dropped: BTreeMap<String, Dropped>,
     pub(crate) clock: Clock,
@@ -281,6 +284,7 @@ impl Default for AppBuilder {
             engine: Engine::Default,
             states: HashMap::new(),
             adapters: HashMap::new(),
+            log: LogSettings::default(),
             dropped: BTreeMap::new(),
             clock: Clock::default(),
             rehearses: false,
@@ -314,6 +318,12 @@ impl AppBuilder {
     /// With this model mirrored into a foreign store; see [`Adapter`]. `serve` pulls from it before it serves.
     pub fn adapter<T: ModelType>(mut self, adapter: impl Adapter<T>) -> Self {
         self.adapters.insert(T::DECLARATION.id.to_owned(), erased(adapter));
+        self
+    }
+
+    /// With these settings of the log, in the place of those from before.
+    pub fn log(mut self, settings: LogSettings) -> Self {
+        self.log = settings;
         self
     }
 
@@ -424,6 +434,8 @@ impl AppBuilder {
         };
         let described = storage.describe();
         let schemas = schemas(&assembly.models);
+        let ids = schemas.iter().map(|schema| schema.id.as_ref());
+        let journal = Arc::new(Journal::new(std::mem::take(&mut self.log), ids, self.clock.clone())?);
         let mut adapters = std::mem::take(&mut self.adapters);
         adapters.extend(self.given.iter().filter_map(|model| Some((model.id.clone(), model.adapter.clone()?))));
         let mirrors = mirrors(adapters, &schemas)?;
@@ -434,7 +446,7 @@ impl AppBuilder {
             .await
             .map_err(Error::internal)??;
         let log = Arc::new(log);
-        let rooms = Arc::new(Rooms::default());
+        let rooms = Arc::new(Rooms::new(journal.clone()));
         log.follow(rooms.clone());
         let emitters = Arc::new(Emitters::new(assembly.models.len()));
         log.follow(emitters.clone());
@@ -464,6 +476,7 @@ impl AppBuilder {
             models: assembly.models,
             states: self.states,
             rooms,
+            journal,
             emitters,
             workers,
             jobs,
@@ -476,6 +489,7 @@ impl AppBuilder {
             _alive: alive,
             number: next_number(),
         });
+        runtime.register();
         runtime.inner().mirrors.start(&runtime);
         trash::keep_short(&runtime, ended).await;
         Ok(App { runtime, summary: summary.into(), extras: self.extras })

@@ -411,6 +411,45 @@ impl Error {
         self.0.status.unwrap_or_else(|| self.0.code.status())
     }
 
+    /// The error for a log: its code and its sentence, and of violations the keywords with the fields that they are about. There
+    /// is no value in it, which a message of one's own for a violation may have.
+    pub(crate) fn for_log(&self) -> String {
+        /// How many violations are named.
+        const MOST: usize = 8;
+        let mut told = self.0.code.to_string();
+        for part in [": ", &self.0.message].iter().filter(|_| !self.0.message.is_empty()) {
+            told.push_str(part);
+        }
+        for (at, violation) in self.violations().iter().take(MOST).enumerate() {
+            // What is further down may be a key of a map, which is as much a value as what it leads to.
+            let field = violation.instance_path.split('/').nth(1).unwrap_or_default();
+            told.push_str(&format!("{} /{field} {}", if at == 0 { ":" } else { "," }, violation.keyword));
+        }
+        told
+    }
+
+    /// The same with what caused it, for where nobody else is told.
+    pub(crate) fn for_log_with_causes(&self) -> String {
+        /// How far down causes are told.
+        const DEEPEST: usize = 8;
+        let mut told = self.for_log();
+        let mut cause = StdError::source(self);
+        for _ in 0..DEEPEST {
+            let Some(known) = cause else { break };
+            told.push_str(": ");
+            if let Some(error) = known.downcast_ref::<Self>() {
+                told.push_str(&error.for_log());
+            } else if let Some(error) = known.downcast_ref::<serde_json::Error>() {
+                // Its own text repeats what could not be read.
+                told.push_str(&format!("JSON that does not fit, at line {} column {}", error.line(), error.column()));
+            } else {
+                told.push_str(&known.to_string());
+            }
+            cause = known.source();
+        }
+        told
+    }
+
     /// [`Error::to_json`] as text.
     pub(crate) fn to_json_text(&self) -> Vec<u8> {
         const ERRORS: &str = "errors";
@@ -596,6 +635,25 @@ mod tests {
             assert_eq!(written.violations(), listed.violations());
             assert_eq!(format!("{written} {written:?}"), format!("{listed} {listed:?}"));
         }
+    }
+
+    #[test]
+    fn a_log_is_told_of_no_value() {
+        let violation = Violation {
+            instance_path: "/mail/secret~1key".into(),
+            keyword: "format".into(),
+            message: "secret is no address".into(),
+            params: serde_json::json!({"secret": "secret"}),
+            schema_path: "#/properties/mail/format".into(),
+        };
+        let error = Error::validation(vec![violation]).detail("secret", "secret");
+        assert_eq!(error.for_log(), "VALIDATION_ERROR: the value does not fit its schema: /mail format");
+        let unread = serde_json::from_str::<u8>("\"secret\"").unwrap_err();
+        let error = Error::internal(error.caused_by(unread));
+        let cause = "VALIDATION_ERROR: the value does not fit its schema: /mail format: JSON that does not fit, at line 1 column 8";
+        assert_eq!(error.for_log_with_causes(), format!("INTERNAL: internal error: {cause}"));
+        assert_eq!(error.for_log(), "INTERNAL: internal error");
+        assert_eq!(Error::new("QUOTA_EXCEEDED").for_log_with_causes(), "QUOTA_EXCEEDED");
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub use crate::model::handle::{As, Changing, Find, Listing, Model, Modified, Sel
 pub use crate::model::handler::{Args, HookEvent, Operation, Output, Previous, State, Timing};
 pub use crate::model::hook::{HookCall, HookFuture};
 pub use crate::model::job::{Job, JobQueue, Scheduling};
+pub use crate::model::journal::{
+    CallSite, Log, LogEntries, LogEntry, LogFeature, LogLevel, LogSettings, LogSink, LogSwitches, LogWith, Logged,
+};
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::{Heard, Listener, Subscription};
 pub use crate::model::transaction::Transaction;

@@ -9,6 +9,7 @@ mod handles;
 mod hooks;
 mod jobs;
 mod later;
+mod logging;
 mod many;
 mod operations;
 mod paths;

@@ -10,9 +10,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use super::handler::BoxFuture;
+use super::journal::{Journal, LogFeature, LogLevel, Subject, Words};
 use super::runtime::{Inner, Runtime, Scope, caught};
 use crate::core::collection::{ModelIndex, State};
 use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
@@ -199,10 +201,15 @@ impl Mirrors {
         self.0.is_empty()
     }
 
+    /// Says of each that it is there.
+    pub(crate) fn register(&self, journal: &Journal) {
+        self.0.keys().for_each(|model| journal.registered(&Subject::new(*model, LogFeature::Adapter)));
+    }
+
     /// Begins to mirror.
     pub(crate) fn start(&self, runtime: &Runtime) {
         for mirror in self.0.values() {
-            tokio::spawn(follow(Arc::downgrade(runtime.inner()), mirror.clone()));
+            tokio::spawn(follow(Arc::downgrade(runtime.inner()), mirror.clone(), runtime.journal().clone()));
         }
     }
 
@@ -343,7 +350,8 @@ impl Drop for PullUnderWay<'_> {
     }
 }
 
-async fn follow(runtime: Weak<Inner>, mirror: Arc<Mirror>) {
+async fn follow(runtime: Weak<Inner>, mirror: Arc<Mirror>, journal: Arc<Journal>) {
+    let subject = Subject::new(mirror.model, LogFeature::Adapter);
     loop {
         let Some((id, change)) = mirror.next() else {
             if mirror.ended.load(Ordering::Acquire) {
@@ -362,11 +370,14 @@ async fn follow(runtime: Weak<Inner>, mirror: Arc<Mirror>) {
                     None => return,
                 },
             };
-            let Err(error) = caught(mirror.adapter.sync(&id, doc.as_ref())).await else { break };
-            let model = runtime.upgrade();
-            let model = model.as_ref().and_then(|inner| inner.models.get(mirror.model));
-            let model = model.map_or("", |model| model.schema.id.as_ref());
-            tracing::error!(model, document = %id, error = ?error, "an adapter failed; it is asked again");
+            let began = journal.begin(&subject);
+            let synced = caught(mirror.adapter.sync(&id, doc.as_ref())).await;
+            let data = || json!({"id": id.to_string()});
+            let Err(error) = synced else {
+                journal.ran(&subject, || format!("sync of `{id}`"), began, data, Ok(()));
+                break;
+            };
+            journal.failed(&subject, &format!("sync of `{id}` failed, and is tried again"), data, &error);
             if mirror.ended.load(Ordering::Acquire) && pause >= LONGEST_PAUSE {
                 return;
             }
@@ -396,6 +407,10 @@ pub(crate) async fn pull(scope: &Scope, index: ModelIndex) -> Result<Pulled> {
     loop {
         let batch: Vec<(RawId, Box<dyn AnyValue>)> = all.by_ref().take(BATCH).collect();
         if batch.is_empty() {
+            runtime.journal().note(&Subject::new(index, LogFeature::Adapter), LogLevel::Debug, || {
+                let Pulled { inserted, replaced, unchanged } = pulled;
+                Words::new(format!("pulled: {inserted} inserted, {replaced} replaced, {unchanged} unchanged"))
+            });
             return Ok(pulled);
         }
         // What comes from there is not sent back.

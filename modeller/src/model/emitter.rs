@@ -3,7 +3,6 @@
 //! A listener never holds a commit back. Up to 1,024 events wait for it; one that does not keep up is told how many it missed.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::broadcast;
@@ -11,6 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::handle::Model;
 use super::handler::Operation;
+use super::journal::{CallSite, Journal, LogFeature, Subject, no_data};
 use super::subscription::{Heard, Listener};
 use crate::core::collection::{Change, ModelIndex};
 use crate::core::document::{Doc, DynDoc, Stored};
@@ -150,7 +150,11 @@ impl<T: Stored> Emissions<T> {
             match (typed(&emitted.doc), emitted.previous.as_ref().map(typed).transpose()) {
                 (Ok(doc), Ok(previous)) => return Some(Emission::Doc { seq: emitted.seq, doc, previous }),
                 // Never with a handle of the model's type; a view of it as JSON could fail to be made.
-                (Err(error), _) | (_, Err(error)) => tracing::error!(error = ?error, "a document could not be emitted"),
+                (Err(error), _) | (_, Err(error)) => {
+                    let subject = Subject::new(self.model.index, LogFeature::Emitter);
+                    let journal = self.model.scope.runtime().journal();
+                    journal.failed(&subject, "a document could not be emitted", no_data, &error);
+                }
             }
         }
     }
@@ -166,14 +170,16 @@ impl<T: Stored> Emissions<T> {
     }
 
     /// Runs a function for each, one after the other, until [`Listening::off`]. A panic in it is logged, and it goes on.
+    #[track_caller]
     pub fn each<F, Fut>(mut self, mut run: F) -> Listening
     where
         F: FnMut(Emission<T>) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        let about = (self.model.index, CallSite::here());
         Listening::spawn(async move {
             while let Some(emission) = self.next().await {
-                guarded(|| run(emission)).await;
+                heard(self.model.scope.runtime().journal(), about, || run(emission)).await;
             }
         })
     }
@@ -206,32 +212,40 @@ impl Listener {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn each<F, Fut>(mut self, mut run: F) -> Listening
     where
         F: FnMut(Heard) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        let (room, site) = (self.room.clone(), CallSite::here());
         Listening::spawn(async move {
-            while let Some(heard) = self.next().await {
-                guarded(|| run(heard)).await;
+            while let Some(payload) = self.next().await {
+                heard(&room.journal, (room.model, site), || run(payload)).await;
             }
         })
     }
 }
 
-/// Runs a listener's function; its panic is its own.
-async fn guarded<Fut: Future<Output = ()>>(run: impl FnOnce() -> Fut) {
-    let Ok(future) = std::panic::catch_unwind(AssertUnwindSafe(run)) else {
-        tracing::error!("a listener panicked");
-        return;
-    };
-    let ran: Result<()> = super::runtime::caught(async {
-        future.await;
+/// Runs a listener's function; its panic is its own, and is answered as an error.
+pub(super) async fn guarded<Fut: Future<Output = ()>>(run: impl FnOnce() -> Fut) -> Result<()> {
+    // The function is called within, so that its own panic is caught as that of its future.
+    super::runtime::caught(async {
+        run().await;
         Ok(())
     })
-    .await;
-    if let Err(error) = ran {
-        tracing::error!(error = ?error, "a listener panicked");
+    .await
+}
+
+/// Runs a function that listens to a model, from a place in the source. That it panicked is logged.
+async fn heard<Fut: Future<Output = ()>>(
+    journal: &Journal,
+    (model, site): (ModelIndex, CallSite),
+    run: impl FnOnce() -> Fut,
+) {
+    if let Err(error) = guarded(run).await {
+        let subject = Subject::new(model, LogFeature::Emitter).at(site);
+        journal.failed(&subject, "a listener failed", no_data, &error);
     }
 }
 
@@ -240,7 +254,7 @@ async fn guarded<Fut: Future<Output = ()>>(run: impl FnOnce() -> Fut) {
 pub struct Listening(AbortHandle);
 
 impl Listening {
-    fn spawn(listen: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub(super) fn spawn(listen: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(listen).abort_handle())
     }
 

@@ -145,6 +145,7 @@ impl SchemaModel {
     }
 
     /// With a hook; see [`HookCall`]. The id must not be that of another hook of the model.
+    #[track_caller]
     pub fn hook<F>(mut self, id: impl Into<String>, on: impl IntoIterator<Item = HookEvent>, run: F) -> Self
     where
         F: for<'a> Fn(HookCall<'a, Document>) -> HookFuture<'a> + Send + Sync + 'static,

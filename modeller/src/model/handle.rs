@@ -14,6 +14,7 @@ use super::emitter::Emissions;
 use super::handler::{self, HookEvent};
 use super::hook::{HookCall, HookFuture};
 use super::job::Scheduling;
+use super::journal::{CallSite, LogEntries, LogFeature, LogLevel};
 use super::once::CallKey;
 use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
 use super::schedule::Schedule;
@@ -510,6 +511,47 @@ impl<T: Stored> Model<T> {
         Emissions::new(self.clone(), handler::Operation::Delete)
     }
 
+    /// Hears of each entry of the model's log from here on; see [`LogEntries`]. Entries of the level
+    /// [`Debug`](LogLevel::Debug), e.g. one for each change of a document, are given where [`Model::set_log_level`] or
+    /// [`LogSettings`](crate::LogSettings) say so.
+    ///
+    /// ```
+    /// use modeller::{LogLevel, Logged, prelude::*};
+    /// # #[model(id = "users")]
+    /// # pub struct User { pub name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().model::<User>().in_memory().open().await?;
+    /// let users = app.model::<User>();
+    /// users.set_log_level(LogLevel::Debug);
+    /// let mut entries = users.on_log();
+    /// let ada = users.insert(User { name: "Ada".into() }).await?;
+    /// let Some(Logged::Entry(entry)) = entries.next().await else { panic!() };
+    /// assert_eq!(entry.message, format!("inserted `{}`", ada.id()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_log(&self) -> LogEntries {
+        self.runtime().journal().listen(self.index)
+    }
+
+    /// From which level on entries of the model's log are given.
+    #[must_use]
+    pub fn log_level(&self) -> LogLevel {
+        self.runtime().journal().level(self.index)
+    }
+
+    /// Has entries of this level and above given from here on, for all who use the model.
+    pub fn set_log_level(&self, level: LogLevel) {
+        self.runtime().journal().set_level(self.index, level);
+    }
+
+    /// Says whether entries of this kind are given from here on, errors as well as others, for all who use the model.
+    pub fn set_log_feature(&self, feature: LogFeature, is_on: bool) {
+        self.runtime().journal().set_feature(self.index, feature, is_on);
+    }
+
     /// Hears in process of an event of the program's own, by its name: whatever [`Model::emit`] says from here on.
     ///
     /// # Errors
@@ -552,6 +594,7 @@ impl<T: Stored> Model<T> {
     /// # Errors
     /// `INVALID_DECLARATION` when there is a hook of that id, without an event, and on a handle of JSON to a model that has a
     /// Rust type: a hook is for values of that type.
+    #[track_caller]
     pub fn hook<F>(&self, id: impl Into<String>, on: impl IntoIterator<Item = HookEvent>, run: F) -> Result<()>
     where
         F: for<'a> Fn(HookCall<'a, T>) -> HookFuture<'a> + Send + Sync + 'static,
@@ -565,6 +608,7 @@ impl<T: Stored> Model<T> {
     ///
     /// # Errors
     /// As [`Model::hook`]; and for an event that is not over when it runs.
+    #[track_caller]
     pub fn hook_later<F>(
         &self,
         id: impl Into<String>,
@@ -593,7 +637,11 @@ impl<T: Stored> Model<T> {
         if hook.delay().is_some() && !hook.is_after() {
             return Err(wrong("only what comes after insert, update and delete can run later"));
         }
-        if model.hooks.add(hook) { Ok(()) } else { Err(wrong("there is one of that id")) }
+        if !model.hooks.add(hook) {
+            return Err(wrong("there is one of that id"));
+        }
+        self.runtime().journal().registered(&hook.subject(self.index));
+        Ok(())
     }
 
     /// Takes a hook away, also one that was declared. What has begun still runs it. False when there is none of that id.
@@ -624,15 +672,21 @@ impl<T: Stored> Model<T> {
     /// # Errors
     /// `INVALID_DECLARATION` when there is a worker of that id, and for a schedule that is none.
     #[expect(clippy::needless_pass_by_value, reason = "a schedule is handed over")]
+    #[track_caller]
     pub fn worker<F, Fut>(&self, id: Option<&str>, schedule: Schedule, run: F) -> Result<()>
     where
         F: Fn(Self) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
         let (index, timetable) = (self.index, schedule.prove()?);
-        self.runtime().workers().add(Worker::by_closure(index, id.map(str::to_owned), timetable, move |scope| {
+        let added = CallSite::here();
+        let worker = Worker::by_closure(index, id.map(str::to_owned), timetable, added, move |scope| {
             Box::pin(run(Self { scope, index, of: PhantomData }))
-        }))
+        });
+        let subject = worker.subject();
+        self.runtime().workers().add(worker)?;
+        self.runtime().journal().registered(&subject);
+        Ok(())
     }
 
     /// The ids of the model's workers; unnamed ones have none.

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::caller::{Call, Caller};
 use super::handle::{Model, System};
+use super::journal::{Log, Subject};
 use super::runtime::Scope;
 use super::subscription::Subscription;
 use super::transaction::Transaction;
@@ -107,6 +108,11 @@ impl HookEvent {
     pub const fn after_commit(operation: Operation) -> Self {
         Self { timing: Timing::AfterCommit, operation }
     }
+
+    /// Whether it is a part of the operation, so that its error is that of the operation.
+    pub(super) fn is_in_transaction(self) -> bool {
+        self.timing != Timing::AfterCommit
+    }
 }
 
 /// The events as types, for the assertions of `#[hook]`.
@@ -149,6 +155,8 @@ pub struct Invocation<'a> {
     pub(crate) payload: Payload<'a>,
     pub(crate) previous: Option<DynDoc>,
     pub(crate) room: Option<Arc<super::subscription::Room>>,
+    /// What the log knows the run by.
+    pub(crate) subject: Subject,
 }
 
 /// What the run is about.
@@ -318,7 +326,7 @@ impl<'a> Extract<'a> for Call {
 impl<'a> Extract<'a> for Transaction {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
         if invocation.scope.is_in_transaction() {
-            Ok(Self(invocation.scope.clone()))
+            Ok(Self { scope: invocation.scope.clone(), subject: invocation.subject.clone() })
         } else {
             Err(absent("a transaction"))
         }
@@ -350,7 +358,7 @@ impl<'a, T: ModelType> Extract<'a> for Subscription<T> {
     label = "not offered at `{E}`",
     note = "before insert and update: `&mut {M}`; after insert, update and delete: `Doc<{M}>`; before delete: `Id<{M}>`; \
             list: `&mut Query<{M}>`; update: `Previous<{M}>`",
-    note = "always: `Model<…>`, `Caller`, `Call`, `State<…>`, `Operation`, `Timing`; before and after: `Transaction`"
+    note = "always: `Model<…>`, `Caller`, `Call`, `Log`, `State<…>`, `Operation`, `Timing`; before and after: `Transaction`"
 )]
 pub trait HookArg<M, E> {}
 
@@ -358,7 +366,7 @@ pub trait HookArg<M, E> {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a method here",
     label = "not offered to a method",
-    note = "a method takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `State<…>` in any order"
+    note = "a method takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `Log`, `State<…>` in any order"
 )]
 pub trait MethodArg {}
 
@@ -366,7 +374,7 @@ pub trait MethodArg {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of an event of `{M}` here",
     label = "not offered to an event",
-    note = "an event takes its arguments first, one `#[value]` type, then `Subscription<{M}>`, `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `State<…>` in any order"
+    note = "an event takes its arguments first, one `#[value]` type, then `Subscription<{M}>`, `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `Log`, `State<…>` in any order"
 )]
 pub trait EventArg<M> {}
 
@@ -374,7 +382,7 @@ pub trait EventArg<M> {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a worker",
     label = "not offered to a worker",
-    note = "a worker takes `Model<…>` and `State<…>` in any order"
+    note = "a worker takes `Model<…>`, `Log` and `State<…>` in any order"
 )]
 pub trait WorkerArg {}
 
@@ -400,6 +408,7 @@ impl<T, E> HookArg<T, E> for Caller {}
 impl<T, E> HookArg<T, E> for Call {}
 impl<T, E> HookArg<T, E> for Operation {}
 impl<T, E> HookArg<T, E> for Timing {}
+impl<T, E> HookArg<T, E> for Log {}
 
 /// An event that happens inside of a transaction.
 #[diagnostic::on_unimplemented(
@@ -423,6 +432,7 @@ impl<S> MethodArg for State<S> {}
 impl MethodArg for Caller {}
 impl MethodArg for Call {}
 impl MethodArg for Transaction {}
+impl MethodArg for Log {}
 
 impl<T: ModelType> EventArg<T> for Subscription<T> {}
 impl<T, N: ModelType> EventArg<T> for Model<N> {}
@@ -431,9 +441,11 @@ impl<T, S> EventArg<T> for State<S> {}
 impl<T> EventArg<T> for Caller {}
 impl<T> EventArg<T> for Call {}
 impl<T> EventArg<T> for Transaction {}
+impl<T> EventArg<T> for Log {}
 
 impl<N: ModelType> WorkerArg for Model<N> {}
 impl<S> WorkerArg for State<S> {}
+impl WorkerArg for Log {}
 
 /// The arguments of a method or an event: what `#[value]` makes of a type.
 #[diagnostic::on_unimplemented(

@@ -10,6 +10,7 @@ use super::caller::{Call, Caller};
 use super::declaration::RunClosure;
 use super::handle::Model;
 use super::handler::{Extract, HookEvent, Invocation, Operation, Previous, Timing};
+use super::journal::{CallSite, Log};
 use super::runtime::Hook;
 use crate::core::document::{Doc, Stored};
 use crate::core::id::Id;
@@ -136,6 +137,12 @@ impl<'a, T: Stored> HookCall<'a, T> {
         &self.invocation.call
     }
 
+    /// The log, which a declared hook takes as [`Log`].
+    #[must_use]
+    pub fn log(&self) -> Log {
+        Log::of(&self.invocation)
+    }
+
     /// The handle of a model in the transaction of the operation. It acts as the application.
     ///
     /// # Errors
@@ -167,7 +174,8 @@ where
 }
 
 impl Hook {
-    /// A hook that is a closure.
+    /// A hook that is a closure, added by whoever calls.
+    #[track_caller]
     pub(crate) fn new<T, F>(id: String, on: impl IntoIterator<Item = HookEvent>, run: F) -> Self
     where
         T: Stored,
@@ -177,6 +185,6 @@ impl Hook {
             Ok(call) => run(call),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         });
-        Self::by_closure(id, on.into_iter().collect(), run)
+        Self::by_closure(id, on.into_iter().collect(), CallSite::here(), run)
     }
 }

@@ -16,12 +16,13 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, watch};
 
 use super::caller::Caller;
 use super::handle::Model;
 use super::handler::{HookEvent, Operation, Payload, Timing};
+use super::journal::{LogFeature, Subject, no_data};
 use super::runtime::{Hook, Inner, OperationKind, Runtime, Scope, Step, Target};
 use super::schedule::Schedule;
 use crate::core::clock::millis;
@@ -276,6 +277,11 @@ impl Jobs {
         }
     }
 
+    /// What the log knows them by, all together.
+    fn subject(&self) -> Subject {
+        Subject::new(self.model, LogFeature::Job)
+    }
+
     /// Who has to follow the log.
     pub(crate) fn follower(&self) -> Arc<dyn Follower> {
         Arc::new(Waker(self.model, self.wake.clone()))
@@ -340,7 +346,7 @@ fn look(inner: &Inner, filter: &Value, most: usize) -> Vec<DynDoc> {
     match find() {
         Ok(found) => found.unwrap_or_default(),
         Err(error) => {
-            tracing::error!(error = ?error, "jobs could not be looked for");
+            inner.journal.failed(&inner.jobs.subject(), "jobs could not be looked for", no_data, &error);
             Vec::new()
         }
     }
@@ -369,7 +375,7 @@ async fn run_due(runtime: Weak<Inner>, wake: Arc<Notify>, stopped: Arc<AtomicBoo
                     Ok(claimed) => claimed.into_iter().for_each(|job| spawn(&runtime, job)),
                     Err(error) if *error.code() == ErrorCode::Unavailable => return,
                     Err(error) => {
-                        tracing::error!(error = ?error, "jobs could not be claimed");
+                        inner.journal.failed(&inner.jobs.subject(), "jobs could not be claimed", no_data, &error);
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
@@ -453,6 +459,11 @@ fn spawn(runtime: &Runtime, job: Doc<Record>) {
 async fn run(runtime: &Runtime, job: &Doc<Record>) {
     let jobs = runtime.inner().jobs.model;
     let id = job.id().into_raw();
+    let journal = runtime.journal();
+    let subject = Subject::new(runtime.find_model(&job.model), LogFeature::Job).of(job.operation.clone());
+    let what = || format!("job `{}.{}`", job.model, job.operation);
+    let data = || json!({"job": id.to_string(), "attempt": job.attempts});
+    let began = journal.begin(&subject);
     let done = runtime
         .transact(|step| {
             let id = &id;
@@ -481,13 +492,15 @@ async fn run(runtime: &Runtime, job: &Doc<Record>) {
             }
         })
         .await;
-    let Err(error) = done else { return };
-    if *error.code() == ErrorCode::Unavailable && runtime.log().is_closed() {
-        return;
-    }
-    tracing::error!(model = %job.model, operation = %job.operation, job = %id, attempt = job.attempts, error = ?error, "job failed");
+    let error = match done {
+        Ok(()) => return journal.ran(&subject, what, began, data, Ok(())),
+        Err(error) if *error.code() == ErrorCode::Unavailable && runtime.log().is_closed() => return,
+        Err(error) => error,
+    };
+    journal.ran(&subject, what, None, data, Err(&error));
     if let Err(cause) = fail(runtime, job, &error).await {
-        tracing::error!(job = %id, error = ?cause, "the failure of a job could not be noted; its claim runs out");
+        let what = format!("the failure of the job `{id}` could not be noted, its claim runs out");
+        journal.failed(&subject, &what, data, &cause);
     }
 }
 
@@ -551,7 +564,7 @@ async fn perform(runtime: &Runtime, step: &Arc<Step>, job: &Doc<Record>) -> Resu
                 .ok_or_else(|| Error::not_found(ErrorCode::from("HOOK_NOT_FOUND"), &job.operation))?;
             let doc = doc.decode(&model.schema)?;
             let previous = previous.as_ref().map(|previous| previous.decode(&model.schema)).transpose()?;
-            scope.run_hook(step, &hook, event, Payload::Doc(doc), previous, job.by.caller()).await
+            scope.run_hook((step, index), &hook, event, Payload::Doc(doc), previous, job.by.caller()).await
         }
     }
 }

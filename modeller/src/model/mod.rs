@@ -9,6 +9,7 @@ pub(crate) mod handle;
 pub(crate) mod handler;
 pub(crate) mod hook;
 pub(crate) mod job;
+pub(crate) mod journal;
 pub(crate) mod once;
 pub(crate) mod runtime;
 pub(crate) mod schedule;

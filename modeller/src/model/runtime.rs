@@ -24,6 +24,7 @@ use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::emitter::Emitters;
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
 use super::job::{self, ATTEMPTS, Jobs};
+use super::journal::{CallSite, Journal, LogFeature, LogLevel, Subject, Words, no_data};
 use super::once::Calls;
 use super::subscription::{Room, Rooms};
 use super::trash::Alive;
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) models: Vec<ModelRuntime>,
     pub(crate) states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) rooms: Arc<Rooms>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
     pub(crate) jobs: Jobs,
@@ -103,6 +105,8 @@ pub(crate) struct Hook {
     delay: Option<Duration>,
     /// How often the job is tried.
     attempts: u32,
+    /// Where it stands, or was added.
+    site: CallSite,
     run: RunHook,
 }
 
@@ -120,13 +124,19 @@ impl Hook {
             order: hook.order,
             delay: hook.schedule,
             attempts: hook.attempts.unwrap_or(ATTEMPTS),
+            site: hook.site.into(),
             run: RunHook::Declared(hook),
         }
     }
 
-    pub(crate) fn by_closure(id: String, on: Vec<HookEvent>, run: Arc<RunClosure>) -> Self {
+    pub(crate) fn by_closure(id: String, on: Vec<HookEvent>, site: CallSite, run: Arc<RunClosure>) -> Self {
         let run = RunHook::Closure(run);
-        Self { id: id.into(), on: on.into(), order: 0, delay: None, attempts: ATTEMPTS, run }
+        Self { id: id.into(), on: on.into(), order: 0, delay: None, attempts: ATTEMPTS, site, run }
+    }
+
+    /// What the log knows it by.
+    pub(crate) fn subject(&self, model: ModelIndex) -> Subject {
+        Subject::new(model, LogFeature::Hook).of(self.id.clone()).at(self.site)
     }
 
     /// The same as a job that runs so much later.
@@ -176,6 +186,11 @@ impl Hooks {
         self.0.load_full()
     }
 
+    /// Says of each that it is there.
+    fn register(&self, model: ModelIndex, journal: &Journal) {
+        self.now().iter().for_each(|hook| journal.registered(&hook.subject(model)));
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.now().len()
     }
@@ -210,10 +225,22 @@ impl Hooks {
 
 /// A method or an event, proved.
 pub(crate) struct OperationRuntime {
+    pub(crate) kind: OperationKind,
     pub(crate) declaration: &'static OperationDeclaration,
     pub(crate) access: Access,
     pub(crate) args: Option<Checked>,
     pub(crate) output: Described,
+}
+
+impl OperationRuntime {
+    /// What the log knows it by.
+    fn subject(&self, model: ModelIndex) -> Subject {
+        let feature = match self.kind {
+            OperationKind::Method => LogFeature::Method,
+            OperationKind::Event => LogFeature::Event,
+        };
+        Subject::new(model, feature).of(self.declaration.id).at(self.declaration.site)
+    }
 }
 
 /// Which kind of operation is called.
@@ -280,6 +307,23 @@ impl Runtime {
 
     pub(crate) fn rooms(&self) -> &Arc<Rooms> {
         &self.0.rooms
+    }
+
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.0.journal
+    }
+
+    /// Tells the log of all that was declared.
+    pub(crate) fn register(&self) {
+        let journal = self.journal();
+        for (index, model) in self.models().iter().enumerate() {
+            model.hooks.register(index, journal);
+            for operation in model.methods.values().chain(model.events.values()) {
+                journal.registered(&operation.subject(index));
+            }
+        }
+        self.workers().register(journal);
+        self.0.mirrors.register(journal);
     }
 
     pub(crate) fn emitters(&self) -> &Arc<Emitters> {
@@ -365,7 +409,7 @@ impl Runtime {
                     let Some(batch) = transaction.finish() else {
                         drop(turn.take());
                         if log.settled(transaction.seen()).await? == Settled::Durable {
-                            done_later(later).await;
+                            done_later(self.journal().clone(), later).await;
                             return Ok(value);
                         }
                         call = call.again();
@@ -376,8 +420,9 @@ impl Runtime {
                             // Others are let in while this one becomes durable.
                             drop(turn.take());
                             match answer.await {
-                                Ok(Answer::Durable(_)) => {
-                                    done_later(later).await;
+                                Ok(Answer::Durable(commit)) => {
+                                    self.journal().committed(&commit, Some(&call));
+                                    done_later(self.journal().clone(), later).await;
                                     return Ok(value);
                                 }
                                 Ok(Answer::Again) => {}
@@ -407,10 +452,12 @@ impl Runtime {
 
 /// Does what a transaction has left for when it is durable. That is not cut off when nobody waits for the answer any more, and
 /// holds the answer up for as long as a transaction may live.
-fn done_later(later: Vec<Later>) -> BoxFuture<'static, ()> {
+fn done_later(journal: Arc<Journal>, later: Vec<Later>) -> BoxFuture<'static, ()> {
     if later.is_empty() {
         return Box::pin(std::future::ready(()));
     }
+    let subject = Subject::new(None, LogFeature::Transaction);
+    let (noted, about) = (journal.clone(), subject.clone());
     let all = tokio::spawn(async move {
         for one in later {
             let done = async {
@@ -418,13 +465,15 @@ fn done_later(later: Vec<Later>) -> BoxFuture<'static, ()> {
                 Ok(())
             };
             if let Err(error) = caught(done).await {
-                tracing::error!(error = ?error, "what was to be done after a commit failed");
+                noted.failed(&about, "what was to be done after a commit failed", no_data, &error);
             }
         }
     });
     Box::pin(async move {
         if tokio::time::timeout(LIFETIME, all).await.is_err() {
-            tracing::warn!("what is done after a commit takes long; its caller is answered before it");
+            journal.note(&subject, LogLevel::Warn, || {
+                Words::new("what is done after a commit takes long; its caller is answered before it")
+            });
         }
     })
 }
@@ -663,17 +712,32 @@ impl Scope {
     ) -> Result<()> {
         let model = self.runtime.model(index)?;
         // One that is added or taken away meanwhile counts for what begins after.
+        let journal = self.runtime.journal();
         for hook in model.hooks.all().iter().filter(|hook| hook.on.contains(&event)) {
+            let subject = hook.subject(index).in_call(&step.call);
             let outcome = match (hook.delay, &*payload) {
                 (Some(_), HookPayload::Doc(doc)) => {
                     job::schedule_hook(self, step, (&model.schema.id, hook, event), &self.caller, doc, previous)
+                        .inspect(|()| journal.scheduled(&subject, event))
+                        .inspect_err(|error| journal.hook(&subject, event, None, Err(error)))
                 }
-                _ => self.run_hook(step, hook, event, payload.borrow(), previous.cloned(), self.caller.clone()).await,
+                _ => {
+                    let began = journal.begin(&subject);
+                    let run = self.run_hook(
+                        (step, index),
+                        hook,
+                        event,
+                        payload.borrow(),
+                        previous.cloned(),
+                        self.caller.clone(),
+                    );
+                    // A panic is a failure of the operation, and told as one.
+                    let outcome = caught(run).await;
+                    journal.hook(&subject, event, began, outcome.as_ref().map(drop));
+                    outcome
+                }
             };
-            if let Err(error) = outcome {
-                tracing::error!(model = %model.schema.id, hook = %hook.id, error = %error, "hook failed");
-                return Err(error);
-            }
+            outcome?;
         }
         Ok(())
     }
@@ -681,7 +745,7 @@ impl Scope {
     /// Runs one hook in the transaction of the step.
     pub(super) fn run_hook<'a>(
         &self,
-        step: &Arc<Step>,
+        (step, model): (&Arc<Step>, ModelIndex),
         hook: &Hook,
         event: HookEvent,
         payload: Payload<'a>,
@@ -696,6 +760,7 @@ impl Scope {
             payload,
             previous,
             room: None,
+            subject: hook.subject(model).in_call(&step.call),
         })
     }
 
@@ -719,7 +784,9 @@ impl Scope {
             let (doc, previous) = (doc.clone(), previous.clone());
             Box::pin(async move {
                 let Ok(model) = runtime.model(index) else { return };
+                let journal = runtime.journal();
                 for hook in model.hooks.all().iter().filter(|hook| hook.on.contains(&event)) {
+                    let subject = hook.subject(index).in_call(&call);
                     let invocation = Invocation {
                         scope: runtime.scope(Caller::application()),
                         caller: caller.clone(),
@@ -728,11 +795,12 @@ impl Scope {
                         payload: Payload::Doc(doc.clone()),
                         previous: previous.clone(),
                         room: None,
+                        subject: subject.clone(),
                     };
+                    let began = journal.begin(&subject);
                     // The operation is done, and cannot be refused any more.
-                    if let Err(error) = caught(hook.run(invocation)).await {
-                        tracing::error!(model = %model.schema.id, hook = %hook.id, error = %error, "hook failed");
-                    }
+                    let outcome = caught(hook.run(invocation)).await;
+                    journal.hook(&subject, event, began, outcome.as_ref().map(drop));
                 }
             })
         }))
@@ -800,6 +868,7 @@ impl Scope {
     ) -> Result<DynDoc> {
         let outcome = self.runtime.log().intent(intent).await.map_err(|error| self.shown(error));
         let commit = outcome.map_err(|error| self.runtime.guarded(index, error))?;
+        self.runtime.journal().committed(&commit, None);
         commit
             .changes
             .first()
@@ -856,6 +925,7 @@ impl Scope {
             let values = values.into_iter().map(put).collect::<Result<_>>()?;
             let intent = Intent::Insert { model: index, values };
             let commit = log.intent(intent).await.map_err(|error| self.runtime.guarded(index, self.shown(error)))?;
+            self.runtime.journal().committed(&commit, None);
             return Ok(commit.changes.iter().filter_map(|change| change.after.clone()).collect());
         }
         let values = &values;
@@ -1366,6 +1436,7 @@ impl Scope {
         self.operate(
             || format!("{}.{}", schema.id, operation.declaration.id),
             |step| async move {
+                let subject = operation.subject(index).in_call(&step.call);
                 let invocation = Invocation {
                     scope: self.in_step(step.clone()),
                     caller: self.caller.clone(),
@@ -1374,8 +1445,13 @@ impl Scope {
                     payload: Payload::Args((**args).copy()),
                     previous: None,
                     room: room.clone(),
+                    subject: subject.clone(),
                 };
-                (operation.declaration.run)(invocation).await
+                let journal = self.runtime.journal();
+                let began = journal.begin(&subject);
+                let outcome = caught((operation.declaration.run)(invocation)).await;
+                journal.operation(&subject, began, outcome.as_ref().err());
+                outcome
             },
         )
         .await

@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 
 use super::handle::Model;
 use super::handler::{Args, Output};
+use super::journal::Journal;
 use super::runtime::{OperationKind, Scope};
 use crate::core::collection::ModelIndex;
 use crate::core::document::Stored;
@@ -56,19 +57,24 @@ pub(crate) struct Room {
     listeners: OnceLock<broadcast::Sender<Arc<Published>>>,
     sinks: Mutex<Vec<(u64, Weak<dyn Sink>)>>,
     rooms: Weak<Rooms>,
+    pub(super) journal: Arc<Journal>,
 }
 
 /// Model, and canonical text of the filter.
 type RoomKey = (ModelIndex, Arc<str>);
 
 /// All rooms of an application.
-#[derive(Default)]
 pub(crate) struct Rooms {
     open: Mutex<HashMap<RoomKey, Weak<Room>>>,
     next: AtomicU64,
+    journal: Arc<Journal>,
 }
 
 impl Rooms {
+    pub(crate) fn new(journal: Arc<Journal>) -> Self {
+        Self { open: Mutex::default(), next: AtomicU64::new(0), journal }
+    }
+
     /// The one room of this filter.
     pub(crate) fn room(self: &Arc<Self>, model: ModelIndex, filter: &RawFilter) -> Arc<Room> {
         self.room_of(model, canonical(filter).into())
@@ -92,6 +98,7 @@ impl Rooms {
             listeners: OnceLock::new(),
             sinks: Mutex::new(Vec::new()),
             rooms: Arc::downgrade(self),
+            journal: self.journal.clone(),
         });
         open.insert((model, key), Arc::downgrade(&room));
         room
@@ -136,7 +143,7 @@ impl Room {
     /// Hears all that is published in it from here on.
     pub(crate) fn listen(self: &Arc<Self>) -> Listener {
         let listeners = self.listeners.get_or_init(|| broadcast::Sender::new(LISTENER_BACKLOG));
-        Listener { receiver: listeners.subscribe(), _room: self.clone() }
+        Listener { receiver: listeners.subscribe(), room: self.clone() }
     }
 
     fn deliver(&self, published: &Arc<Published>) {
@@ -281,7 +288,7 @@ pub enum Heard {
 pub struct Listener {
     receiver: broadcast::Receiver<Arc<Published>>,
     /// The room lasts as long as somebody listens.
-    _room: Arc<Room>,
+    pub(super) room: Arc<Room>,
 }
 
 impl std::fmt::Debug for Room {

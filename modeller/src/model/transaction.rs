@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::handle::Model;
-use super::runtime::Scope;
+use super::journal::{LogFeature, Subject, no_data};
+use super::runtime::{Scope, caught};
 use crate::core::json::Document;
 use crate::core::schema::ModelType;
 use crate::error::Result;
@@ -36,7 +37,11 @@ use crate::error::Result;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Transaction(pub(crate) Scope);
+pub struct Transaction {
+    pub(crate) scope: Scope,
+    /// What the log knows it by.
+    pub(crate) subject: Subject,
+}
 
 impl Transaction {
     /// The handle of a model in this transaction.
@@ -44,7 +49,7 @@ impl Transaction {
     /// # Errors
     /// `MODEL_NOT_FOUND` when the application was built without it.
     pub fn model<T: ModelType>(&self) -> Result<Model<T>> {
-        Model::of_scope(&self.0)
+        Model::of_scope(&self.scope)
     }
 
     /// The handle of a model by its id in this transaction; see [`App::model_by_id`](crate::App::model_by_id).
@@ -52,7 +57,7 @@ impl Transaction {
     /// # Errors
     /// `MODEL_NOT_FOUND` when the application was built without it.
     pub fn model_by_id(&self, id: &str) -> Result<Model<Document>> {
-        Model::by_id(&self.0, id)
+        Model::by_id(&self.scope, id)
     }
 
     /// Does several operations as one step: when the body answers an error, what it has done is undone, and the transaction can
@@ -66,15 +71,16 @@ impl Transaction {
         Fut: Future<Output = Result<R>> + Send,
         R: Send,
     {
-        let body = &body;
-        self.0.together("savepoint", |scope| body(Self(scope))).await
+        let (body, subject) = (&body, &self.subject);
+        self.scope.together("savepoint", |scope| body(Self { scope, subject: subject.clone() })).await
     }
 
     /// Has something done once the transaction is durable, in the order in which it was said, and before its caller is answered;
     /// not at all where the transaction, or the savepoint that it was said in, is undone. A handler may run twice, and what it
     /// does outside of the data is to happen once: here.
     ///
-    /// It is kept in memory: when the process ends between the commit and this, it is not done. What must be done is a job.
+    /// It is kept in memory: when the process ends between the commit and this, it is not done. What must be done is a job. A panic
+    /// in it is logged.
     ///
     /// # Errors
     /// `TRANSACTION_CLOSED` when the transaction has ended, `TRANSACTION_TOO_LARGE`.
@@ -83,7 +89,22 @@ impl Transaction {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.0.after_commit(Arc::new(move || Box::pin(run())))
+        let subject = Subject { feature: LogFeature::Transaction, ..self.subject.clone() };
+        let journal = self.scope.runtime().journal().clone();
+        let done = Arc::new((run, journal, subject));
+        self.scope.after_commit(Arc::new(move || {
+            let done = done.clone();
+            Box::pin(async move {
+                let (run, journal, subject) = &*done;
+                let ran = async {
+                    run().await;
+                    Ok(())
+                };
+                if let Err(error) = caught(ran).await {
+                    journal.failed(subject, "what was to be done after a commit failed", no_data, &error);
+                }
+            })
+        }))
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::caller::Caller;
 use super::handle::Model;
+use super::journal::{LogFeature, LogLevel, Subject, Words};
 use super::once;
 use super::runtime::{Runtime, Scope, Step, Target};
 use crate::core::clock::millis;
@@ -556,7 +557,9 @@ async fn clear(runtime: &Runtime) -> Option<u64> {
             Ok(AT_ONCE) => OFTEN,
             Ok(_) => (kept / 10).clamp(OFTEN, SELDOM),
             Err(error) => {
-                tracing::warn!(model = %model.schema.id, error = %error, "the trash could not be cleared");
+                runtime.journal().note(&Subject::new(index, LogFeature::Trash), LogLevel::Warn, || {
+                    Words::new(format!("the trash could not be cleared: {}", error.for_log_with_causes()))
+                });
                 SELDOM
             }
         };
@@ -565,7 +568,12 @@ async fn clear(runtime: &Runtime) -> Option<u64> {
     match once::clear(runtime, AT_ONCE).await {
         Ok(AT_ONCE) => pause = Some(OFTEN),
         Ok(_) => {}
-        Err(error) => tracing::warn!(error = %error, "the answers to calls could not be cleared"),
+        Err(error) => {
+            let subject = Subject::new(runtime.inner().calls.model, LogFeature::Method);
+            runtime.journal().note(&subject, LogLevel::Warn, || {
+                Words::new(format!("the answers to calls could not be cleared: {}", error.for_log_with_causes()))
+            });
+        }
     }
     pause.map(|pause| now.saturating_add(millis(pause)))
 }

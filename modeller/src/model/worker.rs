@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::caller::{Call, Caller};
 use super::declaration::WorkerDeclaration;
 use super::handler::{BoxFuture, Invocation, Payload};
+use super::journal::{CallSite, Journal, LogFeature, Subject};
 use super::runtime::{Inner, Runtime, Scope, caught};
 use super::schedule::Timetable;
 use crate::core::collection::ModelIndex;
@@ -29,6 +30,8 @@ pub(crate) struct Worker {
     /// `None` for an unnamed one.
     id: Option<Cow<'static, str>>,
     timetable: Timetable,
+    /// Where it stands, or was added.
+    site: CallSite,
     run: RunWorker,
     running: Mutex<Option<Arc<Running>>>,
 }
@@ -85,20 +88,37 @@ impl Drop for Finish {
 
 impl Worker {
     pub(crate) fn declared(model: ModelIndex, worker: &'static WorkerDeclaration) -> Result<Self> {
-        Ok(Self::new(model, worker.id.map(Cow::Borrowed), worker.schedule.prove()?, RunWorker::Declared(worker)))
+        let (id, timetable) = (worker.id.map(Cow::Borrowed), worker.schedule.prove()?);
+        Ok(Self::new(model, id, timetable, worker.site.into(), RunWorker::Declared(worker)))
     }
 
     pub(crate) fn by_closure(
         model: ModelIndex,
         id: Option<String>,
         timetable: Timetable,
+        site: CallSite,
         run: impl Fn(Scope) -> BoxFuture<'static, Result<()>> + Send + Sync + 'static,
     ) -> Self {
-        Self::new(model, id.map(Cow::Owned), timetable, RunWorker::Closure(Box::new(run)))
+        Self::new(model, id.map(Cow::Owned), timetable, site, RunWorker::Closure(Box::new(run)))
     }
 
-    fn new(model: ModelIndex, id: Option<Cow<'static, str>>, timetable: Timetable, run: RunWorker) -> Self {
-        Self { model, id, timetable, run, running: Mutex::new(None) }
+    fn new(
+        model: ModelIndex,
+        id: Option<Cow<'static, str>>,
+        timetable: Timetable,
+        site: CallSite,
+        run: RunWorker,
+    ) -> Self {
+        Self { model, id, timetable, site, run, running: Mutex::new(None) }
+    }
+
+    /// What the log knows it by.
+    pub(crate) fn subject(&self) -> Subject {
+        let subject = Subject::new(self.model, LogFeature::Worker).at(self.site);
+        match &self.id {
+            Some(id) => subject.of(id.clone()),
+            None => subject,
+        }
     }
 
     fn is(&self, model: Option<ModelIndex>, id: Option<&str>) -> bool {
@@ -145,6 +165,7 @@ impl Worker {
                 payload: Payload::Taken,
                 previous: None,
                 room: None,
+                subject: self.subject(),
             }),
         };
         run.await
@@ -154,6 +175,11 @@ impl Worker {
 impl Workers {
     pub(crate) fn new(workers: Vec<Worker>) -> Self {
         Self(RwLock::new(workers.into_iter().map(Arc::new).collect()))
+    }
+
+    /// Says of each that it is there.
+    pub(crate) fn register(&self, journal: &Journal) {
+        self.0.read().iter().for_each(|worker| journal.registered(&worker.subject()));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -242,11 +268,10 @@ async fn work(
         let Some(inner) = runtime.upgrade() else { return };
         let begun = clock.now();
         let runtime = Runtime::from_inner(inner);
-        if let Err(error) = caught(worker.run(&runtime)).await {
-            let model = runtime.models().get(worker.model).map_or("", |model| model.schema.id.as_ref());
-            let id = worker.id.as_deref().unwrap_or("unnamed");
-            tracing::error!(model, worker = id, error = ?error, "worker failed");
-        }
+        let (journal, subject) = (runtime.journal(), worker.subject());
+        let started = journal.begin(&subject);
+        let outcome = caught(worker.run(&runtime)).await;
+        journal.worker(&subject, started, outcome.as_ref().map(drop));
         // What took longer than the interval is followed at once, and by no more than one run for all that it has missed.
         due = worker.timetable.next(begun);
     }

@@ -17,7 +17,7 @@ use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operat
 use crate::error::{Error, Result};
 use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
 use crate::model::given::SchemaModel;
-use crate::model::runtime::{Hook, ModelRuntime, OperationRuntime};
+use crate::model::runtime::{Hook, ModelRuntime, OperationKind, OperationRuntime};
 use crate::model::worker::Worker;
 
 /// The models of an application with all that belongs to them.
@@ -143,12 +143,17 @@ pub(crate) fn assemble(
                     ));
                     continue;
                 }
-                match prove(operation, model.schema.access, &shared) {
-                    Ok(proved) if matches!(declaration, Declaration::Method(_)) => {
-                        model.methods.insert(operation.id, proved);
-                    }
+                let kind = match declaration {
+                    Declaration::Event(_) => OperationKind::Event,
+                    _ => OperationKind::Method,
+                };
+                match prove(kind, operation, model.schema.access, &shared) {
                     Ok(proved) => {
-                        model.events.insert(operation.id, proved);
+                        let operations = match kind {
+                            OperationKind::Method => &mut model.methods,
+                            OperationKind::Event => &mut model.events,
+                        };
+                        operations.insert(operation.id, proved);
                     }
                     Err(reason) => wrong.push(reason),
                 }
@@ -208,6 +213,7 @@ fn refuse(wrong: &[String]) -> Result<Assembly> {
 }
 
 fn prove(
+    kind: OperationKind,
     operation: &'static OperationDeclaration,
     of_model: Access,
     shared: &Schemas,
@@ -224,6 +230,7 @@ fn prove(
         }
     };
     Ok(OperationRuntime {
+        kind,
         declaration: operation,
         access: operation.access.unwrap_or(of_model),
         args,

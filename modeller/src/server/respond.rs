@@ -47,11 +47,11 @@ pub(super) fn public(error: Error) -> Error {
     }
     let id = Uuid::now_v7().to_string();
     if *error.code() == ErrorCode::Internal {
-        tracing::error!(%id, error = ?error, "internal error");
+        tracing::error!(%id, error = %error.for_log_with_causes(), "internal error");
         return Error::new(ErrorCode::Internal).message("internal error").detail("id", id);
     }
     if std::error::Error::source(&error).is_some() {
-        tracing::error!(%id, error = ?error, "request failed");
+        tracing::error!(%id, error = %error.for_log_with_causes(), "request failed");
         return error.detail("id", id);
     }
     error

@@ -24,8 +24,8 @@ pub struct Greet {
 pub struct Clock;
 
 #[hook(User, before(insert, update), order = -1)]
-async fn many(user: &mut User, operation: Operation, caller: &Caller, users: &Model<User>) -> Result<()> {
-    let _ = (user, operation, caller, users);
+async fn many(user: &mut User, operation: Operation, caller: &Caller, users: &Model<User>, log: &Log) -> Result<()> {
+    let _ = (user, operation, caller, users, log);
     Ok(())
 }
 
@@ -67,8 +67,8 @@ async fn by_reference(args: &Greet, users: &Model<User>) -> Result<u64> {
 }
 
 #[method(User, id = "call")]
-async fn do_call(users: System<Model<User>>) -> Result<()> {
-    let _ = users;
+async fn do_call(log: Log, users: System<Model<User>>) -> Result<()> {
+    log.with(users.count(Filter::all()).await?).warn("called");
     Ok(())
 }
 
@@ -99,13 +99,14 @@ async fn moved(args: Greet, room: Subscription<User>, users: Model<User>) -> Res
 }
 
 #[event(User, public)]
-async fn tick() -> Result<()> {
+async fn tick(log: Log) -> Result<()> {
+    log.info("tick");
     Ok(())
 }
 
 #[worker(User, every = "1h 30m", immediate = false)]
-async fn sweep(users: Model<User>, clock: State<Clock>) -> Result<()> {
-    let _ = (users, clock);
+async fn sweep(users: Model<User>, clock: State<Clock>, log: Log) -> Result<()> {
+    let _ = (users, clock, log);
     Ok(())
 }
 
