@@ -17,7 +17,8 @@ pub use crate::core::private::withholds;
 pub use crate::core::query::project::PartOf;
 pub use crate::core::schema::keywords::reference;
 pub use crate::core::schema::{
-    Access, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, keywords,
+    Access, Extends, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, joined,
+    joined_length, joined_text, keywords,
 };
 pub use crate::core::trash::RETENTION;
 pub use crate::core::value::{

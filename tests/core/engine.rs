@@ -110,7 +110,7 @@ async fn what_no_longer_fits_stops_the_start_and_changes_nothing() {
 
     let memory = filled(&[("a", 1), ("b", 9)]).await;
     let bounded = refused(App::new().model::<stricter::Thing>().storage(memory.reopen()).open().await);
-    assert!(bounded.contains("/size must be <= 5"), "{bounded}");
+    assert!(bounded.contains("`size` must be <= 5"), "{bounded}");
 }
 
 #[tokio::test]

@@ -258,11 +258,11 @@ async fn what_a_private_value_is_stays_untold_when_its_type_was_narrowed() {
     let memory = stored(&["Ada Lovelace"]).await;
     let again = || memory.reopen();
     let text = refusal(App::new().model::<narrowed::to_variants::Person>().storage(again())).await;
-    assert!(text.contains("/pin"), "{text}");
+    assert!(text.contains("`pin`"), "{text}");
     let text = refusal(App::new().model::<narrowed::to_numbers::Person>().storage(again())).await;
-    assert!(text.contains("/pin"), "{text}");
+    assert!(text.contains("`pin`"), "{text}");
     let text = refusal(App::new().model::<narrowed::to_a_map::Person>().storage(again())).await;
-    assert!(text.contains("/pin"), "{text}");
+    assert!(text.contains("`pin`"), "{text}");
 }
 
 /// The process ends at the one write of the migration: all of it is there, or none.

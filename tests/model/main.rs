@@ -5,6 +5,7 @@
 
 mod adapter;
 mod calls;
+mod extensions;
 mod handles;
 mod hooks;
 mod jobs;

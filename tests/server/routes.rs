@@ -1,8 +1,9 @@
 //! Every route, and what it answers when all is well.
 
+use modeller::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{CANARY, app, ask, ask_with, insert_user, token, user};
+use crate::support::{CANARY, SECRET, app, ask, ask_with, insert_user, serve, token, user};
 
 #[tokio::test]
 async fn documents_are_made_read_changed_and_deleted() {
@@ -184,4 +185,75 @@ async fn metadata_shows_what_the_caller_may_reach() {
     assert!(of_ada["models"][1]["operations"].to_string().contains("secret_report"));
     assert!(!of_anyone.to_string().contains("ledger"));
     assert_eq!(of_anyone["version"], 1);
+}
+
+#[model(id = "racks", public)]
+pub struct Rack {
+    pub name: String,
+}
+
+#[model(id = "units", parent = Rack, public)]
+pub struct Unit {
+    pub height: u8,
+}
+
+#[model(id = "keys", parent = Rack)]
+pub struct RackKey {
+    pub code: String,
+}
+
+#[model(id = "audits", parent = Rack, protected)]
+pub struct RackAudit {
+    pub by: String,
+}
+
+#[method(Unit)]
+async fn tallest(units: Model<Unit>) -> Result<u8> {
+    Ok(units.find(Filter::all()).await?.iter().map(|unit| unit.height).max().unwrap_or_default())
+}
+
+/// M14 over the wire: an extension has routes of its own, and its parent tells of those that the caller may reach.
+#[tokio::test]
+async fn m14_extensions_have_routes_and_rights_of_their_own() {
+    let app = App::new()
+        .model::<Rack>()
+        .model::<Unit>()
+        .model::<RackKey>()
+        .model::<RackAudit>()
+        .secret(SECRET)
+        .in_memory()
+        .open()
+        .await
+        .unwrap();
+    let router = app.router();
+    let made = ask(&router, "POST", "/racks.units", json!({"height": 2})).await;
+    assert_eq!(made.status.as_u16(), 201);
+    let location = made.header("location").to_owned();
+    assert!(location.starts_with("/racks.units/"), "{location}");
+    assert_eq!(ask(&router, "GET", &location, Value::Null).await.json()["height"], 2);
+    assert_eq!(ask(&router, "POST", "/racks.units/tallest", Value::Null).await.json(), 2);
+    assert_eq!(ask(&router, "GET", "/racks", Value::Null).await.json()["items"], json!([]), "not merged");
+    for absent in ["/racks.keys", "/racks.nothing", "/units", "/racks.", "/racks.units.more", "/.units"] {
+        ask(&router, "GET", absent, Value::Null).await.assert_problem(404, "MODEL_NOT_FOUND");
+    }
+    ask(&router, "GET", "/racks.audits", Value::Null).await.assert_problem(401, "UNAUTHENTICATED");
+
+    let metadata = ask(&router, "GET", "/@metadata", Value::Null).await.json();
+    let told = |metadata: &Value| {
+        let models = metadata["models"].as_array().unwrap().iter();
+        models.map(|model| (model["id"].clone(), model["extensions"].clone())).collect::<Vec<_>>()
+    };
+    let (racks, units) = (json!("racks"), json!("racks.units"));
+    assert_eq!(told(&metadata), [(racks.clone(), json!(["units"])), (units.clone(), Value::Null)]);
+    let bearer = format!("Bearer {}", token(&app, "ada"));
+    let metadata = ask_with(&router, "GET", "/@metadata", Value::Null, &[("authorization", &bearer)]).await.json();
+    let audits = (json!("racks.audits"), Value::Null);
+    assert_eq!(told(&metadata), [(racks, json!(["audits", "units"])), audits, (units, Value::Null)]);
+
+    let served = serve(app.clone()).await;
+    let mut socket = served.socket(None).await;
+    let answer = socket.ask("subscribe", json!({"model": "racks.units", "filter": {"height": 2}})).await;
+    assert!(answer["result"]["subscription"].is_string(), "{answer}");
+    let answer = socket.ask("call", json!({"model": "racks.units", "method": "tallest"})).await;
+    assert_eq!(answer["result"], 2);
 }

@@ -11,6 +11,7 @@ keys! {
     /// The keys of `#[model]`.
     enum ModelKey for "#[model]" {
         Id = "id", Text, "id = \"users\"";
+        Parent = "parent", Path, "parent = System";
         Public = "public", Flag, "public";
         Protected = "protected", Flag, "protected";
         ClientIds = "client_ids", Flag, "client_ids";

@@ -36,6 +36,7 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
     let name = plain(&written.item.ident);
     let part = ModelPart {
         id: model_id(keys, &name, &written.item.ident, errors),
+        parent: keys.path(ModelKey::Parent).cloned(),
         access,
         client_ids: keys.has(ModelKey::ClientIds),
         trash: trash(keys, errors),

@@ -270,7 +270,15 @@ fn view(record: &Record) -> TokenStream {
 fn model(record: &Record, clean: bool) -> TokenStream {
     let Record { m, item, model, fields, .. } = record;
     let Some(model) = model else { return TokenStream::new() };
-    let (name, id) = (&item.ident, &model.id);
+    let (name, own) = (&item.ident, &model.id);
+    let parent = model.parent.as_ref();
+    let id = parent.map_or_else(|| quote!(#own), |parent| extended(m, parent, own));
+    let extends = parent.filter(|_| clean).map(|parent| {
+        quote! {
+            #[automatically_derived]
+            impl #m::Extends<#parent> for #name {}
+        }
+    });
     let (access, client_ids, trash) = (access(m, model.access), model.client_ids, trash(m, model.trash));
     let declared = fields.iter().filter(|field| field.viewed && !field.flatten).map(|field| {
         let Field { wire, unique, index, private, protected, .. } = field;
@@ -305,7 +313,19 @@ fn model(record: &Record, clean: bool) -> TokenStream {
                 site: #site,
             };
         }
+        #extends
         #registration
+    }
+}
+
+/// The id of an extension: that of its parent in front of its own. Only the compiler knows the former.
+fn extended(m: &TokenStream, parent: &syn::Path, own: &str) -> TokenStream {
+    quote_spanned! {syn::spanned::Spanned::span(parent)=>
+        {
+            const PARENT: &str = <#parent as #m::ModelType>::DECLARATION.id;
+            const JOINED: [u8; #m::joined_length(PARENT, #own)] = #m::joined(PARENT, #own);
+            #m::joined_text(&JOINED)
+        }
     }
 }
 

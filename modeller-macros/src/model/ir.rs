@@ -24,7 +24,10 @@ pub(crate) struct Record {
 
 /// What a model has beyond a value.
 pub(crate) struct ModelPart {
+    /// Its own id, without those of its parents.
     pub(crate) id: String,
+    /// The model that it extends.
+    pub(crate) parent: Option<Path>,
     pub(crate) access: Access,
     /// Whether clients may choose the ids of documents.
     pub(crate) client_ids: bool,

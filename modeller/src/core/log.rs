@@ -37,7 +37,7 @@ use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
 use super::transaction::{Limits, missing};
 use super::trash::{self, Deletion};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, Violation};
 
 /// How long one transaction may keep all others from being accepted.
 const TURN: Duration = Duration::from_secs(1);
@@ -1355,10 +1355,27 @@ fn load(storage: &dyn Storage, schemas: &[Arc<ModelSchema>], migrations: &Migrat
 /// Why a stored document is not read, in the words of its schema. Those of serde repeat values, which may be private.
 fn what_does_not_fit(schema: Option<&Arc<ModelSchema>>, text: &str) -> String {
     let refused = |schema: &Arc<ModelSchema>| schema.check(&serde_json::from_str(text).ok()?).err();
-    match schema.and_then(refused) {
-        Some(error) => error.to_string(),
-        // The schema takes it: the type has a rule of its own.
-        None => "its type does not read the stored form".to_owned(),
+    // Where the schema takes it, the type has a rule of its own.
+    let own_rule = || "its type does not read the stored form".to_owned();
+    schema.and_then(refused).map_or_else(own_rule, |error| by_field(&error))
+}
+
+/// What a value violates, without a part of the value.
+pub(super) fn by_field(error: &Error) -> String {
+    let mut told: Vec<String> = error.violations().iter().map(of_field).collect();
+    told.dedup();
+    told.join(", ")
+}
+
+/// A violation by its field: further in, a path may have parts of a value.
+fn of_field(violation: &Violation) -> String {
+    let message = &violation.message;
+    match violation.instance_path.split('/').nth(1) {
+        Some(field) => format!("`{field}` {message}"),
+        None => match violation.params.get("additionalProperty").and_then(Value::as_str) {
+            Some(field) => format!("`{field}` is no member of it"),
+            None => message.to_string(),
+        },
     }
 }
 
@@ -1371,7 +1388,7 @@ fn prove_all(state: &State, schemas: &[Arc<ModelSchema>], links: &Links) -> Resu
                 break;
             }
             if let Err(error) = schema.check(&doc.to_stored()?) {
-                wrong.push(format!("{}/{}: {error}", schema.id, doc.id()));
+                wrong.push(format!("{}/{}: {}", schema.id, doc.id(), by_field(&error)));
             } else if let Some(link) = dangling(state, links, model, doc) {
                 wrong.push(format!("{}/{}: {}", schema.id, doc.id(), link.leads_nowhere()));
             }

@@ -11,7 +11,7 @@ use super::collection::{ModelIndex, State};
 use super::document::{AnyValue, Stored};
 use super::id::RawId;
 use super::json::Document;
-use super::log::next_rev_after;
+use super::log::{by_field, next_rev_after};
 use super::schema::ModelSchema;
 use super::storage::{Entry, EntryKind, StoredChange};
 use crate::error::{Error, Result};
@@ -112,7 +112,7 @@ fn made(function: &Migrate, schema: &ModelSchema, text: &str) -> Result<Box<dyn 
         .map_err(|error| format!("its migration failed: {error}"))?;
     schema
         .value_from_json(Value::Object(made.into_members()))
-        .map_err(|error| format!("what its migration made of it does not fit: {error}"))
+        .map_err(|error| format!("what its migration made of it does not fit: {}", by_field(&error)))
 }
 
 /// The changes as entries of the log behind a position.

@@ -80,7 +80,8 @@ impl Reference {
         };
         let (model, target) = model
             .as_str()
-            .and_then(|text| text.split_once('.'))
+            // The id of an extension has dots of its own.
+            .and_then(|text| text.rsplit_once('.'))
             .filter(|(model, target)| !model.is_empty() && !target.is_empty())
             .ok_or_else(|| format!("`model` of the field `{name}` is not of the form `\"teams._id\"`"))?;
         let on_delete = match on_delete.map(Value::as_str) {

@@ -23,6 +23,8 @@ use crate::error::Result;
 /// at every depth. Whether a document may have members that the schema does not name is the schema's to say
 /// (`additionalProperties`).
 ///
+/// An id of the form `system.ssh` makes it an extension of the model `system`.
+///
 /// A `protected` member is for verified callers, as [`Protected`](crate::Protected) is. Let the object that has it be closed: where
 /// any member is taken, anyone who guesses the name of a protected one learns by the refusal that there is such a name. A schema
 /// that would tell what a withheld member holds is refused when the application is opened: one with private parts in something

@@ -31,7 +31,7 @@ use crate::core::query::project::{PartOf, Projection, RawProjection};
 use crate::core::query::sort::Sort;
 use crate::core::query::update::Update;
 use crate::core::query::{Page, Query};
-use crate::core::schema::ModelType;
+use crate::core::schema::{Extends, ModelType};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::explanation::Explanation;
 
@@ -477,6 +477,51 @@ impl<T: Stored> Model<T> {
     /// `NO_ADAPTER`.
     pub fn sync_all(&self) -> Result<()> {
         adapter::sync_all(self.runtime(), self.index)
+    }
+
+    /// The handle of a model that extends this one. It is for whom this one is: the same caller, in the same transaction.
+    ///
+    /// ```
+    /// use modeller::prelude::*;
+    ///
+    /// #[model(id = "system")]
+    /// pub struct System { pub name: String }
+    ///
+    /// #[model(id = "ssh", parent = System)]
+    /// pub struct Ssh { pub port: u16 }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let app = App::new().model::<System>().model::<Ssh>().in_memory().open().await?;
+    /// let system = app.model::<System>();
+    /// system.extension::<Ssh>()?.insert(Ssh { port: 22 }).await?;
+    /// assert_eq!(system.extensions(), ["ssh"]);
+    /// assert_eq!(app.model_by_id("system.ssh")?.find(Filter::all()).await?[0]["port"], 22);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND` when the application was built without it.
+    pub fn extension<E: Extends<T>>(&self) -> Result<Model<E>> {
+        Model::of_scope(&self.scope)
+    }
+
+    /// The same by its id within this model, with its documents as JSON.
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND` when there is none of that id.
+    pub fn extension_by_id(&self, id: &str) -> Result<Model<Document>> {
+        let own = &self.runtime().model(self.index)?.schema.id;
+        Model::by_id(&self.scope, &format!("{own}.{id}"))
+    }
+
+    /// The ids, within this model, of those that extend it.
+    #[must_use]
+    pub fn extensions(&self) -> Vec<String> {
+        let Ok(own) = self.runtime().model(self.index) else { return Vec::new() };
+        let extensions = self.runtime().extensions(&own.schema.id);
+        extensions.map(|(id, _)| id.to_owned()).collect()
     }
 
     /// The ids of the model's methods.

@@ -43,7 +43,7 @@ use crate::core::query::sort::Position;
 use crate::core::query::update::RawUpdate;
 use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
-use crate::core::schema::{Access, ModelSchema};
+use crate::core::schema::{Access, ModelSchema, extended};
 use crate::core::secret::Secret;
 use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
 use crate::core::trash::{Deletion, Mark};
@@ -336,6 +336,14 @@ impl Runtime {
 
     pub(crate) fn find_model(&self, id: &str) -> Option<ModelIndex> {
         self.0.models.iter().position(|model| model.schema.id == id)
+    }
+
+    /// The models that extend the one of that id, by their ids within it.
+    pub(crate) fn extensions<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = (&'a str, &'a ModelRuntime)> {
+        self.0.models.iter().filter_map(move |model| {
+            let (of, own) = extended(&model.schema.id)?;
+            (of == parent).then_some((own, model))
+        })
     }
 
     pub(crate) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {

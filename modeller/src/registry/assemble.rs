@@ -13,7 +13,7 @@ use crate::core::reference::Links;
 use crate::core::schema::outside::Checked;
 use crate::core::schema::outside::Described;
 use crate::core::schema::registered::Schemas;
-use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, is_operation_id};
+use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, extended, is_operation_id};
 use crate::error::{Error, Result};
 use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
 use crate::model::given::SchemaModel;
@@ -97,6 +97,14 @@ pub(crate) fn assemble(
             ),
             &model.hooks,
         );
+    }
+    for (site, model) in &models {
+        let id = &model.schema.id;
+        let Some((parent, _)) = extended(id) else { continue };
+        if !models.iter().any(|(_, other)| other.schema.id == parent) {
+            let at = site.as_ref().map_or_else(|| "given as JSON".to_owned(), place);
+            wrong.push(format!("the model `{id}` ({at}) extends `{parent}`, which the application does not have"));
+        }
     }
     if !wrong.is_empty() {
         return refuse(&wrong);

@@ -8,7 +8,7 @@ use super::call::Context;
 use super::respond;
 use crate::core::collection::ModelIndex;
 use crate::core::private::Audience;
-use crate::core::schema::Access;
+use crate::core::schema::{Access, extended};
 use crate::error::Result;
 use crate::model::runtime::{ModelRuntime, OperationRuntime, Runtime, Scope};
 use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, VERSION};
@@ -20,7 +20,14 @@ pub(super) async fn describe(context: Context) -> Result<Response> {
         let schema = schema_without_unknown(runtime, at, model, context.audience());
         describe_model(&scope, model, schema, context.audience())
     });
-    let models = models.collect();
+    let mut models: Vec<ModelMetadata> = models.collect();
+    // Of those alone that are shown themselves.
+    let shown: Vec<String> = models.iter().map(|model| model.id.clone()).collect();
+    for model in &mut models {
+        let extends =
+            |id: &String| extended(id).filter(|(parent, _)| *parent == model.id).map(|(_, own)| own.to_owned());
+        model.extensions = shown.iter().filter_map(extends).collect();
+    }
     let metadata = Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models };
     Ok(respond::json(StatusCode::OK, serde_json::to_vec(&metadata)?))
 }
@@ -78,6 +85,7 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience
         fields,
         operations,
         events,
+        extensions: Vec::new(),
     })
 }
 

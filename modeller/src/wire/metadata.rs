@@ -52,6 +52,9 @@ pub struct ModelMetadata {
     pub operations: Vec<OperationMetadata>,
     /// Its events, run by `dispatch`.
     pub events: Vec<OperationMetadata>,
+    /// The ids of the models that extend it, within it: `ssh` for the model `system.ssh`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
 }
 
 /// A field of a model.

@@ -87,10 +87,18 @@ pub trait ModelType: Stored {
     const DECLARATION: &'static ModelDeclaration;
 }
 
+/// A model that extends another one: what `#[model(parent = …)]` implements.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no extension of `{Parent}`",
+    label = "not an extension of `{Parent}`",
+    note = "an extension says so itself: `#[model(id = \"…\", parent = {Parent})]`"
+)]
+pub trait Extends<Parent>: ModelType {}
+
 /// What `#[model]` says of a struct.
 #[derive(Debug)]
 pub struct ModelDeclaration {
-    /// Id of the model, the first segment of its routes.
+    /// Id of the model, the first segment of its routes; of an extension behind that of its parent, as in `system.ssh`.
     pub id: &'static str,
     /// Who may reach it.
     pub access: Access,
@@ -433,7 +441,7 @@ impl ModelSchema {
                 .message(format!("model `{}` ({file}:{line}): {what}", declaration.id))
                 .status(500)
         };
-        if !is_operation_id(declaration.id) {
+        if !is_model_id(declaration.id) {
             return Err(wrong("its id must match [a-z][A-Za-z0-9_-]*".into()));
         }
         Self::prove_named(declaration, schemas)
@@ -733,7 +741,53 @@ impl std::fmt::Debug for ModelSchema {
     }
 }
 
-/// Whether a text can be the id of a model or an operation: `[a-z][A-Za-z0-9_-]*`, at most 64 bytes.
+/// How deep extensions nest.
+const MOST_PARENTS: usize = 7;
+
+/// Whether a text can be the id of a model: one as of an operation, behind those of the models that it extends, as in
+/// `system.ssh`.
+#[must_use]
+pub(crate) fn is_model_id(text: &str) -> bool {
+    text.split('.').all(is_operation_id) && text.split('.').count() <= MOST_PARENTS + 1
+}
+
+/// The id of the model that the model of this id extends, and its own.
+pub(crate) fn extended(id: &str) -> Option<(&str, &str)> {
+    id.rsplit_once('.')
+}
+
+/// The length of an extension's id. For expansions.
+#[must_use]
+pub const fn joined_length(parent: &str, own: &str) -> usize {
+    parent.len() + 1 + own.len()
+}
+
+/// The bytes of an extension's id. For expansions.
+#[must_use]
+pub const fn joined<const LENGTH: usize>(parent: &str, own: &str) -> [u8; LENGTH] {
+    let (parent, own) = (parent.as_bytes(), own.as_bytes());
+    let mut joined = [b'.'; LENGTH];
+    let (before, rest) = joined.split_at_mut(parent.len());
+    before.copy_from_slice(parent);
+    let (_, after) = rest.split_at_mut(1);
+    after.copy_from_slice(own);
+    joined
+}
+
+/// The text of an extension's id. For expansions.
+///
+/// # Panics
+/// Never: two texts and a dot are a text. It is evaluated by the compiler.
+#[must_use]
+#[expect(clippy::panic, reason = "at compile time it is a message")]
+pub const fn joined_text(joined: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(joined) {
+        Ok(text) => text,
+        Err(_) => panic!("an id is no text"),
+    }
+}
+
+/// Whether a text can be the id of an operation, or of a model within the one that it extends: `[a-z][A-Za-z0-9_-]*`, at most 64 bytes.
 #[must_use]
 pub(crate) fn is_operation_id(text: &str) -> bool {
     let bytes = text.as_bytes();

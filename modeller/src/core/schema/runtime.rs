@@ -11,7 +11,7 @@ use super::outside::OpenForm;
 use super::registered::Schemas;
 use super::shape::Shape;
 use super::walk::{self, Role};
-use super::{Access, FieldSchema, Form, IndexSchema, Kind, ModelSchema, is_operation_id, says_private};
+use super::{Access, FieldSchema, Form, IndexSchema, Kind, ModelSchema, is_model_id, says_private};
 use crate::core::json::Document;
 use crate::core::private::Level;
 use crate::core::query::update::nests_deeper;
@@ -41,7 +41,7 @@ impl ModelSchema {
         let wrong = |what: String| {
             Error::new("INVALID_DECLARATION").message(format!("the schema of the model `{id}`: {what}")).status(500)
         };
-        if !is_operation_id(id) {
+        if !is_model_id(id) {
             return Err(wrong("the id of the model must match [a-z][A-Za-z0-9_-]*".into()));
         }
         if nests_deeper(&json, MAX_NESTING) {
