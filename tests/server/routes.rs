@@ -49,7 +49,7 @@ async fn a_replacement_keeps_what_is_private_and_was_not_sent() {
     assert_eq!((replaced.status.as_u16(), &replaced.json()["age"]), (200, &json!(36)));
     let stored = app
         .model::<crate::support::User>()
-        .get(doc["_id"].as_str().unwrap().parse::<modeller::prelude::Id<crate::support::User>>().unwrap())
+        .get(doc["_id"].as_str().unwrap().parse::<Id<crate::support::User>>().unwrap())
         .await
         .unwrap();
     assert_eq!(stored.unwrap().password.get().map(String::as_str), Some(CANARY));
