@@ -27,6 +27,8 @@ impl OperationKey for EventKey {
         declaration: "Event",
         argument: "EventArg",
         argument_of_model: true,
+        receives: None,
+        transaction: true,
         receiver: "Subscription",
         entry: "dispatch",
         taken: &["clone", "dispatch", "events", "id", "listen", "publish", "room"],

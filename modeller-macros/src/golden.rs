@@ -8,7 +8,7 @@ use std::path::Path;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::{entry, event, hook, method, migrate, model, value, worker};
+use crate::{entry, event, hook, method, migrate, model, stream, upload, value, worker};
 
 #[track_caller]
 fn golden(name: &str, expansion: &TokenStream) {
@@ -185,6 +185,33 @@ fn an_event() {
         }
     };
     golden("event", &event::expand(quote!(User), &item));
+}
+
+#[test]
+fn an_upload_and_a_stream() {
+    let item = quote! {
+        /// Keeps a picture.
+        pub async fn avatar(mut file: File, fields: Avatar, users: &Model<User>) -> Result<Doc<User>> {
+            users.update(fields.id, User::AVATAR.set(file.bytes(1024).await?.len())).await
+        }
+    };
+    golden("upload", &upload::expand(quote!(User, protected), &item));
+    let item = quote! {
+        async fn append(part: Part, chunk: Chunk) -> Result<u64> {
+            Ok(chunk.offset())
+        }
+    };
+    golden("stream", &stream::expand(quote!(User), &item));
+}
+
+#[test]
+fn a_method_that_is_no_transaction() {
+    let item = quote! {
+        async fn report(users: Model<User>) -> Result<()> {
+            Ok(())
+        }
+    };
+    golden("method_no_transaction", &method::expand(quote!(User, transaction = none), &item));
 }
 
 #[test]

@@ -21,7 +21,9 @@ mod paths;
 mod register;
 mod rename;
 mod signature;
+mod stream;
 mod stub;
+mod upload;
 mod value;
 mod variants;
 mod worker;
@@ -52,6 +54,16 @@ pub fn method(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn event(args: TokenStream, item: TokenStream) -> TokenStream {
     event::expand(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn upload(args: TokenStream, item: TokenStream) -> TokenStream {
+    upload::expand(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn stream(args: TokenStream, item: TokenStream) -> TokenStream {
+    stream::expand(args.into(), &item.into()).into()
 }
 
 #[proc_macro_attribute]

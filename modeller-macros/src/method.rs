@@ -22,6 +22,7 @@ keys! {
         Public = "public", Flag, "public";
         Protected = "protected", Flag, "protected";
         Internal = "internal", Flag, "internal";
+        Transaction = "transaction", Path, "transaction = none";
         Id = "id", Text, "id = \"name\"";
         Crate = "crate", Path, "crate = path::to::modeller";
     }
@@ -38,11 +39,15 @@ impl OperationKey for MethodKey {
         declaration: "Method",
         argument: "MethodArg",
         argument_of_model: false,
+        receives: None,
+        transaction: true,
         receiver: "Model",
         entry: "call",
         taken: &[
             "call",
             "call_once",
+            "call_stream",
+            "call_upload",
             "clone",
             "count",
             "delete",
@@ -80,11 +85,13 @@ impl OperationKey for MethodKey {
             "start_workers",
             "stop_worker",
             "stop_workers",
+            "streams",
             "subscription",
             "sync_all",
             "unhook",
             "update",
             "update_many",
+            "uploads",
             "upsert",
             "worker",
             "workers",
@@ -95,6 +102,7 @@ impl OperationKey for MethodKey {
     const INTERNAL: Self = Self::Internal;
     const ID: Self = Self::Id;
     const CRATE: Self = Self::Crate;
+    const TRANSACTION: Option<Self> = Some(Self::Transaction);
 }
 
 /// Expands `#[method(args)] item`.
@@ -112,6 +120,10 @@ pub(crate) struct Role {
     pub(crate) argument: &'static str,
     /// Whether that trait has the model as its parameter.
     pub(crate) argument_of_model: bool,
+    /// The type of what it is given beside its arguments.
+    pub(crate) receives: Option<&'static str>,
+    /// Whether it is one transaction, unless it says otherwise.
+    pub(crate) transaction: bool,
     /// What it becomes a method of.
     pub(crate) receiver: &'static str,
     /// The runtime's function that calls it by its id.
@@ -128,6 +140,8 @@ pub(crate) trait OperationKey: Key {
     const INTERNAL: Self;
     const ID: Self;
     const CRATE: Self;
+    /// By which it may say that it is no transaction.
+    const TRANSACTION: Option<Self> = None;
 }
 
 /// A method or an event that was proved.
@@ -136,8 +150,10 @@ struct Operation {
     role: Role,
     model: Type,
     handler: Handler,
-    /// Whether the first parameter is the arguments.
-    has_args: bool,
+    /// Which parameter is the arguments.
+    args_at: Option<usize>,
+    /// Whether it is one transaction.
+    transaction: bool,
     access: Option<Access>,
     id: String,
 }
@@ -185,24 +201,50 @@ fn check<K: OperationKey>(
         .into_iter()
         .find(|(key, _)| keys.has(*key))
         .map(|(_, access)| access);
-    let has_args = handler
-        .params
-        .first()
-        .is_some_and(|first| !first.type_name().is_some_and(|name| EXTRACTED.contains(&name.as_str())));
+    let is_received = |param: &Param| param.type_name().as_deref() == K::ROLE.receives;
+    let is_given = |param: &Param| {
+        K::ROLE.receives.is_some() && is_received(param)
+            || param.type_name().is_some_and(|name| EXTRACTED.contains(&name.as_str()))
+    };
+    if let Some(receives) = K::ROLE.receives
+        && !handler.params.iter().any(is_received)
+    {
+        let word = K::ROLE.word;
+        errors.at(
+            handler.name(),
+            format!("`{name}` has to take what the {word} is about; add a parameter of type `{receives}`"),
+        );
+    }
+    // What it is given may stand in front of them.
+    let first = handler.params.iter().position(|param| K::ROLE.receives.is_none() || !is_received(param));
+    let args_at = first.filter(|at| *at <= 1 && handler.params.get(*at).is_some_and(|param| !is_given(param)));
+    let transaction = K::ROLE.transaction && !outside(keys, errors);
     for param in handler.params.iter().filter(|param| param.mutable) {
-        errors.at(&param.ty, format!("a {} takes its arguments by value or by `&`; remove `mut`", K::ROLE.word));
+        errors.at(
+            &param.ty,
+            format!("{} takes its arguments by value or by `&`; remove `mut`", with_article(K::ROLE.word)),
+        );
     }
     let m = paths::runtime(keys.path(K::CRATE));
-    Some(Operation { m, role: K::ROLE, model: model?, handler, has_args, access, id })
+    Some(Operation { m, role: K::ROLE, model: model?, handler, args_at, transaction, access, id })
+}
+
+/// Whether it says that it is no transaction.
+fn outside<K: OperationKey>(keys: &Keys<K>, errors: &Diagnostics) -> bool {
+    let Some(path) = K::TRANSACTION.and_then(|key| keys.path(key)) else { return false };
+    if !path.is_ident("none") {
+        errors.at(path, "`transaction` is `none`, for what takes long, or is left out");
+    }
+    true
 }
 
 impl Operation {
     fn args(&self) -> Option<&Param> {
-        self.handler.params.first().filter(|_| self.has_args)
+        self.handler.params.get(self.args_at?)
     }
 
-    fn rest(&self) -> &[Param] {
-        self.handler.params.get(usize::from(self.has_args)..).unwrap_or_default()
+    fn rest(&self) -> impl Iterator<Item = &Param> {
+        self.handler.params.iter().enumerate().filter(|(at, _)| Some(*at) != self.args_at).map(|(_, param)| param)
     }
 
     fn docs(&self) -> impl Iterator<Item = &Attribute> {
@@ -238,8 +280,17 @@ fn contract(operation: &Operation) -> TokenStream {
         }
         None => (TokenStream::new(), quote!(()), quote!(())),
     };
+    // In the order in which the function is documented to take them.
+    let (received, given) = match role.receives {
+        Some(receives) => {
+            let ty = format_ident!("{receives}");
+            let local = format_ident!("{}", receives.to_lowercase());
+            (quote!(, #local: #m::#ty), quote!(#local,))
+        }
+        None => (TokenStream::new(), TokenStream::new()),
+    };
     let signature = quote! {
-        fn #name(&self #parameter) -> impl ::core::future::Future<Output = #m::Result<#answer>> + ::core::marker::Send
+        fn #name(&self #received #parameter) -> impl ::core::future::Future<Output = #m::Result<#answer>> + ::core::marker::Send
     };
     let cfg = conditions(&handler.item.attrs);
     quote! {
@@ -257,7 +308,7 @@ fn contract(operation: &Operation) -> TokenStream {
             #signature {
                 #[allow(unused_imports)]
                 use #m::UnfitCall as _;
-                #m::Calling::<#ty, #answer>::#entry(self, #id, #argument)
+                #m::Calling::<#ty, #answer>::#entry(self, #id, #given #argument)
             }
         }
     }
@@ -265,10 +316,11 @@ fn contract(operation: &Operation) -> TokenStream {
 
 fn registration(operation: &Operation) -> TokenStream {
     let Operation { m, role, model, handler, id, .. } = operation;
-    let argument = format_ident!("{}", role.argument);
+    let outside = role.transaction && !operation.transaction;
+    let argument = if outside { format_ident!("Long{}", role.argument) } else { format_ident!("{}", role.argument) };
     let bound = if role.argument_of_model { quote!(#argument<#model>) } else { quote!(#argument) };
     let offered = format_ident!("offered");
-    let offers = operation.rest().iter().map(|param| assertion(&offered, param));
+    let offers = operation.rest().map(|param| assertion(&offered, param));
     let (args, take) = match operation.args() {
         Some(param) => {
             let (ty, local) = (&param.ty, &param.local);
@@ -279,7 +331,7 @@ fn registration(operation: &Operation) -> TokenStream {
         }
         None => (quote!(::core::option::Option::None), TokenStream::new()),
     };
-    let extract = operation.rest().iter().map(|param| param.extract(m));
+    let extract = operation.rest().map(|param| param.extract(m));
     let access = operation.access.map_or_else(
         || quote!(::core::option::Option::None),
         |level| {
@@ -287,6 +339,7 @@ fn registration(operation: &Operation) -> TokenStream {
             quote!(::core::option::Option::Some(#level))
         },
     );
+    let transaction = operation.transaction;
     let description = summary(&handler.item.attrs);
     let (answer, call, site) = (operation.answer(), handler.call(), register::site(m));
     let variant = format_ident!("{}", role.declaration);
@@ -311,6 +364,7 @@ fn registration(operation: &Operation) -> TokenStream {
                 description: #description,
                 args: #args,
                 output: #m::Witness::<#answer>::OUTPUT,
+                transaction: #transaction,
                 run: |#binding| ::std::boxed::Box::pin(async move {
                     #take
                     #(#extract)*
@@ -323,14 +377,19 @@ fn registration(operation: &Operation) -> TokenStream {
     }
 }
 
+fn with_article(word: &str) -> String {
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {word}")
+}
+
 /// The assertions that arguments and answer have a schema.
 fn schemas(operation: &Operation) -> TokenStream {
     let Operation { m, role, handler, .. } = operation;
-    let word = role.word;
+    let word = with_article(role.word);
     let args = operation.args().map(|param| {
         let ty = &param.ty;
         let message = format!(
-            "`{}` cannot be the arguments of a {word}, it has no schema; annotate it with `#[value]` (what a {word} is given \
+            "`{}` cannot be the arguments of {word}, it has no schema; annotate it with `#[value]` (what {word} is given \
              beside its arguments stands after them)",
             paths::shown(ty),
         );

@@ -26,7 +26,7 @@ use crate::model::handle::Model;
 use crate::model::job::{self, JobQueue, Jobs};
 use crate::model::journal::{Journal, LogFeature, LogSettings, Subject};
 use crate::model::once::{self, Calls};
-use crate::model::runtime::{Inner, ModelRuntime, Runtime, next_number};
+use crate::model::runtime::{Inner, ModelRuntime, OperationKind, Runtime, next_number};
 use crate::model::subscription::Rooms;
 use crate::model::transaction::Transaction;
 use crate::model::trash;
@@ -460,13 +460,14 @@ impl AppBuilder {
         let state = log.durable();
         let documents: usize =
             (0..programs).filter_map(|at| state.collection(at)).map(|collection| collection.len()).sum();
+        let operations = |kind| assembly.models.iter().map(|model| model.operations_of(kind).count()).sum::<usize>();
         let summary = format!(
             "{} ({}), {}, {}, {}, {}; {} in {described}",
             count(programs, "model"),
             assembly.models.iter().take(programs).map(|model| model.schema.id.as_ref()).collect::<Vec<_>>().join(", "),
             count(assembly.models.iter().map(|model| model.hooks.len()).sum(), "hook"),
-            count(assembly.models.iter().map(|model| model.methods.len()).sum(), "method"),
-            count(assembly.models.iter().map(|model| model.events.len()).sum(), "event"),
+            count(operations(OperationKind::Method), "method"),
+            count(operations(OperationKind::Event), "event"),
             count(workers.len(), "worker"),
             count(documents, "document"),
         );

@@ -76,6 +76,10 @@ codes! {
     MethodNotFound => "METHOD_NOT_FOUND", 404;
     /// No event of that id; it is in `id`.
     EventNotFound => "EVENT_NOT_FOUND", 404;
+    /// No upload of that id; it is in `id`.
+    UploadNotFound => "UPLOAD_NOT_FOUND", 404;
+    /// No stream of that id; it is in `id`.
+    StreamNotFound => "STREAM_NOT_FOUND", 404;
     /// No model of that id, or none that the caller may know of; it is in `id`.
     ModelNotFound => "MODEL_NOT_FOUND", 404;
     /// No document of that id, no route of that path, or none that the caller may know of.

@@ -44,6 +44,12 @@ pub use modeller_macros::migrate;
 #[doc = include_str!("docs/model.md")]
 pub use modeller_macros::model;
 #[cfg(feature = "macros")]
+#[doc = include_str!("docs/stream.md")]
+pub use modeller_macros::stream;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/upload.md")]
+pub use modeller_macros::upload;
+#[cfg(feature = "macros")]
 #[doc = include_str!("docs/value.md")]
 pub use modeller_macros::value;
 #[cfg(feature = "macros")]
@@ -81,4 +87,5 @@ pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::{Heard, Listener, Subscription};
 pub use crate::model::transaction::Transaction;
 pub use crate::model::trash::{Deletion, Trash, TrashList, Trashed};
+pub use crate::model::upload::{Chunk, File};
 pub use crate::wire::explanation::{Explanation, PlanKind};

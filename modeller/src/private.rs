@@ -29,11 +29,12 @@ pub use crate::error::{Error, Result};
 pub use crate::model::declaration::{HookDeclaration, MigrateDeclaration, OperationDeclaration, WorkerDeclaration};
 pub use crate::model::handle::Model;
 pub use crate::model::handler::{
-    Args, EventArg, HookArg, HookEvent, Invocation, MethodArg, Output, OutputKind, PayloadKind, Returned, WorkerArg,
-    arg, on, output, payload,
+    Args, EventArg, HookArg, HookEvent, Invocation, LongMethodArg, MethodArg, Output, OutputKind, PayloadKind,
+    Returned, StreamArg, UploadArg, WorkerArg, arg, on, output, payload,
 };
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::Subscription;
+pub use crate::model::upload::{Chunk, File};
 pub use crate::model::witness::{Calling, Taking, Unfit, UnfitCall, Witness};
 pub use crate::model::{call, dispatch};
 pub use crate::registry::{DECLARATIONS, Declaration};

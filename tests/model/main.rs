@@ -16,4 +16,5 @@ mod operations;
 mod paths;
 mod references;
 mod trash;
+mod uploads;
 mod workers;

@@ -37,7 +37,7 @@ const _: () = {
     use ::modeller::__private::Unfit as _;
     const _: () = ::core::assert!(
         ::modeller::__private::Witness:: < RoleChanged > ::IS_ARGS,
-        "`RoleChanged` cannot be the arguments of a event, it has no schema; annotate it with `#[value]` (what a event is given beside its arguments stands after them)"
+        "`RoleChanged` cannot be the arguments of an event, it has no schema; annotate it with `#[value]` (what an event is given beside its arguments stands after them)"
     );
     const _: () = ::core::assert!(
         ::modeller::__private::Witness:: < < Result < () > as
@@ -60,6 +60,7 @@ const _: () = {
         output: ::modeller::__private::Witness::<
             <Result<()> as ::modeller::__private::Returned>::Output,
         >::OUTPUT,
+        transaction: true,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a0: RoleChanged = ::modeller::__private::Witness::<
                 RoleChanged,

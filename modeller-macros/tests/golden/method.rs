@@ -61,6 +61,7 @@ const _: () = {
         output: ::modeller::__private::Witness::<
             <Result<Doc<User>> as ::modeller::__private::Returned>::Output,
         >::OUTPUT,
+        transaction: true,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a0: Promote = ::modeller::__private::Witness::<
                 Promote,

@@ -52,6 +52,7 @@ const _: () = {
         output: crate::inner::__private::Witness::<
             <Result<u64> as crate::inner::__private::Returned>::Output,
         >::OUTPUT,
+        transaction: true,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a0: State<Clock> = crate::inner::__private::Taking::<
                 State<Clock>,

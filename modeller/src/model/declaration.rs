@@ -1,4 +1,4 @@
-//! What `#[hook]`, `#[method]`, `#[event]` and `#[worker]` say of a function.
+//! What `#[hook]`, `#[method]`, `#[event]`, `#[upload]`, `#[stream]` and `#[worker]` say of a function.
 
 use std::fmt;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct HookDeclaration {
     pub site: Site,
 }
 
-/// What `#[method]` or `#[event]` says of a function.
+/// What `#[method]`, `#[event]`, `#[upload]` or `#[stream]` says of a function.
 pub struct OperationDeclaration {
     /// The model it belongs to.
     pub model: &'static ModelDeclaration,
@@ -52,6 +52,8 @@ pub struct OperationDeclaration {
     pub args: Option<PayloadKind>,
     /// What it answers.
     pub output: OutputKind,
+    /// Whether all that it does is one transaction.
+    pub transaction: bool,
     /// The function, with its arguments taken from the invocation.
     pub run: RunOutput,
     /// Where it stands.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::adapter::{self, Pulled};
 use super::emitter::Emissions;
-use super::handler::{self, HookEvent};
+use super::handler::{self, HookEvent, With};
 use super::hook::{HookCall, HookFuture};
 use super::job::Scheduling;
 use super::journal::{CallSite, LogEntries, LogFeature, LogLevel};
@@ -19,6 +19,7 @@ use super::once::CallKey;
 use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
 use super::schedule::Schedule;
 use super::subscription::{Listener, Subscription, event_key};
+use super::upload::{Chunk, File};
 use super::worker::Worker;
 use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
@@ -368,9 +369,29 @@ impl<T: Stored> Model<T> {
     /// # Errors
     /// `METHOD_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers.
     pub async fn call(&self, id: &str, args: Value) -> Result<Value> {
-        let operation = self.scope.operation(self.index, OperationKind::Method, id)?;
+        self.call_with(OperationKind::Method, id, args, With::Nothing).await
+    }
+
+    /// Calls an upload by its id, with JSON for its fields.
+    ///
+    /// # Errors
+    /// `UPLOAD_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers; `NESTED_TRANSACTION` in a transaction.
+    pub async fn call_upload(&self, id: &str, file: File, fields: Value) -> Result<Value> {
+        self.call_with(OperationKind::Upload, id, fields, With::File(file)).await
+    }
+
+    /// Hands a chunk to a stream by its id, with JSON for what is said of it.
+    ///
+    /// # Errors
+    /// `STREAM_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers; `PAYLOAD_TOO_LARGE` for a chunk of more than 1 MiB.
+    pub async fn call_stream(&self, id: &str, chunk: Chunk, meta: Value) -> Result<Value> {
+        self.call_with(OperationKind::Stream, id, meta, With::Chunk(chunk)).await
+    }
+
+    async fn call_with(&self, kind: OperationKind, id: &str, args: Value, with: With) -> Result<Value> {
+        let operation = self.scope.operation(self.index, kind, id)?;
         let args = self.scope.args(operation, Some(args), Audience::Store)?;
-        let output = self.scope.call(self.index, OperationKind::Method, id, args, None).await?;
+        let output = self.scope.call(self.index, kind, id, args, with).await?;
         super::output_json(output.as_ref())
     }
 
@@ -527,8 +548,23 @@ impl<T: Stored> Model<T> {
     /// The ids of the model's methods.
     #[must_use]
     pub fn methods(&self) -> Vec<&'static str> {
-        let runtime = self.runtime();
-        runtime.model(self.index).map(|model| model.methods.keys().copied().collect()).unwrap_or_default()
+        self.ids_of(OperationKind::Method)
+    }
+
+    /// The ids of the model's uploads.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<&'static str> {
+        self.ids_of(OperationKind::Upload)
+    }
+
+    /// The ids of the model's streams.
+    #[must_use]
+    pub fn streams(&self) -> Vec<&'static str> {
+        self.ids_of(OperationKind::Stream)
+    }
+
+    fn ids_of(&self, kind: OperationKind) -> Vec<&'static str> {
+        self.runtime().model(self.index).map(|model| model.ids_of(kind)).unwrap_or_default()
     }
 
     /// The room of this filter.

@@ -21,6 +21,7 @@ use super::journal::{Log, Subject};
 use super::runtime::Scope;
 use super::subscription::Subscription;
 use super::transaction::Transaction;
+use super::upload::{Chunk, File};
 use crate::core::decimal::to_value;
 use crate::core::document::{Doc, DynDoc, Stored};
 use crate::core::id::{Id, RawId};
@@ -154,9 +155,33 @@ pub struct Invocation<'a> {
     pub(crate) event: Option<HookEvent>,
     pub(crate) payload: Payload<'a>,
     pub(crate) previous: Option<DynDoc>,
-    pub(crate) room: Option<Arc<super::subscription::Room>>,
+    pub(crate) with: With,
     /// What the log knows the run by.
     pub(crate) subject: Subject,
+}
+
+/// What comes with the arguments of an operation.
+#[derive(Debug)]
+pub(crate) enum With {
+    /// Nothing, or it was taken.
+    Nothing,
+    /// The room of an event.
+    Room(Arc<super::subscription::Room>),
+    /// The file of an upload, which can be read once.
+    File(File),
+    /// The chunk of a stream.
+    Chunk(Chunk),
+}
+
+impl With {
+    /// The same for another run.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Nothing | Self::File(_) => Self::Nothing,
+            Self::Room(room) => Self::Room(room.clone()),
+            Self::Chunk(chunk) => Self::Chunk(chunk.clone()),
+        }
+    }
 }
 
 /// What the run is about.
@@ -214,7 +239,7 @@ pub fn arg<'a, A: Extract<'a>>(invocation: &mut Invocation<'a>) -> Result<A> {
     A::extract(invocation)
 }
 
-fn absent(what: &str) -> Error {
+pub(super) fn absent(what: &str) -> Error {
     Error::internal(format!("a handler asked for {what}, which is not there or was taken by an argument before"))
 }
 
@@ -347,8 +372,10 @@ impl<'a, T: ModelType> Extract<'a> for System<Model<T>> {
 
 impl<'a, T: ModelType> Extract<'a> for Subscription<T> {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
-        let room = invocation.room.clone().ok_or_else(|| absent("a subscription"))?;
-        Subscription::of_scope(&invocation.scope, room)
+        match &invocation.with {
+            With::Room(room) => Subscription::of_scope(&invocation.scope, room.clone()),
+            _ => Err(absent("a subscription")),
+        }
     }
 }
 
@@ -377,6 +404,30 @@ pub trait MethodArg {}
     note = "an event takes its arguments first, one `#[value]` type, then `Subscription<{M}>`, `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `Log`, `State<…>` in any order"
 )]
 pub trait EventArg<M> {}
+
+/// What a `#[method(…, transaction = none)]` may take after its arguments.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a method that is no transaction",
+    label = "not offered to a method that is no transaction",
+    note = "it takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Log`, `State<…>` in any order; what it does with a `Model<…>` is a transaction for each operation"
+)]
+pub trait LongMethodArg {}
+
+/// What an `#[upload]` may take beside its file and its fields.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of an upload here",
+    label = "not offered to an upload",
+    note = "an upload takes a `File` and its fields first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Log`, `State<…>` in any order; it is no transaction, as reading the file takes as long as it takes"
+)]
+pub trait UploadArg {}
+
+/// What a `#[stream]` may take beside its chunk and what is said of it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a stream here",
+    label = "not offered to a stream",
+    note = "a stream takes a `Chunk` and what is said of it first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `Log`, `State<…>` in any order"
+)]
+pub trait StreamArg {}
 
 /// What a `#[worker]` may take.
 #[diagnostic::on_unimplemented(
@@ -426,14 +477,6 @@ in_transaction!(BeforeInsert BeforeUpdate BeforeDelete BeforeList AfterInsert Af
 
 impl<T, E: InTransaction> HookArg<T, E> for Transaction {}
 
-impl<N: ModelType> MethodArg for Model<N> {}
-impl<N: ModelType> MethodArg for System<Model<N>> {}
-impl<S> MethodArg for State<S> {}
-impl MethodArg for Caller {}
-impl MethodArg for Call {}
-impl MethodArg for Transaction {}
-impl MethodArg for Log {}
-
 impl<T: ModelType> EventArg<T> for Subscription<T> {}
 impl<T, N: ModelType> EventArg<T> for Model<N> {}
 impl<T, N: ModelType> EventArg<T> for System<Model<N>> {}
@@ -443,13 +486,30 @@ impl<T> EventArg<T> for Call {}
 impl<T> EventArg<T> for Transaction {}
 impl<T> EventArg<T> for Log {}
 
+macro_rules! offered_to {
+    ($($role:ident)*) => {$(
+        impl<N: ModelType> $role for Model<N> {}
+        impl<N: ModelType> $role for System<Model<N>> {}
+        impl<S> $role for State<S> {}
+        impl $role for Caller {}
+        impl $role for Call {}
+        impl $role for Log {}
+    )*};
+}
+
+offered_to!(MethodArg LongMethodArg UploadArg StreamArg);
+impl MethodArg for Transaction {}
+impl UploadArg for File {}
+impl StreamArg for Chunk {}
+impl StreamArg for Transaction {}
+
 impl<N: ModelType> WorkerArg for Model<N> {}
 impl<S> WorkerArg for State<S> {}
 impl WorkerArg for Log {}
 
 /// The arguments of a method or an event: what `#[value]` makes of a type.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the arguments of a method or an event",
+    message = "`{Self}` cannot be the arguments of an operation",
     label = "this has no schema",
     note = "annotate the type with `#[value]`; what a handler is given beside its arguments stands after them"
 )]

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, watch};
 
 use super::caller::Caller;
 use super::handle::Model;
-use super::handler::{HookEvent, Operation, Payload, Timing};
+use super::handler::{HookEvent, Operation, Payload, Timing, With};
 use super::journal::{LogFeature, Subject, no_data};
 use super::runtime::{Hook, Inner, OperationKind, Runtime, Scope, Step, Target};
 use super::schedule::Schedule;
@@ -548,7 +548,7 @@ async fn perform(runtime: &Runtime, step: &Arc<Step>, job: &Doc<Record>) -> Resu
         Work::Method { args } => {
             let operation = scope.operation(index, OperationKind::Method, &job.operation)?;
             let args = scope.args(operation, Some(serde_json::from_str(args)?), Audience::Store)?;
-            scope.on_behalf_of(job.by.caller()).perform(index, operation, args, None).await.map(drop)
+            scope.on_behalf_of(job.by.caller()).perform(index, operation, args, With::Nothing).await.map(drop)
         }
         Work::Hook { on, doc, previous } => {
             let model = runtime.model(index)?;
@@ -645,6 +645,12 @@ impl<'a, T: Stored> Scheduling<'a, T> {
         // It acts for the caller, and is chosen by the program.
         let application = scope.as_application();
         let operation = application.operation(index, OperationKind::Method, &self.operation)?;
+        if !operation.declaration.transaction {
+            return Err(Error::new(ErrorCode::InvalidRequest).message(format!(
+                "`{}` is no transaction, and what a job does is one, so that it happens once",
+                self.operation
+            )));
+        }
         let args = if args.is_null() { Value::Object(Map::new()) } else { args };
         scope.args(operation, Some(args.clone()), Audience::Store)?;
         let timetable = self.repeat.as_ref().map(Schedule::prove).transpose()?;

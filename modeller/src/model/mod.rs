@@ -16,19 +16,20 @@ pub(crate) mod schedule;
 pub(crate) mod subscription;
 pub(crate) mod transaction;
 pub(crate) mod trash;
+pub(crate) mod upload;
 pub(crate) mod witness;
 pub(crate) mod worker;
 
 use std::any::Any;
 use std::future::Future;
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use self::handle::Model;
-use self::handler::{AnyOutput, AnyPayload, Args, Output};
+use self::handler::{AnyOutput, AnyPayload, Args, Output, With};
 use self::runtime::OperationKind;
-use self::subscription::{Room, Subscription};
+use self::subscription::Subscription;
+use self::upload::{Chunk, File};
 use crate::core::document::Stored;
 use crate::core::private::Audience;
 use crate::core::schema::ModelType;
@@ -40,7 +41,27 @@ pub fn call<M: ModelType, A: Args, O: Output>(
     id: &'static str,
     args: A,
 ) -> impl Future<Output = Result<O>> + Send {
-    call_typed(model, OperationKind::Method, id, args, None)
+    call_typed(model, OperationKind::Method, id, args, With::Nothing)
+}
+
+/// Calls an upload with typed fields.
+pub(crate) fn upload<M: ModelType, A: Args, O: Output>(
+    model: &Model<M>,
+    id: &'static str,
+    file: File,
+    args: A,
+) -> impl Future<Output = Result<O>> + Send {
+    call_typed(model, OperationKind::Upload, id, args, With::File(file))
+}
+
+/// Hands a chunk to a stream, with what is said of it.
+pub(crate) fn stream<M: ModelType, A: Args, O: Output>(
+    model: &Model<M>,
+    id: &'static str,
+    chunk: Chunk,
+    args: A,
+) -> impl Future<Output = Result<O>> + Send {
+    call_typed(model, OperationKind::Stream, id, args, With::Chunk(chunk))
 }
 
 /// Runs an event with typed arguments. For expansions: the body of a call trait.
@@ -57,13 +78,13 @@ pub(crate) async fn call_typed<M: Stored, A: Args, O: Output>(
     kind: OperationKind,
     id: &'static str,
     args: A,
-    room: Option<Arc<Room>>,
+    with: With,
 ) -> Result<O> {
     let operation = model.scope.operation(model.index, kind, id)?;
     if let Some(checked) = &operation.args {
         checked.check(&args.to_stored()?, Audience::Store)?;
     }
-    let output = model.scope.call(model.index, kind, id, Box::new(args), room).await?;
+    let output = model.scope.call(model.index, kind, id, Box::new(args), with).await?;
     let any: Box<dyn Any + Send + Sync> = output;
     any.downcast::<O>().map(|output| *output).map_err(|_| Error::internal("an answer of another type"))
 }

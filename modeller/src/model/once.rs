@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::handler::AnyOutput;
+use super::handler::{AnyOutput, With};
 use super::runtime::{OperationKind, Runtime, Scope};
 use crate::core::clock::millis;
 use crate::core::collection::ModelIndex;
@@ -159,6 +159,10 @@ impl Scope {
     ) -> Result<String> {
         let runtime = self.runtime();
         let operation = self.operation(index, OperationKind::Method, id)?;
+        if !operation.declaration.transaction {
+            return Err(Error::new(ErrorCode::InvalidRequest)
+                .message(format!("`{id}` is no transaction, and so cannot be called once")));
+        }
         let model = &runtime.model(index)?.schema.id;
         let record = key.record(&self.caller().identity(), model, id)?;
         let record_text = record.to_string();
@@ -186,7 +190,7 @@ impl Scope {
                     .message("this key was used for a call with other arguments"));
             }
             let scope = self.in_step(step.clone());
-            let output = scope.perform(index, operation, (**args).copy(), None).await?;
+            let output = scope.perform(index, operation, (**args).copy(), With::Nothing).await?;
             let answer = answer_text(output.as_ref(), to)?;
             if !step.transaction().has_written()? {
                 return Ok(answer);

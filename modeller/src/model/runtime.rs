@@ -22,11 +22,11 @@ use super::adapter::Mirrors;
 use super::caller::{Call, Caller};
 use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
 use super::emitter::Emitters;
-use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing};
+use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing, With};
 use super::job::{self, ATTEMPTS, Jobs};
 use super::journal::{CallSite, Journal, LogFeature, LogLevel, Subject, Words, no_data};
 use super::once::Calls;
-use super::subscription::{Room, Rooms};
+use super::subscription::Rooms;
 use super::trash::Alive;
 use super::worker::Workers;
 use crate::core::clock::Clock;
@@ -91,8 +91,8 @@ pub(crate) struct Inner {
 pub(crate) struct ModelRuntime {
     pub(crate) schema: Arc<ModelSchema>,
     pub(crate) hooks: Hooks,
-    pub(crate) methods: BTreeMap<&'static str, OperationRuntime>,
-    pub(crate) events: BTreeMap<&'static str, OperationRuntime>,
+    /// Methods, events, uploads and streams, each by its id.
+    pub(crate) operations: BTreeMap<&'static str, OperationRuntime>,
 }
 
 /// A hook of a model.
@@ -223,7 +223,7 @@ impl Hooks {
     }
 }
 
-/// A method or an event, proved.
+/// A method, an event, an upload or a stream, proved.
 pub(crate) struct OperationRuntime {
     pub(crate) kind: OperationKind,
     pub(crate) declaration: &'static OperationDeclaration,
@@ -235,30 +235,50 @@ pub(crate) struct OperationRuntime {
 impl OperationRuntime {
     /// What the log knows it by.
     fn subject(&self, model: ModelIndex) -> Subject {
-        let feature = match self.kind {
-            OperationKind::Method => LogFeature::Method,
-            OperationKind::Event => LogFeature::Event,
-        };
-        Subject::new(model, feature).of(self.declaration.id).at(self.declaration.site)
+        Subject::new(model, self.kind.feature()).of(self.declaration.id).at(self.declaration.site)
     }
 }
 
 /// Which kind of operation is called.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum OperationKind {
     Method,
     Event,
+    Upload,
+    Stream,
+}
+
+impl OperationKind {
+    /// The code of the error when there is none of an id.
+    fn not_found(self) -> ErrorCode {
+        match self {
+            Self::Method => ErrorCode::MethodNotFound,
+            Self::Event => ErrorCode::EventNotFound,
+            Self::Upload => ErrorCode::UploadNotFound,
+            Self::Stream => ErrorCode::StreamNotFound,
+        }
+    }
+
+    /// Under which the log has it.
+    fn feature(self) -> LogFeature {
+        match self {
+            Self::Method => LogFeature::Method,
+            Self::Event => LogFeature::Event,
+            Self::Upload => LogFeature::Upload,
+            Self::Stream => LogFeature::Stream,
+        }
+    }
 }
 
 impl ModelRuntime {
     /// A model without behaviour.
     pub(crate) fn new(schema: Arc<ModelSchema>) -> Self {
-        Self { schema, hooks: Hooks::default(), methods: BTreeMap::new(), events: BTreeMap::new() }
+        Self { schema, hooks: Hooks::default(), operations: BTreeMap::new() }
     }
 
     /// Whether somebody outside may know of the model: of its documents, or of an operation that is more open than they are.
     pub(crate) fn is_known_outside(&self) -> bool {
-        let mut operations = self.methods.values().chain(self.events.values());
+        let mut operations = self.operations.values();
         self.schema.access != Access::Internal || operations.any(|operation| operation.access != Access::Internal)
     }
 
@@ -271,10 +291,17 @@ impl ModelRuntime {
     }
 
     pub(crate) fn operation(&self, kind: OperationKind, id: &str) -> Option<&OperationRuntime> {
-        match kind {
-            OperationKind::Method => self.methods.get(id),
-            OperationKind::Event => self.events.get(id),
-        }
+        self.operations.get(id).filter(|operation| operation.kind == kind)
+    }
+
+    /// Its operations of a kind, in the order of their ids.
+    pub(crate) fn operations_of(&self, kind: OperationKind) -> impl Iterator<Item = &OperationRuntime> {
+        self.operations.values().filter(move |operation| operation.kind == kind)
+    }
+
+    /// The ids of its operations of a kind.
+    pub(crate) fn ids_of(&self, kind: OperationKind) -> Vec<&'static str> {
+        self.operations_of(kind).map(|operation| operation.declaration.id).collect()
     }
 }
 
@@ -318,7 +345,7 @@ impl Runtime {
         let journal = self.journal();
         for (index, model) in self.models().iter().enumerate() {
             model.hooks.register(index, journal);
-            for operation in model.methods.values().chain(model.events.values()) {
+            for operation in model.operations.values() {
                 journal.registered(&operation.subject(index));
             }
         }
@@ -767,7 +794,7 @@ impl Scope {
             event: Some(event),
             payload,
             previous,
-            room: None,
+            with: With::Nothing,
             subject: hook.subject(model).in_call(&step.call),
         })
     }
@@ -802,7 +829,7 @@ impl Scope {
                         event: Some(event),
                         payload: Payload::Doc(doc.clone()),
                         previous: previous.clone(),
-                        room: None,
+                        with: With::Nothing,
                         subject: subject.clone(),
                     };
                     let began = journal.begin(&subject);
@@ -1419,28 +1446,34 @@ impl Scope {
         .await
     }
 
-    /// Calls a method or an event with checked arguments.
+    /// Runs an operation with checked arguments.
     pub(crate) async fn call(
         &self,
         index: ModelIndex,
         kind: OperationKind,
         id: &str,
         args: Box<dyn AnyPayload>,
-        room: Option<Arc<Room>>,
+        with: With,
     ) -> Result<Box<dyn AnyOutput>> {
-        self.perform(index, self.operation(index, kind, id)?, args, room).await
+        self.perform(index, self.operation(index, kind, id)?, args, with).await
     }
 
-    /// Runs a method or an event, which the one who acts is known to be allowed.
+    /// Runs an operation, which the one who acts is known to be allowed.
     pub(super) async fn perform(
         &self,
         index: ModelIndex,
         operation: &OperationRuntime,
         args: Box<dyn AnyPayload>,
-        room: Option<Arc<Room>>,
+        with: With,
     ) -> Result<Box<dyn AnyOutput>> {
-        let (args, room) = (&args, &room);
         let schema = &self.runtime.model(index)?.schema;
+        if let With::Chunk(chunk) = &with {
+            chunk.check()?;
+        }
+        if !operation.declaration.transaction {
+            return self.perform_outside(index, operation, args, with).await;
+        }
+        let (args, with) = (&args, &with);
         self.operate(
             || format!("{}.{}", schema.id, operation.declaration.id),
             |step| async move {
@@ -1452,26 +1485,62 @@ impl Scope {
                     event: None,
                     payload: Payload::Args((**args).copy()),
                     previous: None,
-                    room: room.clone(),
+                    with: with.again(),
                     subject: subject.clone(),
                 };
-                let journal = self.runtime.journal();
-                let began = journal.begin(&subject);
-                let outcome = caught((operation.declaration.run)(invocation)).await;
-                journal.operation(&subject, began, outcome.as_ref().err());
-                outcome
+                self.run_operation(operation, invocation, &subject).await
             },
         )
         .await
     }
 
-    /// A method or an event that the one who acts may reach.
+    /// Runs an operation that is no transaction: what it does with its handles is one for each operation.
+    async fn perform_outside(
+        &self,
+        index: ModelIndex,
+        operation: &OperationRuntime,
+        args: Box<dyn AnyPayload>,
+        with: With,
+    ) -> Result<Box<dyn AnyOutput>> {
+        if self.is_in_transaction() {
+            return Err(Error::new(ErrorCode::NestedTransaction).message(format!(
+                "`{}` takes as long as it likes, which a transaction cannot wait for; call it by `detached()`",
+                operation.declaration.id
+            )));
+        }
+        self.check_not_nested()?;
+        let call = Call::new();
+        let subject = operation.subject(index).in_call(&call);
+        let invocation = Invocation {
+            scope: self.clone(),
+            caller: self.caller.clone(),
+            call,
+            event: None,
+            payload: Payload::Args(args),
+            previous: None,
+            with,
+            subject: subject.clone(),
+        };
+        Box::pin(self.run_operation(operation, invocation, &subject)).await
+    }
+
+    async fn run_operation(
+        &self,
+        operation: &OperationRuntime,
+        invocation: Invocation<'_>,
+        subject: &Subject,
+    ) -> Result<Box<dyn AnyOutput>> {
+        let journal = self.runtime.journal();
+        let began = journal.begin(subject);
+        let outcome = caught((operation.declaration.run)(invocation)).await;
+        journal.operation(subject, began, outcome.as_ref().err());
+        outcome
+    }
+
+    /// An operation that the one who acts may reach.
     pub(crate) fn operation(&self, index: ModelIndex, kind: OperationKind, id: &str) -> Result<&OperationRuntime> {
         let model = self.runtime.model(index)?;
-        let code = match kind {
-            OperationKind::Method => ErrorCode::MethodNotFound,
-            OperationKind::Event => ErrorCode::EventNotFound,
-        };
+        let code = kind.not_found();
         let operation = model.operation(kind, id).ok_or_else(|| Error::not_found(code.clone(), id))?;
         if operation.access == Access::Internal && !self.caller.is_application() {
             // What cannot be reached from outside is not there.

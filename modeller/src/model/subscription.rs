@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use super::handle::Model;
-use super::handler::{Args, Output};
+use super::handler::{Args, Output, With};
 use super::journal::Journal;
 use super::runtime::{OperationKind, Scope};
 use crate::core::collection::ModelIndex;
@@ -253,7 +253,8 @@ impl<T: Stored> Subscription<T> {
         let scope = &self.model.scope;
         let operation = scope.operation(self.model.index, OperationKind::Event, id)?;
         let args = scope.args(operation, Some(args), Audience::Store)?;
-        let output = scope.call(self.model.index, OperationKind::Event, id, args, Some(self.room.clone())).await?;
+        let output =
+            scope.call(self.model.index, OperationKind::Event, id, args, With::Room(self.room.clone())).await?;
         super::output_json(output.as_ref())
     }
 
@@ -261,11 +262,11 @@ impl<T: Stored> Subscription<T> {
     #[must_use]
     pub fn events(&self) -> Vec<&'static str> {
         let runtime = self.model.scope.runtime();
-        runtime.model(self.model.index).map(|model| model.events.keys().copied().collect()).unwrap_or_default()
+        runtime.model(self.model.index).map(|model| model.ids_of(OperationKind::Event)).unwrap_or_default()
     }
 
     pub(crate) async fn dispatch_typed<A: Args, O: Output>(&self, id: &'static str, args: A) -> Result<O> {
-        super::call_typed(&self.model, OperationKind::Event, id, args, Some(self.room.clone())).await
+        super::call_typed(&self.model, OperationKind::Event, id, args, With::Room(self.room.clone())).await
     }
 }
 

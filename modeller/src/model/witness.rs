@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use super::handle::Model;
 use super::handler::{AnyOutput, Args, Extract, Invocation, Output, OutputKind, PayloadKind, Returned};
 use super::subscription::Subscription;
+use super::upload::{Chunk, File};
 use crate::core::schema::ModelType;
 use crate::error::{Error, Result};
 
@@ -67,6 +68,26 @@ impl<A: Args, O: Output> Calling<A, O> {
     /// Calls a method.
     pub fn call<M: ModelType>(model: &Model<M>, id: &'static str, args: A) -> impl Future<Output = Result<O>> + Send {
         super::call(model, id, args)
+    }
+
+    /// Calls an upload.
+    pub fn upload<M: ModelType>(
+        model: &Model<M>,
+        id: &'static str,
+        file: File,
+        args: A,
+    ) -> impl Future<Output = Result<O>> + Send {
+        super::upload(model, id, file, args)
+    }
+
+    /// Hands a chunk to a stream.
+    pub fn stream<M: ModelType>(
+        model: &Model<M>,
+        id: &'static str,
+        chunk: Chunk,
+        args: A,
+    ) -> impl Future<Output = Result<O>> + Send {
+        super::stream(model, id, chunk, args)
     }
 
     /// Runs an event.
@@ -126,6 +147,16 @@ impl<A> Unfit<A> for Taking<'_, A> {}
 pub trait UnfitCall<A, O> {
     /// A stand-in.
     fn call<M: ModelType>(_: &Model<M>, _: &'static str, _: A) -> std::future::Ready<Result<O>> {
+        std::future::ready(Err(unfit()))
+    }
+
+    /// A stand-in.
+    fn upload<M: ModelType>(_: &Model<M>, _: &'static str, _: File, _: A) -> std::future::Ready<Result<O>> {
+        std::future::ready(Err(unfit()))
+    }
+
+    /// A stand-in.
+    fn stream<M: ModelType>(_: &Model<M>, _: &'static str, _: Chunk, _: A) -> std::future::Ready<Result<O>> {
         std::future::ready(Err(unfit()))
     }
 

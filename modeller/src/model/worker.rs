@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::caller::{Call, Caller};
 use super::declaration::WorkerDeclaration;
-use super::handler::{BoxFuture, Invocation, Payload};
+use super::handler::{BoxFuture, Invocation, Payload, With};
 use super::journal::{CallSite, Journal, LogFeature, Subject};
 use super::runtime::{Inner, Runtime, Scope, caught};
 use super::schedule::Timetable;
@@ -164,7 +164,7 @@ impl Worker {
                 event: None,
                 payload: Payload::Taken,
                 previous: None,
-                room: None,
+                with: With::Nothing,
                 subject: self.subject(),
             }),
         };

@@ -137,11 +137,13 @@ pub(crate) fn assemble(
                 }
                 hooks.push((at, hook));
             }
-            Declaration::Method(operation) | Declaration::Event(operation) => {
+            Declaration::Method(operation)
+            | Declaration::Event(operation)
+            | Declaration::Upload(operation)
+            | Declaration::Stream(operation) => {
                 let Some(model) = find(operation.model).and_then(|at| models.get_mut(at)) else { continue };
-                let twin = model.methods.get(operation.id).or_else(|| model.events.get(operation.id));
-                if let Some(other) = twin {
-                    // A method is reached by its id alone, so one id is one operation.
+                if let Some(other) = model.operations.get(operation.id) {
+                    // From outside it is reached by its id alone, so one id is one operation.
                     wrong.push(twice(
                         "operation",
                         operation.model.id,
@@ -153,15 +155,13 @@ pub(crate) fn assemble(
                 }
                 let kind = match declaration {
                     Declaration::Event(_) => OperationKind::Event,
+                    Declaration::Upload(_) => OperationKind::Upload,
+                    Declaration::Stream(_) => OperationKind::Stream,
                     _ => OperationKind::Method,
                 };
                 match prove(kind, operation, model.schema.access, &shared) {
                     Ok(proved) => {
-                        let operations = match kind {
-                            OperationKind::Method => &mut model.methods,
-                            OperationKind::Event => &mut model.events,
-                        };
-                        operations.insert(operation.id, proved);
+                        model.operations.insert(operation.id, proved);
                     }
                     Err(reason) => wrong.push(reason),
                 }
@@ -252,7 +252,7 @@ fn site(declaration: &Declaration) -> Site {
     match declaration {
         Declaration::Model(it) => it.site,
         Declaration::Hook(it) => it.site,
-        Declaration::Method(it) | Declaration::Event(it) => it.site,
+        Declaration::Method(it) | Declaration::Event(it) | Declaration::Upload(it) | Declaration::Stream(it) => it.site,
         Declaration::Worker(it) => it.site,
         Declaration::Migrate(it) => it.site,
     }

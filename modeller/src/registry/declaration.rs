@@ -23,6 +23,10 @@ pub enum Declaration {
     Method(&'static OperationDeclaration),
     /// By `#[event]`.
     Event(&'static OperationDeclaration),
+    /// By `#[upload]`.
+    Upload(&'static OperationDeclaration),
+    /// By `#[stream]`.
+    Stream(&'static OperationDeclaration),
     /// By `#[worker]`.
     Worker(&'static WorkerDeclaration),
     /// By `#[migrate]`.

@@ -11,10 +11,9 @@ use crate::core::query::parse::Schema;
 use crate::core::schema::{Access, ModelSchema};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
-use crate::model::handler::AnyOutput;
+use crate::model::handler::{AnyOutput, With};
 use crate::model::once::{CallKey, answer_text};
 use crate::model::runtime::{ModelRuntime, OperationKind, Scope};
-use crate::model::subscription::Room;
 
 /// One request: where it is served, and who asks.
 #[derive(Clone)]
@@ -82,12 +81,12 @@ impl Context {
         kind: OperationKind,
         id: &str,
         args: Option<Value>,
-        room: Option<std::sync::Arc<Room>>,
+        with: With,
     ) -> Result<Box<dyn AnyOutput>> {
         let scope = self.scope();
         let operation = scope.operation(index, kind, id)?;
         let args = scope.args(operation, args, self.audience())?;
-        scope.call(index, kind, id, args, room).await
+        scope.call(index, kind, id, args, with).await
     }
 
     /// Calls a method with arguments from outside, and answers JSON text; with a key it is called once.
@@ -101,7 +100,7 @@ impl Context {
         match key {
             Some(key) => self.scope().call_once(index, id, args, self.audience(), key).await,
             None => {
-                let output = self.call(index, OperationKind::Method, id, args, None).await?;
+                let output = self.call(index, OperationKind::Method, id, args, With::Nothing).await?;
                 answer_text(output.as_ref(), self.audience())
             }
         }

@@ -10,7 +10,7 @@ use crate::core::collection::ModelIndex;
 use crate::core::private::Audience;
 use crate::core::schema::{Access, extended};
 use crate::error::Result;
-use crate::model::runtime::{ModelRuntime, OperationRuntime, Runtime, Scope};
+use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Runtime, Scope};
 use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, VERSION};
 
 pub(super) async fn describe(context: Context) -> Result<Response> {
@@ -51,16 +51,17 @@ fn schema_without_unknown(runtime: &Runtime, index: ModelIndex, model: &ModelRun
 
 fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience) -> Option<ModelMetadata> {
     let schema = &model.schema;
-    let described = |operations: &std::collections::BTreeMap<&'static str, OperationRuntime>| {
-        operations
-            .values()
+    let described = |kind: OperationKind| {
+        model
+            .operations_of(kind)
             .filter(|operation| reaches(scope, operation.access))
             .map(|operation| describe_operation(operation, to))
             .collect::<Vec<_>>()
     };
-    let (operations, events) = (described(&model.methods), described(&model.events));
+    let [operations, events, uploads, streams] =
+        [OperationKind::Method, OperationKind::Event, OperationKind::Upload, OperationKind::Stream].map(described);
     let open = reaches(scope, schema.access);
-    if !open && operations.is_empty() && events.is_empty() {
+    if !open && [&operations, &events, &uploads, &streams].iter().all(|operations| operations.is_empty()) {
         return None;
     }
     let fields = schema.fields.iter().filter(|field| open && !field.is_hidden(to)).map(|field| FieldMetadata {
@@ -85,6 +86,8 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience
         fields,
         operations,
         events,
+        uploads,
+        streams,
         extensions: Vec::new(),
     })
 }

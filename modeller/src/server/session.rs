@@ -23,6 +23,7 @@ use super::respond::problem_value;
 use crate::core::collection::ModelIndex;
 use crate::core::query::parse::parse_filter;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::handler::With;
 use crate::model::once::{CallKey, answer_text};
 use crate::model::runtime::OperationKind;
 use crate::model::subscription::{Published, Room, Sink};
@@ -274,7 +275,8 @@ impl Session {
                 match to {
                     Called::Method(key) => called.call_method(index, &operation, args, key.as_ref()).await,
                     Called::Event(room) => {
-                        let output = called.call(index, OperationKind::Event, &operation, args, Some(room)).await?;
+                        let output =
+                            called.call(index, OperationKind::Event, &operation, args, With::Room(room)).await?;
                         answer_text(output.as_ref(), called.audience())
                     }
                 }

@@ -118,6 +118,10 @@ features! {
     Method => "method";
     /// An event of a subscription.
     Event => "event";
+    /// An upload.
+    Upload => "upload";
+    /// A chunk of a stream.
+    Stream => "stream";
     /// Documents that were inserted, updated and deleted.
     Crud => "crud";
     /// What was published to a subscription.
