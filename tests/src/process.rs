@@ -33,10 +33,20 @@ impl Served {
     /// # Panics
     /// As [`Served::start`].
     #[must_use]
-    #[expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     pub fn start_with(program: impl AsRef<Path>, args: &[&str], data: &Path) -> Self {
-        let mut child = Command::new(program.as_ref())
-            .args(args)
+        let mut command = Command::new(program.as_ref());
+        command.args(args);
+        Self::start_command(command, data)
+    }
+
+    /// The same of a command that is all but for where it listens and where its data is.
+    ///
+    /// # Panics
+    /// As [`Served::start`].
+    #[must_use]
+    #[expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+    pub fn start_command(mut command: Command, data: &Path) -> Self {
+        let mut child = command
             .args(["--addr", "127.0.0.1:0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
