@@ -84,6 +84,10 @@ async fn e3_what_is_not_found_says_its_id() {
         let handle = world.model(model);
         let inside = handle.call("nothing", json!({})).await.unwrap_err();
         assert_eq!((inside.code(), inside.get("id")), (&ErrorCode::MethodNotFound, Some(&json!("nothing"))));
+        let upload = handle.call_upload("nothing", File::new("a", "b"), json!({})).await.unwrap_err();
+        assert_eq!((upload.code(), upload.get("id")), (&ErrorCode::UploadNotFound, Some(&json!("nothing"))));
+        let stream = handle.call_stream("nothing", Chunk::new("a"), json!({})).await.unwrap_err();
+        assert_eq!((stream.code(), stream.get("id")), (&ErrorCode::StreamNotFound, Some(&json!("nothing"))));
         let event = handle.subscription(Filter::all()).dispatch("nothing", json!({})).await.unwrap_err();
         assert_eq!((event.code(), event.get("id")), (&ErrorCode::EventNotFound, Some(&json!("nothing"))));
     }

@@ -58,10 +58,10 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience
             .map(|operation| describe_operation(operation, to))
             .collect::<Vec<_>>()
     };
-    let [operations, events, uploads, streams] =
-        [OperationKind::Method, OperationKind::Event, OperationKind::Upload, OperationKind::Stream].map(described);
+    // Uploads and streams are reached in process.
+    let [operations, events] = [OperationKind::Method, OperationKind::Event].map(described);
     let open = reaches(scope, schema.access);
-    if !open && [&operations, &events, &uploads, &streams].iter().all(|operations| operations.is_empty()) {
+    if !open && operations.is_empty() && events.is_empty() {
         return None;
     }
     let fields = schema.fields.iter().filter(|field| open && !field.is_hidden(to)).map(|field| FieldMetadata {
@@ -86,8 +86,6 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience
         fields,
         operations,
         events,
-        uploads,
-        streams,
         extensions: Vec::new(),
     })
 }

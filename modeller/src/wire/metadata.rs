@@ -52,12 +52,6 @@ pub struct ModelMetadata {
     pub operations: Vec<OperationMetadata>,
     /// Its events, run by `dispatch`.
     pub events: Vec<OperationMetadata>,
-    /// Its uploads: a file, and fields beside it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub uploads: Vec<OperationMetadata>,
-    /// Its streams: chunks, and what is said of each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub streams: Vec<OperationMetadata>,
     /// The ids of the models that extend it, within it: `ssh` for the model `system.ssh`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<String>,
