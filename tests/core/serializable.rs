@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use modeller::prelude::*;
-use modeller::storage::{
-    Append, EntryKind, Faults, Group, Head, Memory, Opened, Storage, StoredChange, StoredDocument, StoredPublish, Tail,
-};
+use modeller::storage::{EntryKind, Faults, Memory, StoredChange, StoredPublish};
 use modeller_tests::random::Random;
+use modeller_tests::slow::Slow;
 use serde_json::json;
 
 /// How many histories one application runs, one after the other.
@@ -115,6 +114,8 @@ enum Deal {
     Cancel,
     /// Takes a name, unless somebody has the name that excludes it.
     Rename(usize),
+    /// Takes the one name that is free for all, unless another one has it.
+    Claim(usize),
     Unname(usize),
     Look,
     /// One question that is no transaction.
@@ -138,6 +139,9 @@ impl Names {
     /// The branch, the ward and the room.
     fn place(&self) -> String {
         format!("{}-place", self.0)
+    }
+    fn claimed(&self) -> String {
+        format!("{}-claimed", self.0)
     }
     /// The names that exclude each other: the one that an account wants, and the one that is against it.
     fn exclusive(&self, n: usize) -> (String, String) {
@@ -182,9 +186,7 @@ impl Naive {
             of.map(|(id, _)| (id.clone(), 0)).collect()
         };
         match question {
-            Question::Account(id) => {
-                self.accounts.get(id).map(|account| (id.clone(), account.2)).into_iter().collect()
-            }
+            Question::Account(id) => self.accounts.get(id).map(|account| (id.clone(), account.2)).into_iter().collect(),
             Question::Owner(name) => {
                 let of = self.accounts.iter().filter(|(_, account)| account.0 == *name);
                 of.map(|(id, account)| (id.clone(), account.2)).collect()
@@ -417,6 +419,7 @@ impl Run {
                 }
                 self.write(Write::Owner(names.account(account), wanted)).await
             }
+            Deal::Claim(account) => self.write(Write::Owner(names.account(account), names.claimed())).await,
             Deal::Unname(account) => self.write(Write::Owner(names.account(account), names.owner(account))).await,
             Deal::Look => {
                 self.ask(Question::Branch(names.place())).await?;
@@ -431,15 +434,16 @@ impl Run {
         }
     }
 
-    fn wrote(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Wrote(_)))
+    /// Whether it wrote or meant to.
+    fn writes(&self) -> bool {
+        self.steps.iter().any(|step| !matches!(step, Step::Asked(..)))
     }
 }
 
 fn deal(random: &mut Random, names: &Names) -> Deal {
     let how = *random.pick(&[How::Each, How::ByIndex, How::Together]);
     let account = random.below(ACCOUNTS);
-    match random.below(14) {
+    match random.below(16) {
         0..3 => {
             let to = (account + 1 + random.below(ACCOUNTS - 1)) % ACCOUNTS;
             Deal::Transfer(account, to, 1 + random.below(4) as i64, how)
@@ -451,9 +455,10 @@ fn deal(random: &mut Random, names: &Names) -> Deal {
         8 | 9 => Deal::Book(how),
         10 => Deal::Cancel,
         11 => Deal::Rename(account),
-        12 if random.one_in(2) => Deal::Unname(account),
-        12 => Deal::Glance(random.pick(&[Question::Branch(names.place()), Question::Booked(names.place())]).clone()),
-        _ => Deal::Look,
+        12 => Deal::Claim(account),
+        13 => Deal::Unname(account),
+        14 => Deal::Look,
+        _ => Deal::Glance(random.pick(&[Question::Branch(names.place()), Question::Booked(names.place())]).clone()),
     }
 }
 
@@ -484,13 +489,8 @@ impl Stage {
     async fn carry_out(&self, deal: &Deal, names: &Names, random: &mut Random) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (seed, announces) = (random.any(), random.one_in(2));
-        let run = |models: Models| Run {
-            models,
-            names: names.clone(),
-            number,
-            random: Random::new(seed),
-            steps: Vec::new(),
-        };
+        let run =
+            |models: Models| Run { models, names: names.clone(), number, random: Random::new(seed), steps: Vec::new() };
         let from = self.app.seq();
         let steps = if matches!(deal, Deal::Recall(_) | Deal::Glance(_)) {
             let mut run = run(Models::of(&self.app));
@@ -502,7 +502,7 @@ impl Stage {
                     async move {
                         let mut run = run(Models::inside(&tx)?);
                         run.carry_out(deal).await?;
-                        if run.wrote() || announces {
+                        if run.writes() || announces {
                             run.models.announce(number).await?;
                         }
                         Ok(run.steps)
@@ -574,7 +574,10 @@ fn replay(names: &Names, began: u64, order: &BTreeMap<u64, u64>, mut done: BTree
         // A state is there from its commit until the next.
         let ends = states.iter().skip(1).map(|(seq, _)| *seq).chain([u64::MAX]);
         let mut there = states.iter().zip(ends).filter(|((at, _), end)| *at <= done.until && done.from < *end);
-        assert!(there.any(|((_, state), _)| done.steps.iter().all(|step| state.agrees(step))), "this was never there: {done:#?}\n{states:#?}");
+        assert!(
+            there.any(|((_, state), _)| done.steps.iter().all(|step| state.agrees(step))),
+            "this was never there: {done:#?}\n{states:#?}"
+        );
     }
     (naive, order.len())
 }
@@ -631,6 +634,7 @@ async fn history(stage: &Stage, order: &mut Order, names: &Names, random: &mut R
         Question::Branch(names.place()),
         Question::Owner(names.exclusive(0).0),
         Question::Owner(names.exclusive(1).0),
+        Question::Owner(names.claimed()),
         Question::Ward(names.place()),
         Question::Bookings(names.place()),
     ] {
@@ -638,47 +642,6 @@ async fn history(stage: &Stage, order: &mut Order, names: &Names, random: &mut R
     }
     counts.histories += 1;
     counts.commits += commits;
-}
-
-/// An engine that takes its time.
-struct Slow {
-    memory: Memory,
-    instant: bool,
-    random: Mutex<Random>,
-}
-
-impl Slow {
-    fn wait(&self) {
-        if !self.instant {
-            let micros = self.random.lock().unwrap().below(300);
-            std::thread::sleep(Duration::from_micros(micros as u64));
-        }
-    }
-}
-
-impl Storage for Slow {
-    fn open(&self, load: &mut dyn FnMut(StoredDocument<'_>) -> Result<()>) -> Result<Opened> {
-        self.memory.open(load)
-    }
-    fn append(&self, head: &Head, group: &Group) -> Result<Append> {
-        self.wait();
-        let answer = self.memory.append(head, group);
-        self.wait();
-        answer
-    }
-    fn find(&self, group: uuid::Uuid) -> Result<Option<Head>> {
-        self.memory.find(group)
-    }
-    fn tail(&self, after: u64) -> Result<Tail> {
-        self.memory.tail(after)
-    }
-    /// Otherwise the committer has a thread of its own.
-    fn is_instant(&self) -> bool {
-        self.instant
-    }
-    fn describe(&self) -> String {
-        "memory that takes its time".into()
-    }
 }
 
 /// What the other writer needs to know.
@@ -727,22 +690,23 @@ fn faults(seed: u64, other: Other) -> Faults {
 async fn histories(seed: u64, count: u64, counts: &mut Counts) {
     let mut random = Random::new(seed);
     let other = Other::default();
-    // The engine of the odd ones has a thread of its own.
-    let (kind, instant) = (seed % 5, !seed.is_multiple_of(2));
+    // For every second one the committer has a thread of its own.
+    let (kind, most) = (seed % 5, Duration::from_micros(300 * (seed % 2)));
     let memory = match kind {
         0 | 1 => Memory::with_faults(faults(seed, other.clone())),
         _ => Memory::new(),
     };
     let app = loop {
         let builder = App::new().model::<Account>().model::<Doctor>().model::<Booking>();
-        let slow = Slow { memory: memory.clone(), instant, random: Mutex::new(Random::new(seed)) };
+        let slow = Slow::new(memory.clone(), most, seed);
         let builder = if kind == 4 { builder.in_memory() } else { builder.storage(slow) };
         match builder.open().await {
             Ok(app) => break app,
             Err(error) => assert_eq!(error.code(), &ErrorCode::Unavailable, "{error}"),
         }
     };
-    let stage = Stage { app: app.clone(), next: Arc::new(AtomicU64::new(1)), done: Arc::default(), runs: Arc::default() };
+    let stage =
+        Stage { app: app.clone(), next: Arc::new(AtomicU64::new(1)), done: Arc::default(), runs: Arc::default() };
     *other.stage.lock().unwrap() = Some(stage.clone());
     let mut order = Order::of(&app);
     assert_eq!(app.model::<Account>().subscription(Filter::all()).room(), "{}");
@@ -766,7 +730,9 @@ async fn all_histories(first_seed: u64) {
         seed += 1;
     }
     let Counts { histories, commits, deals, runs, faults } = counts;
-    println!("{histories} histories, {deals} deals, {commits} commits, {runs} runs of transactions, {faults} faults met");
+    println!(
+        "{histories} histories, {deals} deals, {commits} commits, {runs} runs of transactions, {faults} faults met"
+    );
     assert!(commits as u64 > histories * 3 && faults > histories / 10, "too little happened to prove anything");
 }
 
