@@ -14,6 +14,7 @@ use modeller_tests::Folder;
 use modeller_tests::http::Connection;
 use modeller_tests::process::Served;
 use modeller_tests::served::{Counter, Entry};
+use modeller_tests::shop::{Journal, Stock, build};
 use serde_json::json;
 
 const KILLS: u64 = 50;
@@ -129,4 +130,78 @@ async fn fifty_kills_lose_nothing() {
         told.refused,
     );
     assert!(told.inserted.len() > 1_000, "too few writes to prove anything");
+}
+
+/// What one life of the shop said: numbers by word.
+fn said(lines: &str) -> HashMap<&str, HashSet<u64>> {
+    let mut said: HashMap<&str, HashSet<u64>> = HashMap::new();
+    // Without the last line, when it was cut.
+    let whole = lines.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    for line in whole.lines() {
+        let (word, number) = line.split_once(' ').unwrap();
+        assert!(said.entry(word).or_default().insert(number.parse().unwrap()), "twice: {line}");
+    }
+    said
+}
+
+/// A transaction with three models, a hook, two jobs, and events, killed at random moments beside its jobs: of each order all is
+/// there or nothing, nobody heard of one that is not there, and each job has its effect once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thirty_kills_leave_all_or_none_of_each_order() {
+    let folder = Folder::new();
+    let mut random = modeller_tests::random::Random::new(7);
+    let (mut placed, mut heard, mut most) = (HashSet::new(), 0, 0);
+    for kill in 0..30_u64 {
+        let first = kill * 1_000_000;
+        let out = folder.path().join(format!("said-{kill}"));
+        let mut shop = std::process::Command::new(env!("CARGO_BIN_EXE_shop"))
+            .arg(folder.path())
+            .arg(first.to_string())
+            .stdout(std::fs::File::create(&out).unwrap())
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(30 + random.below(250) as u64)).await;
+        shop.kill().unwrap();
+        shop.wait().unwrap();
+        let lines = std::fs::read_to_string(out).unwrap();
+        let said = said(&lines);
+        let of = |word: &str| said.get(word).cloned().unwrap_or_default();
+
+        let app = build(Journal::new(|_, _| {})).data(folder.path()).open().await.unwrap();
+        let stock = Stock::of(&app).await.unwrap();
+        let when = format!("kill {kill}");
+        stock.check(&when);
+        most = most.max(stock.waiting());
+        placed.extend(of("placed"));
+        assert!(placed.is_subset(&stock.orders.iter().copied().collect()), "{when}: an order is lost");
+        assert!(of("refused").iter().all(|number| number % 4 == 3 && !stock.orders.contains(number)), "{when}");
+        assert!(stock.orders.iter().all(|number| number % 4 != 3), "{when}: a refused order is there");
+        for word in ["published", "emitted", "noted", "after"] {
+            let numbers = of(word);
+            assert!(numbers.iter().all(|number| stock.orders.contains(number)), "{when}: {word} what is not there");
+            heard += numbers.len();
+        }
+        drop(app);
+    }
+
+    // What is left of the jobs is done by one that nobody kills; the claims of the last one hold for a while.
+    let app = build(Journal::new(|_, _| {})).data(folder.path()).open().await.unwrap();
+    app.start_jobs();
+    let begun = std::time::Instant::now();
+    let stock = loop {
+        let stock = Stock::of(&app).await.unwrap();
+        if stock.waiting() == 0 {
+            break stock;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(90), "{} jobs wait", stock.waiting());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    stock.check_done("at the end");
+    assert_eq!(stock.effects.len(), 2 * stock.orders.len());
+    println!(
+        "{} orders over 30 kills, {} of them acknowledged; heard of {heard} times; {most} jobs waited",
+        stock.orders.len(),
+        placed.len()
+    );
+    assert!(placed.len() > 100, "too little happened");
 }

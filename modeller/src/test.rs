@@ -108,7 +108,8 @@ impl TestApp {
         self.clock.advance(by);
     }
 
-    /// Runs the jobs that are due, and those that become due by that, and waits for all of them.
+    /// Runs the jobs that are due, and those that become due by that, and waits for all of them. Where the store fails meanwhile,
+    /// they stay as they are.
     pub async fn run_due(&self) {
         self.app.start_jobs();
         self.app.runtime.inner().jobs.idle(&self.app.runtime).await;

@@ -17,3 +17,4 @@ mod projections;
 mod references;
 mod schema;
 mod schema_models;
+mod serializable;

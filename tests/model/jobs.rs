@@ -307,3 +307,19 @@ async fn a_hundred_thousand_jobs_are_done_once_each() {
     assert!(effects.values().all(|times| *times == 1));
     assert!(app.jobs().waiting().await.unwrap().is_empty() && app.jobs().dead().await.unwrap().is_empty());
 }
+
+/// A clock that goes on while it is looked at what is due.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_becomes_due_while_others_end_is_not_passed_over() {
+    let app = app().await.without_rehearsal().await.unwrap();
+    let members = app.model::<Member>();
+    for round in 0..1_000 {
+        members.schedule("write", &Write { to: format!("now {round}") }).await.unwrap();
+        members.schedule("write", &Write { to: format!("later {round}") }).after(SECOND).await.unwrap();
+        app.run_due().await;
+        app.advance(SECOND);
+        let done = tokio::time::timeout(20 * SECOND, app.run_due()).await;
+        assert!(done.is_ok(), "round {round}: {:?} wait", app.jobs().waiting().await.unwrap());
+    }
+    assert_eq!(letters(&app).await.len(), 2_000);
+}

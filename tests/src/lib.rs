@@ -7,6 +7,8 @@ pub mod node;
 pub mod process;
 pub mod random;
 pub mod served;
+pub mod shop;
+pub mod slow;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::future::IntoFuture;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -311,29 +311,31 @@ impl Jobs {
         let _ = self.running.subscribe().wait_for(HashSet::is_empty).await;
     }
 
-    /// Waits until none is due and none runs.
+    /// Waits until none is due and none runs; where the store has failed, until none runs: nothing that is due can be done any more.
     pub(crate) async fn idle(&self, runtime: &Runtime) {
         let mut running = self.running.subscribe();
+        let mut failed = pin!(runtime.log().failed());
         loop {
             running.borrow_and_update();
-            let due = find_due(runtime.inner(), 1);
+            let due = find_due(runtime.inner(), runtime.inner().clock.now(), 1);
             if running.borrow().is_empty() && due.is_empty() {
                 return;
             }
-            let _ = running.changed().await;
+            tokio::select! {
+                _ = running.changed() => {}
+                _ = &mut failed => return self.drained().await,
+            }
         }
     }
 }
 
 /// Those that are due, the one that is due longest first.
-fn find_due(inner: &Inner, most: usize) -> Vec<DynDoc> {
-    let now = inner.clock.now();
+fn find_due(inner: &Inner, now: u64, most: usize) -> Vec<DynDoc> {
     look(inner, &serde_json::json!({"due": {"$gte": 0, "$lte": now}}), most)
 }
 
 /// When the first is due that is not due yet.
-fn next_due(inner: &Inner) -> Option<u64> {
-    let now = inner.clock.now();
+fn next_due(inner: &Inner, now: u64) -> Option<u64> {
     Record::of(look(inner, &serde_json::json!({"due": {"$gt": now}}), 1).first()?)?.due
 }
 
@@ -368,7 +370,9 @@ async fn run_due(runtime: Weak<Inner>, wake: Arc<Notify>, stopped: Arc<AtomicBoo
             }
             let running = inner.jobs.running.borrow().len();
             let room = AT_ONCE.saturating_sub(running);
-            let due = if room == 0 { Vec::new() } else { find_due(&inner, room) };
+            // One time for both questions: what became due between them would be neither due nor next.
+            let now = inner.clock.now();
+            let due = if room == 0 { Vec::new() } else { find_due(&inner, now, room) };
             if !due.is_empty() {
                 let runtime = Runtime::from_inner(inner.clone());
                 match claim(&runtime, &due).await {
@@ -382,7 +386,7 @@ async fn run_due(runtime: Weak<Inner>, wake: Arc<Notify>, stopped: Arc<AtomicBoo
                 continue;
             }
             // Whoever ends makes room, and wakes.
-            (inner.clock.clone(), if room == 0 { None } else { next_due(&inner) })
+            (inner.clock.clone(), if room == 0 { None } else { next_due(&inner, now) })
         };
         let sleep = async {
             match next {

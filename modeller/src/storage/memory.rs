@@ -389,6 +389,8 @@ pub struct Faults {
     met: u64,
     dead: bool,
     fail_at: BTreeSet<u64>,
+    request_lost_at: BTreeSet<u64>,
+    answer_lost_at: BTreeSet<u64>,
     request_lost: f64,
     answer_lost: f64,
     find_fails: f64,
@@ -417,6 +419,8 @@ impl Faults {
             met: 0,
             dead: false,
             fail_at: BTreeSet::new(),
+            request_lost_at: BTreeSet::new(),
+            answer_lost_at: BTreeSet::new(),
             request_lost: 0.0,
             answer_lost: 0.0,
             find_fails: 0.0,
@@ -431,6 +435,35 @@ impl Faults {
     #[must_use]
     pub fn fail_append(mut self, nth: u64) -> Self {
         self.fail_at.insert(nth);
+        self
+    }
+
+    /// The n-th append never arrives: nothing is written, and the answer is [`Append::Unknown`]. May be said more than once.
+    ///
+    /// ```
+    /// use modeller::storage::{Append, Entry, EntryKind, Faults, Group, Head, Memory, Storage};
+    /// # fn main() -> modeller::Result<()> {
+    /// let memory = Memory::with_faults(Faults::seeded(1).lose_request(1).lose_answer(2));
+    /// let kind = EntryKind::Epoch { number: 1, schemas: "{}".into() };
+    /// let group = Group { id: uuid::Uuid::from_u128(1), entries: vec![Entry { seq: 1, at: 0, kind }] };
+    /// for is_there in [false, true] {
+    ///     assert_eq!(memory.append(&Head::default(), &group)?, Append::Unknown(group.id));
+    ///     assert_eq!(memory.find(group.id)?.is_some(), is_there);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn lose_request(mut self, nth: u64) -> Self {
+        self.request_lost_at.insert(nth);
+        self
+    }
+
+    /// The answer of the n-th append never arrives: it is done as ever, and the answer is [`Append::Unknown`]. May be said more
+    /// than once.
+    #[must_use]
+    pub fn lose_answer(mut self, nth: u64) -> Self {
+        self.answer_lost_at.insert(nth);
         self
     }
 
@@ -541,10 +574,12 @@ impl Faults {
             self.met += 1;
             self.dead = true;
         }
-        if self.happens(self.request_lost) {
+        let (request, answer) = (self.request_lost_at.contains(&self.calls), self.answer_lost_at.contains(&self.calls));
+        self.met += u64::from(request || answer);
+        if request || self.happens(self.request_lost) {
             return Ok(Fate::RequestLost);
         }
-        if self.happens(self.answer_lost) {
+        if answer || self.happens(self.answer_lost) {
             return Ok(Fate::AnswerLost);
         }
         Ok(Fate::Fine)
