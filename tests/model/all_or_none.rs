@@ -153,7 +153,7 @@ async fn live(memory: &Memory, most: Duration, dies: bool) -> Life {
         }
     }
     let begun = std::time::Instant::now();
-    while !(dies && memory.faults_met() > 0) && !app.jobs().waiting().await.unwrap().is_empty() {
+    while !(app.jobs().waiting().await.unwrap().is_empty() || dies && memory.faults_met() > 0) {
         assert!(begun.elapsed() < Duration::from_secs(20), "jobs wait for ever");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -117,6 +117,11 @@ async fn m14_extensions_by_id_and_as_json() {
         let error = system.extension_by_id(absent).unwrap_err();
         assert_eq!(error.code(), &ErrorCode::ModelNotFound, "{absent}");
     }
+    // A name in a schema may have a dot, too.
+    let dotted = json!({"properties": {"x.y": {"type": "integer", "unique": true}}});
+    let refers = json!({"properties": {"to": {"type": "integer", "model": "plain.x.y"}}});
+    let refers = SchemaModel::new("refers", refers);
+    App::new().schema_model(SchemaModel::new("plain", dotted)).schema_model(refers).in_memory().open().await.unwrap();
     let refused = |model: &str| App::new().schema_model(SchemaModel::new(model, schema.clone())).in_memory().open();
     for (id, told) in [
         ("lost.child", "the model `lost.child` (given as JSON) extends `lost`, which the application does not have"),

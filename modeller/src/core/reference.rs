@@ -38,10 +38,8 @@ pub(crate) const KEYWORDS: [&str; 2] = ["model", "onDelete"];
 pub(crate) struct Reference {
     /// Name of the field that refers.
     pub(crate) field: Box<str>,
-    /// Id of the model that it refers to.
-    model: Box<str>,
-    /// Name of the field there: `_id` or a unique one.
-    target: Box<str>,
+    /// Id of the model that it refers to, a dot, and the name of the field there: `_id` or a unique one.
+    to: Box<str>,
     on_delete: OnDelete,
 }
 
@@ -78,11 +76,9 @@ impl Reference {
         let Some(model) = model else {
             return Err(format!("`onDelete` of the field `{name}` needs `model` beside it"));
         };
-        let (model, target) = model
+        let to = model
             .as_str()
-            // The id of an extension has dots of its own.
-            .and_then(|text| text.rsplit_once('.'))
-            .filter(|(model, target)| !model.is_empty() && !target.is_empty())
+            .filter(|text| splits(text).any(|(model, target)| !model.is_empty() && !target.is_empty()))
             .ok_or_else(|| format!("`model` of the field `{name}` is not of the form `\"teams._id\"`"))?;
         let on_delete = match on_delete.map(Value::as_str) {
             None | Some(Some("restrict")) => OnDelete::Restrict,
@@ -97,8 +93,13 @@ impl Reference {
         if on_delete == OnDelete::SetNull && !can_let_go(schema, property)? {
             return Err(format!("`onDelete` of the field `{name}` is `\"setNull\"`, and the field cannot be `null`"));
         }
-        Ok(Self { field: name.into(), model: model.into(), target: target.into(), on_delete })
+        Ok(Self { field: name.into(), to: to.into(), on_delete })
     }
+}
+
+/// What a reference may mean: the id of an extension has dots, and so can a name in a schema that was given. The longest id first.
+fn splits(to: &str) -> impl Iterator<Item = (&str, &str)> {
+    to.rmatch_indices('.').filter_map(|(at, _)| Some((to.get(..at)?, to.get(at + 1..)?)))
 }
 
 /// Whether a property takes `null`, or is a list, which can be without one of its elements.
@@ -224,14 +225,18 @@ impl Links {
         schema: &ModelSchema,
         reference: &Reference,
     ) -> Result<(), String> {
-        let Reference { field, model, target, on_delete } = reference;
-        let found = schemas.iter().enumerate().find(|(_, schema)| *schema.id == **model);
-        let Some((parent, other)) = found else {
+        let Reference { field, to, on_delete } = reference;
+        let mut found = splits(to).filter_map(|(model, target)| {
+            let at = schemas.iter().position(|schema| *schema.id == *model)?;
+            Some((model, target, at, schemas.get(at)?))
+        });
+        let Some((model, target, parent, other)) = found.next() else {
+            let model = splits(to).next().map_or(&**to, |(model, _)| model);
             return Err(format!(
                 "its field `{field}` refers to the model `{model}`, which the application does not have"
             ));
         };
-        if &**target != "_id" && !other.field(target).is_some_and(|field| field.unique) {
+        if target != "_id" && !other.field(target).is_some_and(|field| field.unique) {
             return Err(match other.field(target) {
                 Some(_) => format!("its field `{field}` refers to `{model}.{target}`, which is not unique"),
                 None => format!("its field `{field}` refers to `{model}.{target}`, and there is no such field"),
@@ -252,8 +257,8 @@ impl Links {
             child_id: (*schema.id).into(),
             field: field.clone(),
             parent,
-            parent_id: model.clone(),
-            target: target.clone(),
+            parent_id: model.into(),
+            target: target.into(),
             on_delete: *on_delete,
         });
         if let (Some(from), Some(to)) = (self.from.get_mut(child), self.to.get_mut(parent)) {

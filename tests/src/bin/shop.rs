@@ -58,8 +58,10 @@ async fn main() -> Result<()> {
             })
         })
         .collect();
+    // None ends but by an error, which is the end of all.
+    let mut failed = Ok(());
     for writer in writers {
-        return Err(writer.await?);
+        failed = Err(writer.await?);
     }
-    Ok(())
+    failed
 }
