@@ -180,3 +180,23 @@ async fn write_skew_is_not_found() {
         }
     }
 }
+
+/// It takes as long as a transaction may live.
+#[tokio::test]
+async fn a_transaction_lives_ten_seconds_at_most() {
+    let app = app().await;
+    let begun = std::time::Instant::now();
+    let slow = app.transaction(|tx| async move {
+        tx.model::<Row>()?.insert(Row { n: 1 }).await?;
+        std::future::pending::<()>().await;
+        Ok(())
+    });
+    let (slow, beside) = tokio::join!(slow, async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        app.model::<Row>().insert(Row { n: 2 }).await
+    });
+    assert_eq!(slow.unwrap_err().code(), &ErrorCode::Timeout);
+    assert!(beside.is_ok() && (9.5..12.0).contains(&begun.elapsed().as_secs_f64()));
+    let left = app.model::<Row>().find(Filter::all()).await.unwrap();
+    assert_eq!(left.iter().map(|row| row.n).collect::<Vec<_>>(), [2]);
+}
