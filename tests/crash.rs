@@ -160,7 +160,13 @@ async fn thirty_kills_leave_all_or_none_of_each_order() {
             .stdout(std::fs::File::create(&out).unwrap())
             .spawn()
             .unwrap();
-        tokio::time::sleep(Duration::from_millis(30 + random.below(250) as u64)).await;
+        // Now and then before it is open.
+        let begun = std::time::Instant::now();
+        while kill % 5 != 4 && !std::fs::read_to_string(&out).unwrap().contains("open") {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the shop does not open");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(250) as u64)).await;
         shop.kill().unwrap();
         shop.wait().unwrap();
         let lines = std::fs::read_to_string(out).unwrap();
