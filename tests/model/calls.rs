@@ -100,12 +100,16 @@ async fn a_key_belongs_to_its_caller_and_its_method() {
     let app = TestApp::open(build(&runs)).await.unwrap();
     let id = app.model::<Account>().insert(Account { cents: 0, pin: "secret".to_owned().into() }).await.unwrap().id();
     let args = json!({"id": id, "cents": 1});
+    let key = "0190b0a0-7e0c-7000";
     for (at, caller) in [verified("a"), verified("b"), Caller::anyone(), Caller::application()].iter().enumerate() {
         let accounts = app.model_as::<Account>(caller).unwrap();
         for _ in 0..2 {
-            assert_eq!(accounts.call_once("k", "pay", args.clone()).await.unwrap()["cents"], at as i64 + 1);
+            assert_eq!(accounts.call_once(key, "pay", args.clone()).await.unwrap()["cents"], at as i64 + 1);
         }
-        assert_eq!(accounts.call_once("k", "total", json!({})).await.unwrap(), at as i64 + 1);
+        assert_eq!(accounts.call_once(key, "total", json!({})).await.unwrap(), at as i64 + 1);
+        // Those that nobody knows have their keys in common, and must not meet by chance.
+        let short = accounts.call_once("fifteen-letters", "total", json!({})).await;
+        assert_eq!(short.is_err(), at == 2, "{short:?}");
     }
 }
 

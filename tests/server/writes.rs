@@ -162,18 +162,20 @@ async fn count_up(args: CountUp, labels: Model<Label>) -> Result<i64> {
 
 #[tokio::test]
 async fn a_call_with_an_idempotency_key_is_made_once() {
+    const K1: &str = "key-number-one-1";
+    const K2: &str = "key-number-two-2";
     let app = app().await;
     app.model::<Label>().insert(Label { name: "red".into(), uses: 0, key: None.into() }).await.unwrap();
     let router = app.router();
     let call = async |key: &str, by: i64| {
         ask_with(&router, "POST", "/labels/count_up", json!({"by": by}), &[("idempotency-key", key)]).await
     };
-    assert_eq!(call("k1", 2).await.json(), 2);
-    assert_eq!(call("k1", 2).await.json(), 2);
-    assert_eq!(call("\"k1\"", 2).await.json(), 2, "as the string of a structured field");
-    call("k1", 3).await.assert_problem(422, "IDEMPOTENCY_MISMATCH");
-    assert_eq!(call("k2", 2).await.json(), 4);
-    for wrong in ["", "a b", &"k".repeat(256)] {
+    assert_eq!(call(K1, 2).await.json(), 2);
+    assert_eq!(call(K1, 2).await.json(), 2);
+    assert_eq!(call(&format!("\"{K1}\""), 2).await.json(), 2, "as the string of a structured field");
+    call(K1, 3).await.assert_problem(422, "IDEMPOTENCY_MISMATCH");
+    assert_eq!(call(K2, 2).await.json(), 4);
+    for wrong in ["", "a b", "too-short", &"k".repeat(256)] {
         call(wrong, 2).await.assert_problem(400, "INVALID_REQUEST");
     }
     let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
@@ -184,10 +186,10 @@ async fn a_call_with_an_idempotency_key_is_made_once() {
     let served = serve(app.clone()).await;
     let mut socket = served.socket(None).await;
     let params = |key: Value| json!({"model": "labels", "method": "count_up", "args": {"by": 2}, "key": key});
-    assert_eq!(socket.ask("call", params(json!("k2"))).await["result"], 4);
-    assert_eq!(socket.ask("call", params(json!("k3"))).await["result"], 6);
-    assert_eq!(socket.ask("call", params(json!("k3"))).await["result"], 6);
-    for wrong in [json!(1), json!(null), json!("a b")] {
+    assert_eq!(socket.ask("call", params(json!(K2))).await["result"], 4);
+    assert_eq!(socket.ask("call", params(json!("key-number-three"))).await["result"], 6);
+    assert_eq!(socket.ask("call", params(json!("key-number-three"))).await["result"], 6);
+    for wrong in [json!(1), json!(null), json!("a b"), json!("too-short")] {
         assert_eq!(socket.ask("call", params(wrong)).await["error"]["data"]["code"], "INVALID_REQUEST");
     }
     assert_eq!(app.model::<Label>().find(Filter::all()).await.unwrap()[0].uses, 6);

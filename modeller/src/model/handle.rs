@@ -399,7 +399,8 @@ impl<T: Stored> Model<T> {
     /// arguments the answer is that of the first time. It is recorded by the commit of the call, and kept for a day; two that
     /// ask at the same time wait for each other. A call that failed, or wrote nothing, leaves nothing, and is made again.
     ///
-    /// The key is 1 to 255 visible characters of ASCII, the answer 1 MiB at most. Over HTTP it is the header `Idempotency-Key`, and
+    /// The key is 1 to 255 visible characters of ASCII, and 16 at least for a caller without a verified token: all of those have theirs
+    /// in common, so it should be random. The answer has 1 MiB at most. Over HTTP it is the header `Idempotency-Key`, and
     /// the member `key` of a call on a socket.
     ///
     /// ```

@@ -35,6 +35,8 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 const LONGEST: usize = 1 << 20;
 /// The longest key, in bytes.
 const LONGEST_KEY: usize = 255;
+/// The shortest key of those that nobody knows, who have all of theirs in common: one that no other meets by chance.
+const SHORTEST_KEY_OF_ANYONE: usize = 16;
 
 /// The id of the model.
 pub(crate) const MODEL: &str = "@calls";
@@ -159,6 +161,12 @@ impl Scope {
     ) -> Result<String> {
         let runtime = self.runtime();
         let operation = self.operation(index, OperationKind::Method, id)?;
+        let is_known = self.caller().is_application() || self.caller().is_verified();
+        if !is_known && key.0.len() < SHORTEST_KEY_OF_ANYONE {
+            return Err(Error::new(ErrorCode::InvalidRequest).message(format!(
+                "without a verified token the key of a call has {SHORTEST_KEY_OF_ANYONE} characters at least; a random UUID will do"
+            )));
+        }
         if !operation.declaration.transaction {
             return Err(Error::new(ErrorCode::InvalidRequest)
                 .message(format!("`{id}` is no transaction, and so cannot be called once")));
