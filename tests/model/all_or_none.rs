@@ -268,8 +268,8 @@ async fn at_every_write(most: Duration) {
         println!("{kind:?}: {met} met at {writes} writes, {most:?}");
         all_met += met;
     }
-    // How many writes are needed is not always the same, because one can take several commits.
-    assert!(writes >= 12 && all_met > 5 * writes, "{all_met} met at {writes} writes: too little happened");
+    // How many writes there are is not always the same, because one can take several commits.
+    assert!(writes >= 10 && all_met > 3 * writes, "{all_met} met at {writes} writes: too little happened");
 }
 
 #[tokio::test]
