@@ -9,6 +9,7 @@ use std::time::Duration;
 use modeller::storage::{Faults, Memory};
 use modeller::test::TestApp;
 use modeller::{HookEvent, Schedule, prelude::*};
+use modeller_tests::slow::Slow;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -322,4 +323,27 @@ async fn what_becomes_due_while_others_end_is_not_passed_over() {
         assert!(done.is_ok(), "round {round}: {:?} wait", app.jobs().waiting().await.unwrap());
     }
     assert_eq!(letters(&app).await.len(), 2_000);
+}
+
+/// Whatever is under way when the workers are stopped, also where that is the claim of a job alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_begins_when_the_workers_are_stopped() {
+    for millis in (0..60).step_by(4) {
+        let storage = Slow::new(Memory::new(), Duration::from_millis(10), millis);
+        let app = build().storage(storage).open().await.unwrap();
+        app.model::<Member>().schedule("write", &Write { to: "ada".into() }).await.unwrap();
+        app.start_jobs();
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        app.stop_workers().await;
+        let look = async || (letters(&app).await.len(), app.jobs().waiting().await.unwrap());
+        let (written, waiting) = look().await;
+        assert_eq!(
+            written + waiting.iter().filter(|job| job.attempts() == 0).count(),
+            1,
+            "half done after {millis} ms"
+        );
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let (later, _) = look().await;
+        assert_eq!(later, written, "done after the stop at {millis} ms");
+    }
 }

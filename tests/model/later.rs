@@ -1,9 +1,12 @@
 //! What is done once a transaction is durable, savepoints in the open, and the model as an emitter.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use modeller::prelude::*;
+use modeller::storage::Memory;
 use modeller::{HookEvent, Listening};
+use modeller_tests::slow::Slow;
 use tokio::sync::mpsc;
 
 #[model(id = "orders", public)]
@@ -189,7 +192,7 @@ async fn a_call_that_is_given_up_still_does_what_comes_after() {
                 let sender = sender.clone();
                 Box::pin(async move {
                     sender.send("begun").unwrap();
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                     sender.send("done").unwrap();
                     Ok(())
                 })
@@ -203,6 +206,25 @@ async fn a_call_that_is_given_up_still_does_what_comes_after() {
         begun = heard.recv() => assert_eq!(begun, Some("begun")),
     }
     assert_eq!(heard.recv().await, Some("done"));
+}
+
+/// The same where it is given up before its commit is durable: the commit is made, so what comes after it is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_given_up_before_it_is_durable_still_does_what_comes_after() {
+    for millis in (0..40).step_by(4) {
+        let journal = Journal::default();
+        let storage = Slow::new(Memory::new(), Duration::from_millis(10), millis);
+        let app = App::new().model::<Order>().state(journal.clone()).storage(storage).open().await.unwrap();
+        let orders = app.model::<Order>();
+        let call = orders.order_all(items(&["tea"], false));
+        let answered = tokio::time::timeout(Duration::from_millis(millis), call).await.is_ok();
+        // What was accepted before this is durable with it.
+        orders.insert(order("the last one")).await.unwrap();
+        let is_there = orders.count(Order::ITEM.eq("tea")).await.unwrap() == 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let done = journal.taken().iter().any(|line| line == "noted tea");
+        assert_eq!(done, is_there, "given up after {millis} ms, answered: {answered}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //! that takes the process down is not tried for ever. What its handler does to the data and the removal of the job are one commit:
 //! that effect happens once. What fails is tried again, later and later, and is set aside in the end, to be looked at.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::IntoFuture;
 use std::pin::{Pin, pin};
@@ -252,7 +252,7 @@ pub(crate) struct Jobs {
     pub(crate) model: ModelIndex,
     wake: Arc<Notify>,
     runner: Mutex<Option<Arc<AtomicBool>>>,
-    /// The jobs that run here.
+    /// The jobs that run here, or are being claimed.
     running: watch::Sender<HashSet<RawId>>,
 }
 
@@ -368,25 +368,38 @@ async fn run_due(runtime: Weak<Inner>, wake: Arc<Notify>, stopped: Arc<AtomicBoo
             if stopped.load(Ordering::Acquire) {
                 return;
             }
-            let running = inner.jobs.running.borrow().len();
-            let room = AT_ONCE.saturating_sub(running);
             // One time for both questions: what became due between them would be neither due nor next.
             let now = inner.clock.now();
-            let due = if room == 0 { Vec::new() } else { find_due(&inner, now, room) };
-            if !due.is_empty() {
+            let begun = begin(&inner, &find_due(&inner, now, AT_ONCE));
+            // Who stops the runner either finds them begun, and waits for them, or is found here.
+            if stopped.load(Ordering::Acquire) {
+                return;
+            }
+            if !begun.is_empty() {
                 let runtime = Runtime::from_inner(inner.clone());
+                let due: Vec<DynDoc> = begun.iter().map(|(due, _)| due.clone()).collect();
                 match claim(&runtime, &due).await {
-                    Ok(claimed) => claimed.into_iter().for_each(|job| spawn(&runtime, job)),
+                    Ok(claimed) => {
+                        let mut begun: HashMap<RawId, Begun> =
+                            begun.into_iter().map(|(due, begun)| (due.id().clone(), begun)).collect();
+                        for job in claimed {
+                            if let Some(begun) = begun.remove(&job.id().into_raw()) {
+                                spawn(&runtime, job, begun);
+                            }
+                        }
+                    }
                     Err(error) if *error.code() == ErrorCode::Unavailable => return,
                     Err(error) => {
+                        drop(begun);
                         inner.journal.failed(&inner.jobs.subject(), "jobs could not be claimed", no_data, &error);
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
                 continue;
             }
+            let is_full = inner.jobs.running.borrow().len() >= AT_ONCE;
             // Whoever ends makes room, and wakes.
-            (inner.clock.clone(), if room == 0 { None } else { next_due(&inner, now) })
+            (inner.clock.clone(), if is_full { None } else { next_due(&inner, now) })
         };
         let sleep = async {
             match next {
@@ -434,10 +447,10 @@ async fn claim(runtime: &Runtime, due: &[DynDoc]) -> Result<Vec<Doc<Record>>> {
         .await
 }
 
-/// Takes a job from those that run, also when its task is dropped.
-struct Ended(Arc<Inner>, RawId);
+/// That a job runs or is being claimed: taken back when this is dropped, also with the task that has it.
+struct Begun(Arc<Inner>, RawId);
 
-impl Drop for Ended {
+impl Drop for Begun {
     fn drop(&mut self) {
         self.0.jobs.running.send_modify(|running| {
             running.remove(&self.1);
@@ -446,16 +459,31 @@ impl Drop for Ended {
     }
 }
 
-fn spawn(runtime: &Runtime, job: Doc<Record>) {
-    let inner = runtime.inner().clone();
-    let id = job.id().into_raw();
-    inner.jobs.running.send_modify(|running| {
-        running.insert(id.clone());
+/// Counts jobs among those that run, before they are claimed: as many as there is room for. One that still runs, although its claim
+/// has run out, is left alone until it has ended.
+fn begin(inner: &Arc<Inner>, due: &[DynDoc]) -> Vec<(DynDoc, Begun)> {
+    let mut begun = Vec::new();
+    if due.is_empty() {
+        return begun;
+    }
+    inner.jobs.running.send_if_modified(|running| {
+        for job in due {
+            if running.len() >= AT_ONCE {
+                break;
+            }
+            if running.insert(job.id().clone()) {
+                begun.push((job.clone(), Begun(inner.clone(), job.id().clone())));
+            }
+        }
+        !begun.is_empty()
     });
-    let ended = Ended(inner, id);
+    begun
+}
+
+fn spawn(runtime: &Runtime, job: Doc<Record>, begun: Begun) {
     let runtime = runtime.clone();
     tokio::spawn(async move {
-        let _ended = ended;
+        let _begun = begun;
         run(&runtime, &job).await;
     });
 }

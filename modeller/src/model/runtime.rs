@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::adapter::Mirrors;
 use super::caller::{Call, Caller};
@@ -454,15 +455,11 @@ impl Runtime {
                         Accepted::In(answer) => {
                             // Others are let in while this one becomes durable.
                             drop(turn.take());
-                            match answer.await {
-                                Ok(Answer::Durable(commit)) => {
-                                    self.journal().committed(&commit, Some(&call));
-                                    done_later(self.journal().clone(), later).await;
-                                    return Ok(value);
-                                }
-                                Ok(Answer::Again) => {}
-                                Ok(Answer::Refused(error, ..)) => return Err(error),
-                                Ok(Answer::Closed) | Err(_) => return Err(log.closed_error()),
+                            match answered(answer, self.journal(), &call, later).await {
+                                Some(Answer::Durable(_)) => return Ok(value),
+                                Some(Answer::Again) => {}
+                                Some(Answer::Refused(error, ..)) => return Err(error),
+                                Some(Answer::Closed) | None => return Err(log.closed_error()),
                             }
                         }
                         Accepted::Lost => {
@@ -483,6 +480,33 @@ impl Runtime {
             call = call.again();
         }
     }
+}
+
+/// How a transaction ended that was put in order, once it was logged and all is done that it has left for when it is durable: that
+/// also where its caller gives it up meanwhile, because it is committed all the same.
+async fn answered(
+    answer: oneshot::Receiver<Answer>,
+    journal: &Arc<Journal>,
+    call: &Call,
+    later: Vec<Later>,
+) -> Option<Answer> {
+    if later.is_empty() {
+        let answer = answer.await.ok()?;
+        if let Answer::Durable(commit) = &answer {
+            journal.committed(commit, Some(call));
+        }
+        return Some(answer);
+    }
+    let (journal, call) = (journal.clone(), call.clone());
+    let task = tokio::spawn(async move {
+        let answer = answer.await.ok()?;
+        if let Answer::Durable(commit) = &answer {
+            journal.committed(commit, Some(&call));
+            done_later(journal.clone(), later).await;
+        }
+        Some(answer)
+    });
+    task.await.ok().flatten()
 }
 
 /// Does what a transaction has left for when it is durable. That is not cut off when nobody waits for the answer any more, and
