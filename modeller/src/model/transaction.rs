@@ -75,9 +75,9 @@ impl Transaction {
         self.scope.together("savepoint", |scope| body(Self { scope, subject: subject.clone() })).await
     }
 
-    /// Has something done once the transaction is durable, in the order in which it was said, and before its caller is answered;
-    /// not at all where the transaction, or the savepoint that it was said in, is undone. A handler may run twice, and what it
-    /// does outside of the data is to happen once: here.
+    /// Has something done once the transaction is durable, in the order in which it was said, and before its caller is answered,
+    /// also where nobody waits for the answer any more; not at all where the transaction, or the savepoint that it was said in, is
+    /// undone. A handler may run twice, and what it does outside of the data is to happen once: here.
     ///
     /// It is kept in memory: when the process ends between the commit and this, it is not done. What must be done is a job. A panic
     /// in it is logged.
