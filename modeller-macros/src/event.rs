@@ -2,27 +2,12 @@
 
 use proc_macro2::TokenStream;
 
-use crate::keys::keys;
-use crate::method::{OperationKey, Role, operation};
+use crate::method::{Role, operation, operation_keys};
 
-keys! {
+operation_keys! {
     /// The keys of `#[event]`, after the model.
-    enum EventKey for "#[event]" {
-        Public = "public", Flag, "public";
-        Protected = "protected", Flag, "protected";
-        Internal = "internal", Flag, "internal";
-        Id = "id", Text, "id = \"name\"";
-        Crate = "crate", Path, "crate = path::to::modeller";
-    }
-    conflicts {
-        Public, Protected: "an event is reached by anyone or by verified callers; remove one";
-        Public, Internal: "an event is reached by anyone or in process only; remove one";
-        Protected, Internal: "an event is reached by verified callers or in process only; remove one";
-    }
-}
-
-impl OperationKey for EventKey {
-    const ROLE: Role = Role {
+    EventKey for "#[event]", "an event", [],
+    Role {
         word: "event",
         declaration: "Event",
         argument: "EventArg",
@@ -32,12 +17,7 @@ impl OperationKey for EventKey {
         receiver: "Subscription",
         entry: "dispatch",
         taken: &["clone", "dispatch", "events", "id", "listen", "publish", "room"],
-    };
-    const PUBLIC: Self = Self::Public;
-    const PROTECTED: Self = Self::Protected;
-    const INTERNAL: Self = Self::Internal;
-    const ID: Self = Self::Id;
-    const CRATE: Self = Self::Crate;
+    }
 }
 
 /// Expands `#[event(args)] item`.

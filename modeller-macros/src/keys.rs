@@ -457,7 +457,7 @@ macro_rules! keys {
         enum $name:ident for $attribute:literal {
             $($(#[$key_meta:meta])* $key:ident = $text:literal, $form:ident, $example:literal;)*
         }
-        $(conflicts { $($a:ident, $b:ident: $cure:literal;)* })?
+        $(conflicts { $($a:ident, $b:ident: $cure:expr;)* })?
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Debug)]

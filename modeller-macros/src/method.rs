@@ -8,7 +8,7 @@ use syn::{Attribute, Type};
 
 use crate::diagnostics::Diagnostics;
 use crate::hook::assertion;
-use crate::keys::{Key, Keys, keys};
+use crate::keys::{Key, Keys};
 use crate::model::check::function_id;
 use crate::model::emit::access;
 use crate::model::ir::Access;
@@ -16,25 +16,46 @@ use crate::rename::pascal;
 use crate::signature::{self, Handler, Param, conditions, docs, plain, summary};
 use crate::{paths, register};
 
-keys! {
-    /// The keys of `#[method]`, after the model.
-    enum MethodKey for "#[method]" {
-        Public = "public", Flag, "public";
-        Protected = "protected", Flag, "protected";
-        Internal = "internal", Flag, "internal";
-        Transaction = "transaction", Path, "transaction = none";
-        Id = "id", Text, "id = \"name\"";
-        Crate = "crate", Path, "crate = path::to::modeller";
-    }
-    conflicts {
-        Public, Protected: "a method is reached by anyone or by verified callers; remove one";
-        Public, Internal: "a method is reached by anyone or in process only; remove one";
-        Protected, Internal: "a method is reached by verified callers or in process only; remove one";
-    }
-}
+/// The keys of an attribute for operations, which are the same but for those in brackets, and its [`Role`].
+macro_rules! operation_keys {
+    (
+        $(#[$meta:meta])*
+        $name:ident for $attribute:literal, $word:literal, [$($more:tt)*] $(as $transaction:ident)?, $role:expr
+    ) => {
+        $crate::keys::keys! {
+            $(#[$meta])*
+            enum $name for $attribute {
+                Public = "public", Flag, "public";
+                Protected = "protected", Flag, "protected";
+                Internal = "internal", Flag, "internal";
+                $($more)*
+                Id = "id", Text, "id = \"name\"";
+                Crate = "crate", Path, "crate = path::to::modeller";
+            }
+            conflicts {
+                Public, Protected: concat!($word, " is reached by anyone or by verified callers; remove one");
+                Public, Internal: concat!($word, " is reached by anyone or in process only; remove one");
+                Protected, Internal: concat!($word, " is reached by verified callers or in process only; remove one");
+            }
+        }
 
-impl OperationKey for MethodKey {
-    const ROLE: Role = Role {
+        impl $crate::method::OperationKey for $name {
+            const ROLE: $crate::method::Role = $role;
+            const PUBLIC: Self = Self::Public;
+            const PROTECTED: Self = Self::Protected;
+            const INTERNAL: Self = Self::Internal;
+            const ID: Self = Self::Id;
+            const CRATE: Self = Self::Crate;
+            $(const TRANSACTION: Option<Self> = Some(Self::$transaction);)?
+        }
+    };
+}
+pub(crate) use operation_keys;
+
+operation_keys! {
+    /// The keys of `#[method]`, after the model.
+    MethodKey for "#[method]", "a method", [Transaction = "transaction", Path, "transaction = none";] as Transaction,
+    Role {
         word: "method",
         declaration: "Method",
         argument: "MethodArg",
@@ -96,13 +117,7 @@ impl OperationKey for MethodKey {
             "worker",
             "workers",
         ],
-    };
-    const PUBLIC: Self = Self::Public;
-    const PROTECTED: Self = Self::Protected;
-    const INTERNAL: Self = Self::Internal;
-    const ID: Self = Self::Id;
-    const CRATE: Self = Self::Crate;
-    const TRANSACTION: Option<Self> = Some(Self::Transaction);
+    }
 }
 
 /// Expands `#[method(args)] item`.
@@ -201,11 +216,8 @@ fn check<K: OperationKey>(
         .into_iter()
         .find(|(key, _)| keys.has(*key))
         .map(|(_, access)| access);
-    let is_received = |param: &Param| param.type_name().as_deref() == K::ROLE.receives;
-    let is_given = |param: &Param| {
-        K::ROLE.receives.is_some() && is_received(param)
-            || param.type_name().is_some_and(|name| EXTRACTED.contains(&name.as_str()))
-    };
+    let is_of = |param: &Param, names: &[&str]| param.type_name().is_some_and(|name| names.contains(&name.as_str()));
+    let is_received = |param: &Param| is_of(param, K::ROLE.receives.as_slice());
     if let Some(receives) = K::ROLE.receives
         && !handler.params.iter().any(is_received)
     {
@@ -216,8 +228,8 @@ fn check<K: OperationKey>(
         );
     }
     // What it is given may stand in front of them.
-    let first = handler.params.iter().position(|param| K::ROLE.receives.is_none() || !is_received(param));
-    let args_at = first.filter(|at| *at <= 1 && handler.params.get(*at).is_some_and(|param| !is_given(param)));
+    let first = handler.params.iter().enumerate().take(2).find(|(_, param)| !is_received(param));
+    let args_at = first.filter(|(_, param)| !is_of(param, EXTRACTED)).map(|(at, _)| at);
     let transaction = K::ROLE.transaction && !outside(keys, errors);
     for param in handler.params.iter().filter(|param| param.mutable) {
         errors.at(

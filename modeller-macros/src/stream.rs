@@ -2,27 +2,12 @@
 
 use proc_macro2::TokenStream;
 
-use crate::keys::keys;
-use crate::method::{MethodKey, OperationKey, Role, operation};
+use crate::method::{MethodKey, Role, operation, operation_keys};
 
-keys! {
+operation_keys! {
     /// The keys of `#[stream]`, after the model.
-    enum StreamKey for "#[stream]" {
-        Public = "public", Flag, "public";
-        Protected = "protected", Flag, "protected";
-        Internal = "internal", Flag, "internal";
-        Id = "id", Text, "id = \"name\"";
-        Crate = "crate", Path, "crate = path::to::modeller";
-    }
-    conflicts {
-        Public, Protected: "a stream is reached by anyone or by verified callers; remove one";
-        Public, Internal: "a stream is reached by anyone or in process only; remove one";
-        Protected, Internal: "a stream is reached by verified callers or in process only; remove one";
-    }
-}
-
-impl OperationKey for StreamKey {
-    const ROLE: Role = Role {
+    StreamKey for "#[stream]", "a stream", [],
+    Role {
         word: "stream",
         declaration: "Stream",
         argument: "StreamArg",
@@ -30,12 +15,7 @@ impl OperationKey for StreamKey {
         transaction: true,
         entry: "stream",
         ..MethodKey::ROLE
-    };
-    const PUBLIC: Self = Self::Public;
-    const PROTECTED: Self = Self::Protected;
-    const INTERNAL: Self = Self::Internal;
-    const ID: Self = Self::Id;
-    const CRATE: Self = Self::Crate;
+    }
 }
 
 /// Expands `#[stream(args)] item`.

@@ -2,27 +2,12 @@
 
 use proc_macro2::TokenStream;
 
-use crate::keys::keys;
-use crate::method::{MethodKey, OperationKey, Role, operation};
+use crate::method::{MethodKey, Role, operation, operation_keys};
 
-keys! {
+operation_keys! {
     /// The keys of `#[upload]`, after the model.
-    enum UploadKey for "#[upload]" {
-        Public = "public", Flag, "public";
-        Protected = "protected", Flag, "protected";
-        Internal = "internal", Flag, "internal";
-        Id = "id", Text, "id = \"name\"";
-        Crate = "crate", Path, "crate = path::to::modeller";
-    }
-    conflicts {
-        Public, Protected: "an upload is reached by anyone or by verified callers; remove one";
-        Public, Internal: "an upload is reached by anyone or in process only; remove one";
-        Protected, Internal: "an upload is reached by verified callers or in process only; remove one";
-    }
-}
-
-impl OperationKey for UploadKey {
-    const ROLE: Role = Role {
+    UploadKey for "#[upload]", "an upload", [],
+    Role {
         word: "upload",
         declaration: "Upload",
         argument: "UploadArg",
@@ -30,12 +15,7 @@ impl OperationKey for UploadKey {
         transaction: false,
         entry: "upload",
         ..MethodKey::ROLE
-    };
-    const PUBLIC: Self = Self::Public;
-    const PROTECTED: Self = Self::Protected;
-    const INTERNAL: Self = Self::Internal;
-    const ID: Self = Self::Id;
-    const CRATE: Self = Self::Crate;
+    }
 }
 
 /// Expands `#[upload(args)] item`.

@@ -49,7 +49,7 @@ async fn long() -> Result<String> {
 
 #[method(Account)]
 async fn long_after_a_write(accounts: Model<Account>) -> Result<String> {
-    accounts.insert(Account { cents: 0, pin: "secret".to_owned().into() }).await?;
+    accounts.insert(account()).await?;
     Ok("x".repeat(2 << 20))
 }
 
@@ -60,8 +60,12 @@ fn build(runs: &Runs) -> impl Fn() -> modeller::AppBuilder + Send + Sync + 'stat
 
 async fn opened(runs: &Runs) -> (App, Id<Account>) {
     let app = build(runs)().in_memory().open().await.unwrap();
-    let account = app.model::<Account>().insert(Account { cents: 0, pin: "secret".to_owned().into() }).await.unwrap();
+    let account = app.model::<Account>().insert(account()).await.unwrap();
     (app, account.id())
+}
+
+fn account() -> Account {
+    Account { cents: 0, pin: "secret".to_owned().into() }
 }
 
 fn verified(subject: &str) -> Caller {
@@ -98,7 +102,7 @@ async fn a_call_with_a_key_is_made_once_and_answers_the_same() {
 async fn a_key_belongs_to_its_caller_and_its_method() {
     let runs = Runs::default();
     let app = TestApp::open(build(&runs)).await.unwrap();
-    let id = app.model::<Account>().insert(Account { cents: 0, pin: "secret".to_owned().into() }).await.unwrap().id();
+    let id = app.model::<Account>().insert(account()).await.unwrap().id();
     let args = json!({"id": id, "cents": 1});
     let key = "0190b0a0-7e0c-7000";
     for (at, caller) in [verified("a"), verified("b"), Caller::anyone(), Caller::application()].iter().enumerate() {
@@ -119,7 +123,7 @@ async fn what_failed_or_wrote_nothing_is_made_again_and_leaves_nothing() {
     let memory = Memory::new();
     let app = build(&runs)().storage(memory.clone()).open().await.unwrap();
     let accounts = app.model::<Account>();
-    let id = accounts.insert(Account { cents: 0, pin: "secret".to_owned().into() }).await.unwrap().id();
+    let id = accounts.insert(account()).await.unwrap().id();
     let groups = memory.history().len();
     for _ in 0..2 {
         assert_eq!(accounts.call_once("k", "total", json!({})).await.unwrap(), 0);
@@ -177,7 +181,7 @@ async fn a_call_in_a_transaction_is_recorded_by_its_commit() {
 async fn an_answer_survives_a_restart_and_is_kept_for_a_day() {
     let runs = Runs::default();
     let mut app = TestApp::open(build(&runs)).await.unwrap();
-    let id = app.model::<Account>().insert(Account { cents: 0, pin: "secret".to_owned().into() }).await.unwrap().id();
+    let id = app.model::<Account>().insert(account()).await.unwrap().id();
     let args = json!({"id": id, "cents": 1});
     app.model::<Account>().call_once("k", "pay", args.clone()).await.unwrap();
     app.crash().await.unwrap();
@@ -200,7 +204,7 @@ async fn what_was_kept_for_long_enough_is_gone() {
         text.matches("@calls").count()
     };
     let app = TestApp::on(memory.clone(), build(&runs)).await.unwrap();
-    let id = app.model::<Account>().insert(Account { cents: 0, pin: "secret".to_owned().into() }).await.unwrap().id();
+    let id = app.model::<Account>().insert(account()).await.unwrap().id();
     for at in 0..50 {
         let args = json!({"id": id, "cents": 1});
         app.model::<Account>().call_once(&format!("k{at}"), "pay", args).await.unwrap();
@@ -224,8 +228,7 @@ async fn a_call_is_made_once_whatever_the_store_does() {
         let runs = Runs::default();
         let memory = Memory::new();
         let app = build(&runs)().storage(memory.clone()).open().await.unwrap();
-        let id =
-            app.model::<Account>().insert(Account { cents: 0, pin: "secret".to_owned().into() }).await.unwrap().id();
+        let id = app.model::<Account>().insert(account()).await.unwrap().id();
         drop(app);
         let args = json!({"id": id, "cents": 1});
         let mut faults = match seed % 3 {

@@ -32,7 +32,7 @@ use crate::core::query::project::{PartOf, Projection, RawProjection};
 use crate::core::query::sort::Sort;
 use crate::core::query::update::Update;
 use crate::core::query::{Page, Query};
-use crate::core::schema::{Extends, ModelType};
+use crate::core::schema::{Extends, ModelType, extensions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::explanation::Explanation;
 
@@ -542,8 +542,7 @@ impl<T: Stored> Model<T> {
     #[must_use]
     pub fn extensions(&self) -> Vec<String> {
         let Ok(own) = self.runtime().model(self.index) else { return Vec::new() };
-        let extensions = self.runtime().extensions(&own.schema.id);
-        extensions.map(|(id, _)| id.to_owned()).collect()
+        extensions(&own.schema.id, self.runtime().models().iter().map(|model| model.schema.id.as_ref()))
     }
 
     /// The ids of the model's methods.

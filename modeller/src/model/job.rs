@@ -35,7 +35,7 @@ use crate::core::private::{Audience, for_storage};
 use crate::core::query::RawQuery;
 use crate::core::query::filter::Filter;
 use crate::core::query::sort::Sort;
-use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
+use crate::core::schema::{FieldDeclaration, Kind, ModelSchema};
 use crate::core::transaction::missing;
 use crate::core::value::{ObjectRef, ValueRef};
 use crate::error::{Error, ErrorCode, Result};
@@ -144,19 +144,8 @@ impl ObjectRef for Record {
 
 /// The model of the jobs, as an application has it beside its own.
 pub(crate) fn schema() -> Result<Arc<ModelSchema>> {
-    const FIELD: FieldDeclaration =
-        FieldDeclaration { name: "due", unique: false, index: true, private: false, protected: false };
-    static DECLARATION: ModelDeclaration = ModelDeclaration {
-        id: MODEL,
-        access: Access::Internal,
-        client_ids: false,
-        trash: None,
-        fields: &[FIELD],
-        indexes: &[],
-        kind: Kind::of::<Record>(),
-        site: Site { module: module_path!(), file: file!(), line: line!() },
-    };
-    ModelSchema::prove_own(&DECLARATION)
+    static FIELD: FieldDeclaration = FieldDeclaration::indexed("due");
+    ModelSchema::prove_own(MODEL, Kind::of::<Record>(), &FIELD)
 }
 
 impl Record {

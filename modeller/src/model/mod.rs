@@ -29,7 +29,6 @@ use self::handle::Model;
 use self::handler::{AnyOutput, AnyPayload, Args, Output, With};
 use self::runtime::OperationKind;
 use self::subscription::Subscription;
-use self::upload::{Chunk, File};
 use crate::core::document::Stored;
 use crate::core::private::Audience;
 use crate::core::schema::ModelType;
@@ -42,26 +41,6 @@ pub fn call<M: ModelType, A: Args, O: Output>(
     args: A,
 ) -> impl Future<Output = Result<O>> + Send {
     call_typed(model, OperationKind::Method, id, args, With::Nothing)
-}
-
-/// Calls an upload with typed fields.
-pub(crate) fn upload<M: ModelType, A: Args, O: Output>(
-    model: &Model<M>,
-    id: &'static str,
-    file: File,
-    args: A,
-) -> impl Future<Output = Result<O>> + Send {
-    call_typed(model, OperationKind::Upload, id, args, With::File(file))
-}
-
-/// Hands a chunk to a stream, with what is said of it.
-pub(crate) fn stream<M: ModelType, A: Args, O: Output>(
-    model: &Model<M>,
-    id: &'static str,
-    chunk: Chunk,
-    args: A,
-) -> impl Future<Output = Result<O>> + Send {
-    call_typed(model, OperationKind::Stream, id, args, With::Chunk(chunk))
 }
 
 /// Runs an event with typed arguments. For expansions: the body of a call trait.

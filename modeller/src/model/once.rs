@@ -25,7 +25,7 @@ use crate::core::log::Expect;
 use crate::core::private::{Audience, written_for};
 use crate::core::query::RawQuery;
 use crate::core::query::filter::Filter;
-use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
+use crate::core::schema::{FieldDeclaration, Kind, ModelSchema};
 use crate::core::value::{ObjectRef, ValueRef};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -67,19 +67,8 @@ impl ObjectRef for Record {
 
 /// The model of the calls, as an application has it beside its own.
 pub(crate) fn schema() -> Result<Arc<ModelSchema>> {
-    const FIELD: FieldDeclaration =
-        FieldDeclaration { name: "until", unique: false, index: true, private: false, protected: false };
-    static DECLARATION: ModelDeclaration = ModelDeclaration {
-        id: MODEL,
-        access: Access::Internal,
-        client_ids: false,
-        trash: None,
-        fields: &[FIELD],
-        indexes: &[],
-        kind: Kind::of::<Record>(),
-        site: Site { module: module_path!(), file: file!(), line: line!() },
-    };
-    ModelSchema::prove_own(&DECLARATION)
+    static FIELD: FieldDeclaration = FieldDeclaration::indexed("until");
+    ModelSchema::prove_own(MODEL, Kind::of::<Record>(), &FIELD)
 }
 
 /// The calls of an application that have a key.
@@ -139,11 +128,11 @@ fn hash(parts: &[&str]) -> String {
     format!("{:x}", hash.finalize())
 }
 
-/// An answer as the one who called may see it, as JSON text.
-pub(crate) fn answer_text(output: &dyn AnyOutput, to: Audience) -> Result<String> {
-    let mut text = Vec::with_capacity(256);
-    written_for(to, || output.write_json(&mut text))?;
-    String::from_utf8(text).map_err(Error::internal)
+/// An answer as the one who called may see it, as the bytes of JSON.
+pub(crate) fn answer_json(output: &dyn AnyOutput, to: Audience) -> Result<Vec<u8>> {
+    let mut json = Vec::with_capacity(256);
+    written_for(to, || output.write_json(&mut json))?;
+    Ok(json)
 }
 
 impl Scope {
@@ -199,7 +188,7 @@ impl Scope {
             }
             let scope = self.in_step(step.clone());
             let output = scope.perform(index, operation, (**args).copy(), With::Nothing).await?;
-            let answer = answer_text(output.as_ref(), to)?;
+            let answer = String::from_utf8(answer_json(output.as_ref(), to)?).map_err(Error::internal)?;
             if !step.transaction().has_written()? {
                 return Ok(answer);
             }

@@ -44,7 +44,7 @@ use crate::core::query::sort::Position;
 use crate::core::query::update::RawUpdate;
 use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
-use crate::core::schema::{Access, ModelSchema, extended};
+use crate::core::schema::{Access, ModelSchema};
 use crate::core::secret::Secret;
 use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
 use crate::core::trash::{Deletion, Mark};
@@ -364,14 +364,6 @@ impl Runtime {
 
     pub(crate) fn find_model(&self, id: &str) -> Option<ModelIndex> {
         self.0.models.iter().position(|model| model.schema.id == id)
-    }
-
-    /// The models that extend the one of that id, by their ids within it.
-    pub(crate) fn extensions<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = (&'a str, &'a ModelRuntime)> {
-        self.0.models.iter().filter_map(move |model| {
-            let (of, own) = extended(&model.schema.id)?;
-            (of == parent).then_some((own, model))
-        })
     }
 
     pub(crate) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
@@ -1501,18 +1493,8 @@ impl Scope {
         self.operate(
             || format!("{}.{}", schema.id, operation.declaration.id),
             |step| async move {
-                let subject = operation.subject(index).in_call(&step.call);
-                let invocation = Invocation {
-                    scope: self.in_step(step.clone()),
-                    caller: self.caller.clone(),
-                    call: step.call.clone(),
-                    event: None,
-                    payload: Payload::Args((**args).copy()),
-                    previous: None,
-                    with: with.again(),
-                    subject: subject.clone(),
-                };
-                self.run_operation(operation, invocation, &subject).await
+                let scope = self.in_step(step.clone());
+                scope.run_operation(index, operation, &step.call, (**args).copy(), with.again()).await
             },
         )
         .await
@@ -1533,31 +1515,33 @@ impl Scope {
             )));
         }
         self.check_not_nested()?;
-        let call = Call::new();
-        let subject = operation.subject(index).in_call(&call);
+        Box::pin(self.run_operation(index, operation, &Call::new(), args, with)).await
+    }
+
+    /// Runs the handler of an operation where this scope is.
+    async fn run_operation(
+        &self,
+        index: ModelIndex,
+        operation: &OperationRuntime,
+        call: &Call,
+        args: Box<dyn AnyPayload>,
+        with: With,
+    ) -> Result<Box<dyn AnyOutput>> {
+        let subject = operation.subject(index).in_call(call);
         let invocation = Invocation {
             scope: self.clone(),
             caller: self.caller.clone(),
-            call,
+            call: call.clone(),
             event: None,
             payload: Payload::Args(args),
             previous: None,
             with,
             subject: subject.clone(),
         };
-        Box::pin(self.run_operation(operation, invocation, &subject)).await
-    }
-
-    async fn run_operation(
-        &self,
-        operation: &OperationRuntime,
-        invocation: Invocation<'_>,
-        subject: &Subject,
-    ) -> Result<Box<dyn AnyOutput>> {
         let journal = self.runtime.journal();
-        let began = journal.begin(subject);
+        let began = journal.begin(&subject);
         let outcome = caught((operation.declaration.run)(invocation)).await;
-        journal.operation(subject, began, outcome.as_ref().err());
+        journal.operation(&subject, began, outcome.as_ref().err());
         outcome
     }
 

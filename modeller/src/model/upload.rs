@@ -101,25 +101,15 @@ impl File {
     /// # Errors
     /// As [`File::chunk`]; `PAYLOAD_TOO_LARGE` when there are more.
     pub async fn bytes(&mut self, most: usize) -> Result<Bytes> {
-        let mut first = Bytes::new();
-        let mut all = BytesMut::new();
+        let mut pieces = Pieces::up_to(most);
         while let Some(chunk) = self.chunk().await? {
-            if first.len().max(all.len()).saturating_add(chunk.len()) > most {
+            if !pieces.push(chunk) {
                 return Err(
                     Error::new(ErrorCode::PayloadTooLarge).message(format!("the file has more than {most} bytes"))
                 );
             }
-            // Small files come in one piece, which is used where it lies.
-            if first.is_empty() && all.is_empty() {
-                first = chunk;
-            } else {
-                if all.is_empty() {
-                    all.extend_from_slice(&first);
-                }
-                all.extend_from_slice(&chunk);
-            }
         }
-        Ok(if all.is_empty() { first } else { all.freeze() })
+        Ok(pieces.whole())
     }
 
     /// Writes all bytes that are left, as they come, and answers how many those were.
@@ -134,6 +124,41 @@ impl File {
         }
         to.flush().await.map_err(Error::internal)?;
         Ok(written)
+    }
+}
+
+/// Bytes that come piece by piece, up to so many.
+pub(crate) struct Pieces {
+    most: usize,
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Pieces {
+    pub(crate) fn up_to(most: usize) -> Self {
+        Self { most, first: Bytes::new(), all: BytesMut::new() }
+    }
+
+    /// Takes the next piece. False when that are too many.
+    #[must_use]
+    pub(crate) fn push(&mut self, piece: Bytes) -> bool {
+        if self.first.len().max(self.all.len()).saturating_add(piece.len()) > self.most {
+            return false;
+        }
+        // Most bodies and small files come in one piece, which is used where it lies.
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = piece;
+        } else {
+            if self.all.is_empty() {
+                self.all.extend_from_slice(&self.first);
+            }
+            self.all.extend_from_slice(&piece);
+        }
+        true
+    }
+
+    pub(crate) fn whole(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
 }
 

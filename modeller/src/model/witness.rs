@@ -9,7 +9,8 @@ use std::future::Future;
 use std::marker::PhantomData;
 
 use super::handle::Model;
-use super::handler::{AnyOutput, Args, Extract, Invocation, Output, OutputKind, PayloadKind, Returned};
+use super::handler::{AnyOutput, Args, Extract, Invocation, Output, OutputKind, PayloadKind, Returned, With};
+use super::runtime::OperationKind;
 use super::subscription::Subscription;
 use super::upload::{Chunk, File};
 use crate::core::schema::ModelType;
@@ -77,7 +78,7 @@ impl<A: Args, O: Output> Calling<A, O> {
         file: File,
         args: A,
     ) -> impl Future<Output = Result<O>> + Send {
-        super::upload(model, id, file, args)
+        super::call_typed(model, OperationKind::Upload, id, args, With::File(file))
     }
 
     /// Hands a chunk to a stream.
@@ -87,7 +88,7 @@ impl<A: Args, O: Output> Calling<A, O> {
         chunk: Chunk,
         args: A,
     ) -> impl Future<Output = Result<O>> + Send {
-        super::stream(model, id, chunk, args)
+        super::call_typed(model, OperationKind::Stream, id, args, With::Chunk(chunk))
     }
 
     /// Runs an event.

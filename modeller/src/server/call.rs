@@ -12,7 +12,7 @@ use crate::core::schema::{Access, ModelSchema};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
 use crate::model::handler::{AnyOutput, With};
-use crate::model::once::{CallKey, answer_text};
+use crate::model::once::{CallKey, answer_json};
 use crate::model::runtime::{ModelRuntime, OperationKind, Scope};
 
 /// One request: where it is served, and who asks.
@@ -89,19 +89,19 @@ impl Context {
         scope.call(index, kind, id, args, with).await
     }
 
-    /// Calls a method with arguments from outside, and answers JSON text; with a key it is called once.
+    /// Calls a method with arguments from outside, and answers the bytes of JSON; with a key it is called once.
     pub(super) async fn call_method(
         &self,
         index: ModelIndex,
         id: &str,
         args: Option<Value>,
         key: Option<&CallKey>,
-    ) -> Result<String> {
+    ) -> Result<Vec<u8>> {
         match key {
-            Some(key) => self.scope().call_once(index, id, args, self.audience(), key).await,
+            Some(key) => self.scope().call_once(index, id, args, self.audience(), key).await.map(String::into_bytes),
             None => {
                 let output = self.call(index, OperationKind::Method, id, args, With::Nothing).await?;
-                answer_text(output.as_ref(), self.audience())
+                answer_json(output.as_ref(), self.audience())
             }
         }
     }

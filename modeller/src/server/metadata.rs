@@ -8,7 +8,7 @@ use super::call::Context;
 use super::respond;
 use crate::core::collection::ModelIndex;
 use crate::core::private::Audience;
-use crate::core::schema::{Access, extended};
+use crate::core::schema::{Access, extensions};
 use crate::error::Result;
 use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Runtime, Scope};
 use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, VERSION};
@@ -24,9 +24,7 @@ pub(super) async fn describe(context: Context) -> Result<Response> {
     // Of those alone that are shown themselves.
     let shown: Vec<String> = models.iter().map(|model| model.id.clone()).collect();
     for model in &mut models {
-        let extends =
-            |id: &String| extended(id).filter(|(parent, _)| *parent == model.id).map(|(_, own)| own.to_owned());
-        model.extensions = shown.iter().filter_map(extends).collect();
+        model.extensions = extensions(&model.id, shown.iter().map(String::as_str));
     }
     let metadata = Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models };
     Ok(respond::json(StatusCode::OK, serde_json::to_vec(&metadata)?))

@@ -28,6 +28,7 @@ use crate::core::schema::{ModelSchema, member_of_the_document, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
 use crate::model::once::CallKey;
 use crate::model::runtime::{Listed, OperationKind, Target};
+use crate::model::upload::Pieces;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -494,25 +495,15 @@ async fn read_body(context: &Context, request: Request) -> Result<Bytes> {
         if announced > most as u64 {
             return Err(too_large(most));
         }
-        let mut first = Bytes::new();
-        let mut all = Vec::new();
+        let mut pieces = Pieces::up_to(most);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Error::new(ErrorCode::InvalidRequest).message("the body broke off"))?;
             let Ok(data) = frame.into_data() else { continue };
-            if first.len().max(all.len()) + data.len() > most {
+            if !pieces.push(data) {
                 return Err(too_large(most));
             }
-            // Most bodies come in one piece, which is used where it lies.
-            if all.is_empty() && first.is_empty() {
-                first = data;
-            } else {
-                if all.is_empty() {
-                    all.extend_from_slice(&first);
-                }
-                all.extend_from_slice(&data);
-            }
         }
-        Ok(if all.is_empty() { first } else { all.into() })
+        Ok(pieces.whole())
     };
     let outcome = tokio::time::timeout(BODY_TIME, read).await.unwrap_or_else(|_| {
         let text = format!("the body took more than {} seconds", BODY_TIME.as_secs());

@@ -24,7 +24,7 @@ use crate::core::collection::ModelIndex;
 use crate::core::query::parse::parse_filter;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::handler::With;
-use crate::model::once::{CallKey, answer_text};
+use crate::model::once::{CallKey, answer_json};
 use crate::model::runtime::OperationKind;
 use crate::model::subscription::{Published, Room, Sink};
 use crate::wire::frame::{self, Refusal, Request, code};
@@ -277,15 +277,15 @@ impl Session {
                     Called::Event(room) => {
                         let output =
                             called.call(index, OperationKind::Event, &operation, args, With::Room(room)).await?;
-                        answer_text(output.as_ref(), called.audience())
+                        answer_json(output.as_ref(), called.audience())
                     }
                 }
             };
             let outcome = context.to_the_end(made).await;
             if let Some(id) = &id {
-                let frame = outcome.and_then(|text| {
+                let frame = outcome.and_then(|json| {
                     frame::answer(id, session.seq(), |out| {
-                        out.extend_from_slice(text.as_bytes());
+                        out.extend_from_slice(&json);
                         Ok::<_, Error>(())
                     })
                 });

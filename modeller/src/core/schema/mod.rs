@@ -131,6 +131,13 @@ pub struct FieldDeclaration {
     pub protected: bool,
 }
 
+impl FieldDeclaration {
+    /// A field of a model of our own, by which it is looked up.
+    pub(crate) const fn indexed(name: &'static str) -> Self {
+        Self { name, unique: false, index: true, private: false, protected: false }
+    }
+}
+
 /// What `index(…)` and `unique(…)` of `#[model]` say.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexDeclaration {
@@ -447,9 +454,19 @@ impl ModelSchema {
         Self::prove_named(declaration, schemas)
     }
 
-    /// The same of a model of our own, whose id begins with `@`, so that none of a program has it.
-    pub(crate) fn prove_own(declaration: &ModelDeclaration) -> Result<Arc<Self>> {
-        Self::prove_named(declaration, &Schemas::default())
+    /// The same of a model of our own, whose id begins with `@`, so that none of a program has it, with an index of this field.
+    pub(crate) fn prove_own(id: &'static str, kind: Kind, index: &'static FieldDeclaration) -> Result<Arc<Self>> {
+        let declaration = ModelDeclaration {
+            id,
+            access: Access::Internal,
+            client_ids: false,
+            trash: None,
+            fields: std::slice::from_ref(index),
+            indexes: &[],
+            kind,
+            site: Site { module: module_path!(), file: file!(), line: line!() },
+        };
+        Self::prove_named(&declaration, &Schemas::default())
     }
 
     fn prove_named(declaration: &ModelDeclaration, schemas: &Schemas) -> Result<Arc<Self>> {
@@ -754,6 +771,11 @@ pub(crate) fn is_model_id(text: &str) -> bool {
 /// The id of the model that the model of this id extends, and its own.
 pub(crate) fn extended(id: &str) -> Option<(&str, &str)> {
     id.rsplit_once('.')
+}
+
+/// Those of the ids that are of extensions of a model, each within it.
+pub(crate) fn extensions<'a>(of: &str, ids: impl Iterator<Item = &'a str>) -> Vec<String> {
+    ids.filter_map(extended).filter(|(parent, _)| *parent == of).map(|(_, own)| own.to_owned()).collect()
 }
 
 /// The length of an extension's id. For expansions.
