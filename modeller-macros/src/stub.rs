@@ -52,7 +52,7 @@ fn record(m: &TokenStream, item: TokenStream, is_model: bool) -> TokenStream {
             impl #m::ModelType for #name {
                 const DECLARATION: &'static #m::ModelDeclaration = &#m::ModelDeclaration {
                     id: "stub",
-                    access: #m::Access::Internal,
+                    access: #m::Visibility::Internal,
                     client_ids: false,
                     trash: ::core::option::Option::None,
                     fields: &[],

@@ -70,7 +70,7 @@ pub use crate::core::query::project::{PartOf, Projection};
 pub use crate::core::query::sort::Sort;
 pub use crate::core::query::update::Update;
 pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
-pub use crate::core::schema::{Access, Extends, ModelType};
+pub use crate::core::schema::{Extends, ModelType, Visibility};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
 pub use crate::model::adapter::{Adapter, Pulled};
 pub use crate::model::caller::{Call, Caller};

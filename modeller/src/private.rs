@@ -17,7 +17,7 @@ pub use crate::core::private::withholds;
 pub use crate::core::query::project::PartOf;
 pub use crate::core::schema::keywords::reference;
 pub use crate::core::schema::{
-    Access, Extends, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, joined,
+    Extends, FieldDeclaration, IndexDeclaration, Kind, ModelDeclaration, ModelType, Site, Visibility, joined,
     joined_length, joined_text, keywords,
 };
 pub use crate::core::trash::RETENTION;

@@ -344,9 +344,9 @@ fn trash(m: &TokenStream, trash: Trash) -> TokenStream {
 /// An access level as the runtime's value.
 pub(crate) fn access(m: &TokenStream, access: Access) -> TokenStream {
     match access {
-        Access::Internal => quote!(#m::Access::Internal),
-        Access::Protected => quote!(#m::Access::Protected),
-        Access::Public => quote!(#m::Access::Public),
+        Access::Internal => quote!(#m::Visibility::Internal),
+        Access::Protected => quote!(#m::Visibility::Protected),
+        Access::Public => quote!(#m::Visibility::Public),
     }
 }
 

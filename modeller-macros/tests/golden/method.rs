@@ -53,7 +53,7 @@ const _: () = {
     static OPERATION: ::modeller::__private::OperationDeclaration = ::modeller::__private::OperationDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,
         id: "promote",
-        access: ::core::option::Option::Some(::modeller::__private::Access::Protected),
+        access: ::core::option::Option::Some(::modeller::__private::Visibility::Protected),
         description: "Makes someone an administrator.",
         args: ::core::option::Option::Some(
             ::modeller::__private::Witness::<Promote>::PAYLOAD,

@@ -160,7 +160,7 @@ const _: () = {
     impl ::modeller::__private::ModelType for User {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",
-            access: ::modeller::__private::Access::Public,
+            access: ::modeller::__private::Visibility::Public,
             client_ids: false,
             trash: ::core::option::Option::Some(::modeller::__private::RETENTION),
             fields: &[

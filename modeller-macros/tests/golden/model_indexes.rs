@@ -167,7 +167,7 @@ const _: () = {
     impl ::modeller::__private::ModelType for Thing {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "things",
-            access: ::modeller::__private::Access::Internal,
+            access: ::modeller::__private::Visibility::Internal,
             client_ids: false,
             trash: ::core::option::Option::Some(::modeller::__private::RETENTION),
             fields: &[

@@ -111,7 +111,7 @@ const _: () = {
     impl ::modeller::__private::ModelType for Member {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "members",
-            access: ::modeller::__private::Access::Internal,
+            access: ::modeller::__private::Visibility::Internal,
             client_ids: false,
             trash: ::core::option::Option::Some(::modeller::__private::RETENTION),
             fields: &[

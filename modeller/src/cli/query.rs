@@ -21,7 +21,7 @@ use crate::core::query::parse::{Schema, parse_filter, parse_sort};
 use crate::core::query::project::RawProjection;
 use crate::core::query::sort::RawSort;
 use crate::core::schema::registered::Schemas;
-use crate::core::schema::{Access, ModelSchema};
+use crate::core::schema::{ModelSchema, Visibility};
 use crate::error::Result;
 
 /// What the arguments say.
@@ -59,7 +59,7 @@ impl Arguments {
                     let json = schema(Path::new(&value()?))?;
                     let known = Schemas::default();
                     read.schema =
-                        Some(ModelSchema::prove_json("documents", Access::Internal, false, None, json, &known)?);
+                        Some(ModelSchema::prove_json("documents", Visibility::Internal, false, None, json, &known)?);
                 }
                 other if other.starts_with("--") => {
                     return Err(wrong(format!("unknown argument `{other}`; see --help")));

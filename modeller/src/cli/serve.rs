@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{print, schema, text, wrong};
 use crate::app::App;
-use crate::core::schema::Access;
+use crate::core::schema::Visibility;
 use crate::error::Result;
 use crate::model::given::SchemaModel;
 use crate::server::console;
@@ -31,7 +31,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
                 models.push((id.to_owned(), file.into()));
             }
             "--public" | "--protected" => {
-                let wanted = if name == "--public" { Access::Public } else { Access::Protected };
+                let wanted = if name == "--public" { Visibility::Public } else { Visibility::Protected };
                 if access.replace(wanted).is_some_and(|other| other != wanted) {
                     return Err(wrong("`--public` and `--protected` exclude each other"));
                 }
@@ -54,7 +54,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     })
 }
 
-fn application(models: Vec<(String, OsString)>, access: Access, memory: bool) -> Result<crate::app::AppBuilder> {
+fn application(models: Vec<(String, OsString)>, access: Visibility, memory: bool) -> Result<crate::app::AppBuilder> {
     let mut app = App::new();
     if memory {
         app = app.in_memory();

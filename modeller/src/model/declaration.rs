@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::handler::{AnyOutput, BoxFuture, HookEvent, Invocation, OutputKind, PayloadKind};
 use super::schedule::Schedule;
 use crate::core::json::Document;
-use crate::core::schema::{Access, ModelDeclaration, Site};
+use crate::core::schema::{ModelDeclaration, Site, Visibility};
 use crate::error::Result;
 
 /// How a hook or a worker is run.
@@ -45,7 +45,7 @@ pub struct OperationDeclaration {
     /// Its id, the name of the function unless given.
     pub id: &'static str,
     /// Who may reach it; as the model, unless given.
-    pub access: Option<Access>,
+    pub access: Option<Visibility>,
     /// The first line of its doc comment, for the metadata.
     pub description: &'static str,
     /// Its typed arguments, if it has any.

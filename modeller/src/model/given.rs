@@ -12,7 +12,7 @@ use super::hook::{HookCall, HookFuture};
 use super::runtime::Hook;
 use crate::core::json::Document;
 use crate::core::migrate::Migrate;
-use crate::core::schema::Access;
+use crate::core::schema::Visibility;
 use crate::core::trash::RETENTION;
 use crate::error::Result;
 
@@ -59,7 +59,7 @@ use crate::error::Result;
 pub struct SchemaModel {
     pub(crate) id: String,
     pub(crate) schema: Value,
-    pub(crate) access: Access,
+    pub(crate) access: Visibility,
     pub(crate) client_ids: bool,
     pub(crate) trash: Option<Duration>,
     pub(crate) hooks: Vec<Hook>,
@@ -80,7 +80,7 @@ impl SchemaModel {
         Self {
             id: id.into(),
             schema,
-            access: Access::Internal,
+            access: Visibility::Internal,
             client_ids: false,
             trash: Some(RETENTION),
             hooks: Vec::new(),
@@ -91,16 +91,16 @@ impl SchemaModel {
 
     /// Reached by anyone.
     pub fn public(self) -> Self {
-        self.access(Access::Public)
+        self.access(Visibility::Public)
     }
 
     /// Reached by callers with a verified token.
     pub fn protected(self) -> Self {
-        self.access(Access::Protected)
+        self.access(Visibility::Protected)
     }
 
     /// Reached by these.
-    pub fn access(mut self, access: Access) -> Self {
+    pub fn access(mut self, access: Visibility) -> Self {
         self.access = access;
         self
     }

@@ -44,7 +44,7 @@ use crate::core::query::sort::Position;
 use crate::core::query::update::RawUpdate;
 use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
-use crate::core::schema::{Access, ModelSchema};
+use crate::core::schema::{ModelSchema, Visibility};
 use crate::core::secret::Secret;
 use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
 use crate::core::trash::{Deletion, Mark};
@@ -228,7 +228,7 @@ impl Hooks {
 pub(crate) struct OperationRuntime {
     pub(crate) kind: OperationKind,
     pub(crate) declaration: &'static OperationDeclaration,
-    pub(crate) access: Access,
+    pub(crate) access: Visibility,
     pub(crate) args: Option<Checked>,
     pub(crate) output: Described,
 }
@@ -280,7 +280,8 @@ impl ModelRuntime {
     /// Whether somebody outside may know of the model: of its documents, or of an operation that is more open than they are.
     pub(crate) fn is_known_outside(&self) -> bool {
         let mut operations = self.operations.values();
-        self.schema.access != Access::Internal || operations.any(|operation| operation.access != Access::Internal)
+        self.schema.access != Visibility::Internal
+            || operations.any(|operation| operation.access != Visibility::Internal)
     }
 
     fn has_hooks_on(&self, event: HookEvent) -> bool {
@@ -684,15 +685,15 @@ impl Scope {
     }
 
     /// Whether the one who acts may reach something of this level at all.
-    pub(crate) fn allow(&self, access: Access, what: &str) -> Result<()> {
+    pub(crate) fn allow(&self, access: Visibility, what: &str) -> Result<()> {
         if self.caller.is_application() {
             return Ok(());
         }
         match access {
-            Access::Public => Ok(()),
-            Access::Protected if self.caller.is_verified() => Ok(()),
-            Access::Protected => Err(Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")),
-            Access::Internal => Err(Error::new(ErrorCode::Forbidden).message(format!(
+            Visibility::Public => Ok(()),
+            Visibility::Protected if self.caller.is_verified() => Ok(()),
+            Visibility::Protected => Err(Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")),
+            Visibility::Internal => Err(Error::new(ErrorCode::Forbidden).message(format!(
                 "`{what}` is not reachable for a caller; a handler that means to act as the application takes `System<Model<…>>`"
             ))),
         }
@@ -1550,7 +1551,7 @@ impl Scope {
         let model = self.runtime.model(index)?;
         let code = kind.not_found();
         let operation = model.operation(kind, id).ok_or_else(|| Error::not_found(code.clone(), id))?;
-        if operation.access == Access::Internal && !self.caller.is_application() {
+        if operation.access == Visibility::Internal && !self.caller.is_application() {
             // What cannot be reached from outside is not there.
             return Err(Error::not_found(code, id));
         }

@@ -13,7 +13,7 @@ use crate::core::reference::Links;
 use crate::core::schema::outside::Checked;
 use crate::core::schema::outside::Described;
 use crate::core::schema::registered::Schemas;
-use crate::core::schema::{Access, ModelDeclaration, ModelSchema, Site, extended, is_operation_id};
+use crate::core::schema::{ModelDeclaration, ModelSchema, Site, Visibility, extended, is_operation_id};
 use crate::error::{Error, Result};
 use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
 use crate::model::given::SchemaModel;
@@ -223,7 +223,7 @@ fn refuse(wrong: &[String]) -> Result<Assembly> {
 fn prove(
     kind: OperationKind,
     operation: &'static OperationDeclaration,
-    of_model: Access,
+    of_model: Visibility,
     shared: &Schemas,
 ) -> std::result::Result<OperationRuntime, String> {
     let wrong = |what: &str| format!("`{}.{}` ({}): {what}", operation.model.id, operation.id, place(&operation.site));

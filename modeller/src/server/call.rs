@@ -8,7 +8,7 @@ use super::Server;
 use crate::core::collection::ModelIndex;
 use crate::core::private::Audience;
 use crate::core::query::parse::Schema;
-use crate::core::schema::{Access, ModelSchema};
+use crate::core::schema::{ModelSchema, Visibility};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
 use crate::model::handler::{AnyOutput, With};
@@ -44,7 +44,7 @@ impl Context {
 
     /// The model of that id, when its documents may be reached.
     pub(super) fn open(&self, id: &str) -> Result<ModelIndex> {
-        let index = self.known(id, |model| model.schema.access != Access::Internal)?;
+        let index = self.known(id, |model| model.schema.access != Visibility::Internal)?;
         self.scope().allow(self.server.runtime.model(index)?.schema.access, id)?;
         Ok(index)
     }

@@ -8,7 +8,7 @@ use super::call::Context;
 use super::respond;
 use crate::core::collection::ModelIndex;
 use crate::core::private::Audience;
-use crate::core::schema::{Access, extensions};
+use crate::core::schema::{Visibility, extensions};
 use crate::error::Result;
 use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Runtime, Scope};
 use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, VERSION};
@@ -30,7 +30,7 @@ pub(super) async fn describe(context: Context) -> Result<Response> {
     Ok(respond::json(StatusCode::OK, serde_json::to_vec(&metadata)?))
 }
 
-fn reaches(scope: &Scope, access: Access) -> bool {
+fn reaches(scope: &Scope, access: Visibility) -> bool {
     scope.allow(access, "").is_ok()
 }
 

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -36,12 +37,32 @@ use crate::model::runtime::Runtime;
 #[derive(Clone, Default)]
 struct Settings {
     limits: Limits,
+    /// Pages of other origins that may act for their users.
+    origins: Vec<String>,
 }
 
 /// How an application is served, proved.
 struct Configuration {
     keys: Keys,
     limits: Limits,
+    origins: Vec<String>,
+}
+
+impl Configuration {
+    /// Whether a request that a browser sent comes from a page that may act for its user: one of the server's own origin, or of
+    /// one that was allowed. Without `Origin` it comes from no page of another origin (Fetch §3.2, RFC 6454 §7.3).
+    #[allow(dead_code)]
+    fn trusts_origin(&self, headers: &HeaderMap) -> bool {
+        let mut given = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = given.next() else { return true };
+        let Ok(origin) = origin.to_str() else { return false };
+        if given.next().is_some() {
+            return false;
+        }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let own = origin.split_once("://").map(|(_, authority)| authority);
+        (own.is_some() && own == host) || self.origins.iter().any(|known| known == origin)
+    }
 }
 
 /// What the routes of one router share.
@@ -95,19 +116,23 @@ impl App {
     pub fn router(&self) -> axum::Router {
         let configuration = self.configuration().unwrap_or_else(|error| {
             tracing::error!(?error, "there is no secret, so that no token is accepted");
-            let limits = self.extras.get::<Settings>().unwrap_or_default().limits;
+            let Settings { limits, origins } = self.settings();
             // A key that nobody knows, and that is gone with the router.
             let unknown = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
-            Arc::new(Configuration { keys: Keys::new(&unknown), limits })
+            Arc::new(Configuration { keys: Keys::new(&unknown), limits, origins })
         });
         router::router(Server::new(self, configuration))
     }
 
     /// Proved when it is first needed.
     fn configuration(&self) -> Result<Arc<Configuration>> {
-        let limits = self.extras.get::<Settings>().unwrap_or_default().limits;
+        let Settings { limits, origins } = self.settings();
         let secret = &self.runtime.inner().secret;
-        self.extras.get_or_make(|| Ok(Configuration { keys: Keys::new(&secret.bytes()?), limits }))
+        self.extras.get_or_make(|| Ok(Configuration { keys: Keys::new(&secret.bytes()?), limits, origins }))
+    }
+
+    fn settings(&self) -> Settings {
+        self.extras.get::<Settings>().map(|settings| Settings::clone(&settings)).unwrap_or_default()
     }
 
     /// A token with these claims, to which `iat` and `exp` are added. It is good for this application and all that have the
@@ -137,6 +162,12 @@ impl AppBuilder {
     /// With bodies of at most so many bytes, 1 MiB unless given.
     pub fn body_limit(self, bytes: usize) -> Self {
         self.set(|settings| settings.limits.body = bytes)
+    }
+
+    /// With pages of this origin (RFC 6454 §7), e.g. `https://app.example.com`, as a part of the application: their scripts may
+    /// read answers, and a session cookie counts in what they send. None but the server's own, unless given.
+    pub fn allow_origin(self, origin: impl Into<String>) -> Self {
+        self.set(|settings| settings.origins.push(origin.into()))
     }
 
     /// With at most so many connections at once, 10,000 unless given; others wait to be accepted.

@@ -843,7 +843,7 @@ mod tests {
         use crate::core::private::Audience;
         use crate::core::private::Private;
         use crate::core::schema::registered::Schemas;
-        use crate::core::schema::{Access, FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site};
+        use crate::core::schema::{FieldDeclaration, Kind, ModelDeclaration, ModelSchema, Site, Visibility};
         use modeller_macros::value;
 
         /// A type that only serde can look into.
@@ -872,7 +872,7 @@ mod tests {
             }
             let declaration = ModelDeclaration {
                 id: "wallets",
-                access: Access::Public,
+                access: Visibility::Public,
                 client_ids: false,
                 trash: None,
                 fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },

@@ -39,11 +39,11 @@ use crate::error::{Error, ErrorCode, Result, Violation};
 /// Who may reach a model or an operation from outside.
 ///
 /// ```
-/// use modeller::Access;
-/// assert!(Access::Internal < Access::Protected && Access::Protected < Access::Public);
+/// use modeller::Visibility;
+/// assert!(Visibility::Internal < Visibility::Protected && Visibility::Protected < Visibility::Public);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Access {
+pub enum Visibility {
     /// Nobody: in process only. The default.
     #[default]
     Internal,
@@ -53,7 +53,7 @@ pub enum Access {
     Public,
 }
 
-impl Access {
+impl Visibility {
     /// The spelling in the metadata.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -101,7 +101,7 @@ pub struct ModelDeclaration {
     /// Id of the model, the first segment of its routes; of an extension behind that of its parent, as in `system.ssh`.
     pub id: &'static str,
     /// Who may reach it.
-    pub access: Access,
+    pub access: Visibility,
     /// Whether a client may choose the id of a document that it inserts.
     pub client_ids: bool,
     /// How long what was deleted is kept in its trash; `None` when it is gone at once.
@@ -237,7 +237,7 @@ pub(crate) struct ModelSchema {
     /// Its id.
     pub id: Cow<'static, str>,
     /// Who may reach it.
-    pub access: Access,
+    pub access: Visibility,
     /// Whether a client may choose the id of a document that it inserts.
     pub client_ids: bool,
     /// How long what was deleted is kept in its trash; `None` when it is gone at once.
@@ -458,7 +458,7 @@ impl ModelSchema {
     pub(crate) fn prove_own(id: &'static str, kind: Kind, index: &'static FieldDeclaration) -> Result<Arc<Self>> {
         let declaration = ModelDeclaration {
             id,
-            access: Access::Internal,
+            access: Visibility::Internal,
             client_ids: false,
             trash: None,
             fields: std::slice::from_ref(index),

@@ -11,7 +11,7 @@ use super::outside::OpenForm;
 use super::registered::Schemas;
 use super::shape::Shape;
 use super::walk::{self, Role};
-use super::{Access, FieldSchema, Form, IndexSchema, Kind, ModelSchema, is_model_id, says_private};
+use super::{FieldSchema, Form, IndexSchema, Kind, ModelSchema, Visibility, is_model_id, says_private};
 use crate::core::json::Document;
 use crate::core::private::Level;
 use crate::core::query::update::nests_deeper;
@@ -32,7 +32,7 @@ impl ModelSchema {
     /// `INVALID_DECLARATION` with what is wrong, and the place in the schema.
     pub(crate) fn prove_json(
         id: &str,
-        access: Access,
+        access: Visibility,
         client_ids: bool,
         trash: Option<Duration>,
         json: Value,
@@ -248,14 +248,14 @@ mod tests {
         ];
         for (schema, place) in cases {
             let error =
-                ModelSchema::prove_json("things", Access::Public, false, None, schema.clone(), &Schemas::default())
+                ModelSchema::prove_json("things", Visibility::Public, false, None, schema.clone(), &Schemas::default())
                     .map(drop)
                     .unwrap_err();
             assert_eq!(error.code().as_str(), "INVALID_DECLARATION", "{schema}");
             assert!(error.text().contains("`things`") && error.text().contains(place), "{schema}: {}", error.text());
         }
         assert!(
-            ModelSchema::prove_json("Things", Access::Public, false, None, json!({}), &Schemas::default()).is_err()
+            ModelSchema::prove_json("Things", Visibility::Public, false, None, json!({}), &Schemas::default()).is_err()
         );
     }
 
@@ -268,7 +268,7 @@ mod tests {
             "properties": {"d": {}, "unique": {"type": "boolean"}},
         });
         let proved =
-            ModelSchema::prove_json("things", Access::Public, false, None, schema, &Schemas::default()).unwrap();
+            ModelSchema::prove_json("things", Visibility::Public, false, None, schema, &Schemas::default()).unwrap();
         let of = |name: &str| proved.field(name).map(|field| (field.unique, field.index, field.private));
         assert_eq!(of("a"), Some((true, false, false)));
         assert_eq!(of("b"), Some((false, true, false)));
