@@ -7,6 +7,7 @@ mod auth;
 mod bad_input;
 mod doors;
 mod errors;
+mod events;
 mod flattened;
 mod lists;
 mod private;

@@ -8,6 +8,7 @@ mod auth;
 mod call;
 mod carrier;
 pub(crate) mod console;
+mod events;
 mod limits;
 mod metadata;
 mod patience;
@@ -28,6 +29,8 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::auth::jwt::Keys;
+use self::events::Events;
+pub use self::events::{Authenticated, Connected, ConnectionKind, Issued, Mounted, Requested};
 use self::limits::{Gate, Limits};
 use crate::app::{App, AppBuilder};
 use crate::error::Result;
@@ -39,6 +42,7 @@ struct Settings {
     limits: Limits,
     /// Pages of other origins that may act for their users.
     origins: Vec<String>,
+    events: Events,
 }
 
 /// How an application is served, proved.
@@ -46,6 +50,7 @@ struct Configuration {
     keys: Keys,
     limits: Limits,
     origins: Vec<String>,
+    events: Events,
 }
 
 impl Configuration {
@@ -116,19 +121,19 @@ impl App {
     pub fn router(&self) -> axum::Router {
         let configuration = self.configuration().unwrap_or_else(|error| {
             tracing::error!(?error, "there is no secret, so that no token is accepted");
-            let Settings { limits, origins } = self.settings();
+            let Settings { limits, origins, events } = self.settings();
             // A key that nobody knows, and that is gone with the router.
             let unknown = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
-            Arc::new(Configuration { keys: Keys::new(&unknown), limits, origins })
+            Arc::new(Configuration { keys: Keys::new(&unknown), limits, origins, events })
         });
         router::router(Server::new(self, configuration))
     }
 
     /// Proved when it is first needed.
     fn configuration(&self) -> Result<Arc<Configuration>> {
-        let Settings { limits, origins } = self.settings();
+        let Settings { limits, origins, events } = self.settings();
         let secret = &self.runtime.inner().secret;
-        self.extras.get_or_make(|| Ok(Configuration { keys: Keys::new(&secret.bytes()?), limits, origins }))
+        self.extras.get_or_make(|| Ok(Configuration { keys: Keys::new(&secret.bytes()?), limits, origins, events }))
     }
 
     fn settings(&self) -> Settings {

@@ -1,12 +1,13 @@
 //! The table of routes, and what surrounds every request.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,10 +17,13 @@ use super::auth::authenticate;
 use super::auth::jwt::Identity;
 use super::call::Context;
 use super::carrier::websocket;
+use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
 use super::respond::{MIN_SEQ, SEQ, for_verified, json};
 use super::{Server, metadata, rest, trash};
+use crate::core::schema::Visibility;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::caller::Caller;
 
 /// Whatever is ours begins with `@`, which no model and no operation does.
 pub(super) fn router(server: Arc<Server>) -> Router {
@@ -60,7 +64,11 @@ async fn wrong_method(request: Request) -> Error {
 }
 
 async fn around(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
-    let mut response = match prepare(&server, request.headers()).await {
+    let prepared = prepare(&server, request.headers()).await;
+    if !server.configuration.events.request.is_empty() {
+        request = tell(&server, request, prepared.as_ref().ok()).await;
+    }
+    let mut response = match prepared {
         Ok(identity) => {
             let verified = identity.caller.is_verified();
             request.extensions_mut().insert(identity);
@@ -73,6 +81,30 @@ async fn around(State(server): State<Arc<Server>>, mut request: Request, next: N
     headers.insert(SEQ, HeaderValue::from(server.runtime.durable().seq));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Tells the callbacks of the program of a request.
+async fn tell(server: &Arc<Server>, request: Request, identity: Option<&Identity>) -> Request {
+    let (mut parts, body) = request.into_parts();
+    let segments = Segments::from_request_parts(&mut parts, server).await.ok();
+    server.configuration.events.request.tell(|| Requested {
+        method: parts.method.as_str().to_owned(),
+        path: parts.uri.path().to_owned(),
+        route: parts.extensions.get::<MatchedPath>().map(|route| route.as_str().to_owned()),
+        protected: segments.is_some_and(|at| is_protected(server, &parts.method, &at)),
+        caller: identity.map_or_else(Caller::anyone, |identity| identity.caller.clone()),
+        peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer),
+    });
+    Request::from_parts(parts, body)
+}
+
+/// Whether what is asked for needs a verified caller.
+fn is_protected(server: &Server, method: &Method, at: &Segments) -> bool {
+    let Some(model) = server.runtime.find_model(&at.model).and_then(|index| server.runtime.model(index).ok()) else {
+        return false;
+    };
+    let called = model.operations.get(at.id.as_str()).filter(|_| *method == Method::POST);
+    called.map_or(model.schema.access, |operation| operation.access) == Visibility::Protected
 }
 
 async fn prepare(server: &Server, headers: &HeaderMap) -> Result<Identity> {

@@ -6,22 +6,28 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::events::{Connected, ConnectionKind, Mounted};
 use super::limits::{DRAIN_TIME, Gate, HEADER_BYTES, HEADER_TIME};
 use super::patience::Patient;
 use super::{Server, console, router, stopped};
 use crate::app::{App, AppBuilder};
 use crate::core::secret;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::caller::Caller;
 
 /// What the arguments of [`Options`] are.
 pub(crate) const USAGE: &str = "\
@@ -194,6 +200,10 @@ impl App {
         let mut shutdown = pin!(shutdown);
         let mut failed = pin!(self.runtime.log().failed());
         let mut counted = None;
+        let events = &configuration.events;
+        if let Ok(address) = listener.local_addr() {
+            events.mounted.tell(|| Mounted { app: self.clone(), address });
+        }
         let failure = loop {
             let accept = async {
                 // As many as are taken; who comes then waits in the queue of the system.
@@ -209,11 +219,13 @@ impl App {
                 accepted = accept => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
+                    let (kind, caller) = (ConnectionKind::Http, Caller::anyone());
+                    events.connection.tell(|| Connected { kind, peer: Some(peer), caller });
                     let (http, service, counted) = (http.clone(), service.clone(), counted.take());
                     let stopping = server.stopping.subscribe();
                     tokio::spawn(async move {
-                        connection(&http, stream, service, stopping).await;
+                        connection(&http, stream, peer, service, stopping).await;
                         drop(counted);
                     });
                 }
@@ -250,11 +262,16 @@ impl App {
 async fn connection(
     http: &http1::Builder,
     stream: TcpStream,
+    peer: SocketAddr,
     service: TowerToHyperService<axum::Router>,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Answers and pushes are small, and none waits for the next.
     let _ = stream.set_nodelay(true);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        service.call(request)
+    });
     let mut connection = pin!(http.serve_connection(Patient::new(TokioIo::new(stream)), service).with_upgrades());
     // How a connection ends is the client's affair.
     tokio::select! {

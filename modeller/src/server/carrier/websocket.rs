@@ -3,11 +3,13 @@
 //! `Origin` is not checked: a browser attaches no credentials of ours to a handshake, because there are none but the token
 //! that a script itself sends; a foreign page gets what anyone gets.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -16,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::server::auth::jwt::Identity;
+use crate::server::events::{Connected, ConnectionKind};
 use crate::server::limits::{CLOSE_TIME, FRAME_BYTES, PING_EVERY, QUEUE_BYTES, SILENCE};
 use crate::server::session::Session;
 use crate::server::{Server, stopped};
@@ -29,6 +32,7 @@ const WRITE_BUFFER: usize = 16 << 10;
 pub(in crate::server) async fn open(
     State(server): State<Arc<Server>>,
     identity: Identity,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
@@ -43,6 +47,11 @@ pub(in crate::server) async fn open(
             .message("there are as many sockets as this server takes")
             .into_response();
     };
+    server.configuration.events.connection.tell(|| Connected {
+        kind: ConnectionKind::Socket,
+        peer: peer.map(|Extension(ConnectInfo(peer))| peer),
+        caller: identity.caller.clone(),
+    });
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
