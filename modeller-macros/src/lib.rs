@@ -9,6 +9,8 @@
 
 use proc_macro::TokenStream;
 
+mod access;
+mod authenticate;
 mod diagnostics;
 mod entry;
 mod event;
@@ -64,6 +66,16 @@ pub fn upload(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn stream(args: TokenStream, item: TokenStream) -> TokenStream {
     stream::expand(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn access(args: TokenStream, item: TokenStream) -> TokenStream {
+    access::expand(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn authenticate(args: TokenStream, item: TokenStream) -> TokenStream {
+    authenticate::expand(args.into(), &item.into()).into()
 }
 
 #[proc_macro_attribute]

@@ -53,6 +53,7 @@ fn record(m: &TokenStream, item: TokenStream, is_model: bool) -> TokenStream {
                 const DECLARATION: &'static #m::ModelDeclaration = &#m::ModelDeclaration {
                     id: "stub",
                     access: #m::Visibility::Internal,
+                    caller: false,
                     client_ids: false,
                     trash: ::core::option::Option::None,
                     fields: &[],

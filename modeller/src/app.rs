@@ -482,6 +482,7 @@ impl AppBuilder {
             workers,
             jobs,
             calls: Calls::new(programs + 1),
+            callers: assembly.callers,
             mirrors,
             limits: Limits::default(),
             secret,

@@ -26,6 +26,12 @@ pub mod test;
 pub mod wire;
 
 #[cfg(feature = "macros")]
+#[doc = include_str!("docs/access.md")]
+pub use modeller_macros::access;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/authenticate.md")]
+pub use modeller_macros::authenticate;
+#[cfg(feature = "macros")]
 #[doc = include_str!("docs/event.md")]
 pub use modeller_macros::event;
 #[cfg(feature = "macros")]
@@ -72,6 +78,7 @@ pub use crate::core::query::update::Update;
 pub use crate::core::query::{DEFAULT_LIMIT, MAX_LIMIT, Page, Query};
 pub use crate::core::schema::{Extends, ModelType, Visibility};
 pub use crate::error::{Error, ErrorCode, Result, Violation};
+pub use crate::model::access::{Access, AccessCall, AccessFuture};
 pub use crate::model::adapter::{Adapter, Pulled};
 pub use crate::model::caller::{Call, Caller};
 pub use crate::model::emitter::{Emission, Emissions, Listening};

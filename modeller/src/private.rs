@@ -26,11 +26,15 @@ pub use crate::core::value::{
     variant_member, variant_slots,
 };
 pub use crate::error::{Error, Result};
-pub use crate::model::declaration::{HookDeclaration, MigrateDeclaration, OperationDeclaration, WorkerDeclaration};
+pub use crate::model::access::{Access, found, rights};
+pub use crate::model::declaration::{
+    AccessDeclaration, AuthenticateDeclaration, HookDeclaration, MigrateDeclaration, OperationDeclaration,
+    WorkerDeclaration,
+};
 pub use crate::model::handle::Model;
 pub use crate::model::handler::{
-    Args, EventArg, HookArg, HookEvent, Invocation, LongMethodArg, MethodArg, Output, OutputKind, PayloadKind,
-    Returned, StreamArg, UploadArg, WorkerArg, arg, on, output, payload,
+    AccessArg, Args, AuthenticateArg, EventArg, HookArg, HookEvent, Invocation, LongMethodArg, MethodArg, Output,
+    OutputKind, PayloadKind, Returned, StreamArg, UploadArg, WorkerArg, arg, on, output, payload,
 };
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::Subscription;

@@ -14,6 +14,7 @@ keys! {
         Parent = "parent", Path, "parent = System";
         Public = "public", Flag, "public";
         Protected = "protected", Flag, "protected";
+        Caller = "caller", Flag, "caller";
         ClientIds = "client_ids", Flag, "client_ids";
         Trash = "trash", TextOrBool, "trash = \"90d\"";
         Unique = "unique", Lists, "unique(owner, name)";

@@ -38,6 +38,7 @@ pub(crate) fn model(m: TokenStream, keys: &Keys<ModelKey>, written: Written, err
         id: model_id(keys, &name, &written.item.ident, errors),
         parent: keys.path(ModelKey::Parent).cloned(),
         access,
+        caller: keys.has(ModelKey::Caller),
         client_ids: keys.has(ModelKey::ClientIds),
         trash: trash(keys, errors),
         indexes: Vec::new(),

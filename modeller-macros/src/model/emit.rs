@@ -279,7 +279,8 @@ fn model(record: &Record, clean: bool) -> TokenStream {
             impl #m::Extends<#parent> for #name {}
         }
     });
-    let (access, client_ids, trash) = (access(m, model.access), model.client_ids, trash(m, model.trash));
+    let (access, trash) = (access(m, model.access), trash(m, model.trash));
+    let (caller, client_ids) = (model.caller, model.client_ids);
     let declared = fields.iter().filter(|field| field.viewed && !field.flatten).map(|field| {
         let Field { wire, unique, index, private, protected, .. } = field;
         quote! {
@@ -305,6 +306,7 @@ fn model(record: &Record, clean: bool) -> TokenStream {
             const DECLARATION: &'static #m::ModelDeclaration = &#m::ModelDeclaration {
                 id: #id,
                 access: #access,
+                caller: #caller,
                 client_ids: #client_ids,
                 trash: #trash,
                 fields: &[#(#declared)*],

@@ -29,6 +29,8 @@ pub(crate) struct ModelPart {
     /// The model that it extends.
     pub(crate) parent: Option<Path>,
     pub(crate) access: Access,
+    /// Whether its documents are those who call.
+    pub(crate) caller: bool,
     /// Whether clients may choose the ids of documents.
     pub(crate) client_ids: bool,
     pub(crate) trash: Trash,

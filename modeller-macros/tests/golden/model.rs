@@ -161,6 +161,7 @@ const _: () = {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "users",
             access: ::modeller::__private::Visibility::Public,
+            caller: false,
             client_ids: false,
             trash: ::core::option::Option::Some(::modeller::__private::RETENTION),
             fields: &[

@@ -112,6 +112,7 @@ const _: () = {
         const DECLARATION: &'static ::modeller::__private::ModelDeclaration = &::modeller::__private::ModelDeclaration {
             id: "members",
             access: ::modeller::__private::Visibility::Internal,
+            caller: false,
             client_ids: false,
             trash: ::core::option::Option::Some(::modeller::__private::RETENTION),
             fields: &[

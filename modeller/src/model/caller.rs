@@ -6,6 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::core::id::{Id, RawId};
+use crate::core::schema::ModelType;
+
 /// Who asks: the application itself, anyone, or somebody with a verified token.
 ///
 /// ```
@@ -18,7 +21,16 @@ use uuid::Uuid;
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct Caller(Who);
+pub struct Caller {
+    who: Who,
+    document: Option<Arc<Known>>,
+}
+
+/// The document that a caller is.
+pub(crate) struct Known {
+    pub(crate) model: String,
+    pub(crate) id: RawId,
+}
 
 #[derive(Clone, Default)]
 enum Who {
@@ -32,36 +44,36 @@ impl Caller {
     /// The application itself: code that runs in process and was not called from outside.
     #[must_use]
     pub fn application() -> Self {
-        Self(Who::Application)
+        Who::Application.into()
     }
 
     /// Somebody from outside who said nothing of himself.
     #[must_use]
     pub fn anyone() -> Self {
-        Self(Who::Anyone)
+        Who::Anyone.into()
     }
 
     /// Somebody from outside whose token was verified, with its claims (RFC 7519 §4).
     #[must_use]
     pub fn verified(claims: Map<String, Value>) -> Self {
-        Self(Who::Verified(Arc::new(claims)))
+        Who::Verified(Arc::new(claims)).into()
     }
 
     /// Whether it is the application itself.
     #[must_use]
     pub fn is_application(&self) -> bool {
-        matches!(self.0, Who::Application)
+        matches!(self.who, Who::Application)
     }
 
     /// Whether a token was verified.
     #[must_use]
     pub fn is_verified(&self) -> bool {
-        matches!(self.0, Who::Verified(_))
+        matches!(self.who, Who::Verified(_))
     }
 
     /// All claims of the verified token.
     pub(crate) fn claims(&self) -> Option<&Map<String, Value>> {
-        match &self.0 {
+        match &self.who {
             Who::Verified(claims) => Some(claims),
             Who::Application | Who::Anyone => None,
         }
@@ -78,12 +90,74 @@ impl Caller {
     pub fn subject(&self) -> Option<&str> {
         self.claim("sub")?.as_str()
     }
+
+    /// The roles of the verified token: its claim `roles`, a list of texts, or one text with spaces between them.
+    ///
+    /// ```
+    /// # use modeller::Caller;
+    /// # use modeller::__private::serde_json::{self, json};
+    /// let claims = json!({"sub": "ada", "roles": ["admin", "author"]});
+    /// let caller = Caller::verified(claims.as_object().cloned().unwrap_or_default());
+    /// assert_eq!(caller.roles(), ["admin", "author"]);
+    /// assert!(caller.has_role("admin") && !Caller::anyone().has_role("admin"));
+    /// ```
+    #[must_use]
+    pub fn roles(&self) -> Vec<&str> {
+        match self.claim("roles") {
+            Some(Value::Array(roles)) => roles.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(roles)) => roles.split_ascii_whitespace().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the verified token has this role; see [`Caller::roles`].
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles().contains(&role)
+    }
+
+    /// Which document the caller is, of a model with `#[model(caller)]`: the one whose `_id` is the subject of the token, or the one
+    /// that [`authenticate`](macro@crate::authenticate) has found. `None` for anyone, for the application, and of any other model.
+    ///
+    /// ```
+    /// use modeller::prelude::*;
+    ///
+    /// #[model(id = "users", caller)]
+    /// pub struct User { pub name: String }
+    ///
+    /// #[method(User)]
+    /// async fn my_name(caller: Caller, users: System<Model<User>>) -> Result<Option<String>> {
+    ///     let Some(me) = caller.id::<User>() else { return Ok(None) };
+    ///     Ok(users.get(me).await?.map(|user| user.name.clone()))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn id<T: ModelType>(&self) -> Option<Id<T>> {
+        let known = self.document.as_ref().filter(|known| known.model == T::DECLARATION.id)?;
+        Some(Id::from_raw(known.id.clone()))
+    }
+}
+
+impl From<Who> for Caller {
+    fn from(who: Who) -> Self {
+        Self { who, document: None }
+    }
 }
 
 impl Caller {
+    /// The same as this document.
+    pub(crate) fn as_document(self, model: &str, id: RawId) -> Self {
+        Self { document: Some(Arc::new(Known { model: model.to_owned(), id })), ..self }
+    }
+
+    /// The document that it is.
+    pub(crate) fn document(&self) -> Option<&Known> {
+        self.document.as_deref()
+    }
+
     /// Who it is, for as long as that stays the same: a renewed token speaks for the one of before.
     pub(crate) fn identity(&self) -> String {
-        let claims = match &self.0 {
+        let claims = match &self.who {
             Who::Application => return "application".to_owned(),
             Who::Anyone => return "anyone".to_owned(),
             Who::Verified(claims) => claims,
@@ -104,7 +178,7 @@ impl Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.who {
             Who::Application => f.write_str("Caller::Application"),
             Who::Anyone => f.write_str("Caller::Anyone"),
             Who::Verified(_) => write!(f, "Caller::Verified({:?})", self.subject()),

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::access::Rights;
 use super::handler::{AnyOutput, BoxFuture, HookEvent, Invocation, OutputKind, PayloadKind};
 use super::schedule::Schedule;
+use crate::core::id::RawId;
 use crate::core::json::Document;
 use crate::core::schema::{ModelDeclaration, Site, Visibility};
 use crate::error::Result;
@@ -17,6 +19,12 @@ pub(super) type RunClosure = dyn for<'a> Fn(Invocation<'a>) -> BoxFuture<'a, Res
 
 /// How a method or an event is run.
 pub(super) type RunOutput = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<Box<dyn AnyOutput>>>;
+
+/// How an access rule is asked.
+pub(super) type RunRights = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<Rights>>;
+
+/// How it is found who a caller is.
+pub(super) type RunId = for<'a> fn(Invocation<'a>) -> BoxFuture<'a, Result<RawId>>;
 
 /// What `#[hook]` says of a function.
 pub struct HookDeclaration {
@@ -74,6 +82,26 @@ pub struct WorkerDeclaration {
     pub site: Site,
 }
 
+/// What `#[access]` says of a function.
+pub struct AccessDeclaration {
+    /// The model whose rule it is.
+    pub model: &'static ModelDeclaration,
+    /// The function, with its arguments taken from the invocation.
+    pub run: RunRights,
+    /// Where it stands.
+    pub site: Site,
+}
+
+/// What `#[authenticate]` says of a function.
+pub struct AuthenticateDeclaration {
+    /// The model of those who call.
+    pub model: &'static ModelDeclaration,
+    /// The function, with its arguments taken from the invocation.
+    pub run: RunId,
+    /// Where it stands.
+    pub site: Site,
+}
+
 /// What `#[migrate]` says of a function.
 pub struct MigrateDeclaration {
     /// The model it belongs to.
@@ -100,4 +128,6 @@ shown! {
     OperationDeclaration: id, access, site;
     WorkerDeclaration: id, schedule, site;
     MigrateDeclaration: site;
+    AccessDeclaration: site;
+    AuthenticateDeclaration: site;
 }

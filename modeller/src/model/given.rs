@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::access::{AccessCall, AccessFuture, Rule};
 use super::adapter::{Adapter, AnyAdapter, erased};
 use super::handler::HookEvent;
 use super::hook::{HookCall, HookFuture};
+use super::journal::CallSite;
 use super::runtime::Hook;
 use crate::core::json::Document;
 use crate::core::migrate::Migrate;
@@ -63,6 +65,7 @@ pub struct SchemaModel {
     pub(crate) client_ids: bool,
     pub(crate) trash: Option<Duration>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) rule: Option<Rule>,
     pub(crate) migrate: Option<Migrate>,
     pub(crate) adapter: Option<Arc<dyn AnyAdapter>>,
 }
@@ -84,6 +87,7 @@ impl SchemaModel {
             client_ids: false,
             trash: Some(RETENTION),
             hooks: Vec::new(),
+            rule: None,
             migrate: None,
             adapter: None,
         }
@@ -102,6 +106,27 @@ impl SchemaModel {
     /// Reached by these.
     pub fn access(mut self, access: Visibility) -> Self {
         self.access = access;
+        self
+    }
+
+    /// Open for what a rule says, which is asked at each operation of a caller; see [`Access`] and
+    /// [`access`](macro@crate::access). A model that says nothing else is reached by anyone then.
+    ///
+    /// ```
+    /// use modeller::Access;
+    /// use modeller::prelude::*;
+    /// # use modeller::__private::serde_json::{self, json};
+    /// let notes = SchemaModel::new("notes", json!({"properties": {"owner": {"type": "string"}}})).rule(|call| {
+    ///     Box::pin(async move {
+    ///         let own = Filter::parse(&json!({"owner": call.caller().subject()}))?;
+    ///         Ok(if call.caller().is_verified() { Access::none().read(own.clone()).write(own) } else { Access::none() })
+    ///     })
+    /// });
+    /// # let _ = notes;
+    /// ```
+    #[track_caller]
+    pub fn rule(mut self, rule: impl Fn(AccessCall) -> AccessFuture<'static> + Send + Sync + 'static) -> Self {
+        self.rule = Some(Rule::by_closure(CallSite::here(), Arc::new(rule)));
         self
     }
 

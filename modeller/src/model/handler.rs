@@ -437,6 +437,22 @@ pub trait StreamArg {}
 )]
 pub trait WorkerArg {}
 
+/// What a rule of `#[access]` may take.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of an access rule",
+    label = "not offered to an access rule",
+    note = "a rule takes `Caller`, `Model<…>`, `Log`, `State<…>` in any order, and writes nothing"
+)]
+pub trait AccessArg {}
+
+/// What a function of `#[authenticate]` may take.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of what finds a caller",
+    label = "not offered to `#[authenticate]`",
+    note = "it takes `Caller`, `Model<…>`, `Call`, `Transaction`, `Log`, `State<…>` in any order"
+)]
+pub trait AuthenticateArg {}
+
 macro_rules! offered {
     ($event:ident: $($arg:ty),*) => {$(impl<T: Stored> HookArg<T, on::$event> for $arg {})*};
 }
@@ -502,6 +518,18 @@ impl MethodArg for Transaction {}
 impl UploadArg for File {}
 impl StreamArg for Chunk {}
 impl StreamArg for Transaction {}
+
+impl<N: ModelType> AccessArg for Model<N> {}
+impl<S> AccessArg for State<S> {}
+impl AccessArg for Caller {}
+impl AccessArg for Log {}
+
+impl<N: ModelType> AuthenticateArg for Model<N> {}
+impl<S> AuthenticateArg for State<S> {}
+impl AuthenticateArg for Caller {}
+impl AuthenticateArg for Call {}
+impl AuthenticateArg for Transaction {}
+impl AuthenticateArg for Log {}
 
 impl<N: ModelType> WorkerArg for Model<N> {}
 impl<S> WorkerArg for State<S> {}

@@ -116,6 +116,12 @@ enum By {
     Application,
     Anyone,
     Verified(Map<String, Value>),
+    /// The same, and which document that is.
+    Known {
+        claims: Map<String, Value>,
+        model: String,
+        id: String,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -177,10 +183,13 @@ impl Record {
 
 impl By {
     fn of(caller: &Caller) -> Self {
-        match caller.claims() {
-            Some(claims) => Self::Verified(claims.clone()),
-            None if caller.is_application() => Self::Application,
-            None => Self::Anyone,
+        match (caller.claims(), caller.document()) {
+            (Some(claims), Some(known)) => {
+                Self::Known { claims: claims.clone(), model: known.model.clone(), id: known.id.to_string() }
+            }
+            (Some(claims), None) => Self::Verified(claims.clone()),
+            (None, _) if caller.is_application() => Self::Application,
+            (None, _) => Self::Anyone,
         }
     }
 
@@ -189,6 +198,13 @@ impl By {
             Self::Application => Caller::application(),
             Self::Anyone => Caller::anyone(),
             Self::Verified(claims) => Caller::verified(claims.clone()),
+            Self::Known { claims, model, id } => {
+                let caller = Caller::verified(claims.clone());
+                match RawId::parse(id) {
+                    Ok(id) => caller.as_document(model, id),
+                    Err(_) => caller,
+                }
+            }
         }
     }
 }

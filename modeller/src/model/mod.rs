@@ -1,5 +1,6 @@
 //! LAYER 2, behaviour: hooks, methods, events, workers, subscriptions, and the handles that reach them. It knows no HTTP.
 
+pub(crate) mod access;
 pub(crate) mod adapter;
 pub(crate) mod caller;
 pub(crate) mod declaration;

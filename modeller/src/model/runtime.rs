@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::access::{Callers, Right, Rights, Rule};
 use super::adapter::Mirrors;
 use super::caller::{Call, Caller};
 use super::declaration::{HookDeclaration, OperationDeclaration, RunClosure};
@@ -76,6 +77,8 @@ pub(crate) struct Inner {
     pub(crate) workers: Workers,
     pub(crate) jobs: Jobs,
     pub(crate) calls: Calls,
+    /// Who callers are, where the program says so.
+    pub(crate) callers: Option<Callers>,
     pub(crate) mirrors: Mirrors,
     pub(crate) limits: Limits,
     pub(crate) secret: Secret,
@@ -92,6 +95,8 @@ pub(crate) struct Inner {
 pub(crate) struct ModelRuntime {
     pub(crate) schema: Arc<ModelSchema>,
     pub(crate) hooks: Hooks,
+    /// What its documents are open for; to anyone whom the schema lets in where there is none.
+    pub(crate) rule: Option<Rule>,
     /// Methods, events, uploads and streams, each by its id.
     pub(crate) operations: BTreeMap<&'static str, OperationRuntime>,
 }
@@ -274,13 +279,21 @@ impl OperationKind {
 impl ModelRuntime {
     /// A model without behaviour.
     pub(crate) fn new(schema: Arc<ModelSchema>) -> Self {
-        Self { schema, hooks: Hooks::default(), operations: BTreeMap::new() }
+        Self { schema, hooks: Hooks::default(), rule: None, operations: BTreeMap::new() }
+    }
+
+    /// Who reaches its documents: a rule opens a model that says nothing itself to anyone, and says what for.
+    pub(crate) fn visibility(&self) -> Visibility {
+        match self.schema.access {
+            Visibility::Internal if self.rule.is_some() => Visibility::Public,
+            declared => declared,
+        }
     }
 
     /// Whether somebody outside may know of the model: of its documents, or of an operation that is more open than they are.
     pub(crate) fn is_known_outside(&self) -> bool {
         let mut operations = self.operations.values();
-        self.schema.access != Visibility::Internal
+        self.visibility() != Visibility::Internal
             || operations.any(|operation| operation.access != Visibility::Internal)
     }
 
@@ -347,6 +360,9 @@ impl Runtime {
         let journal = self.journal();
         for (index, model) in self.models().iter().enumerate() {
             model.hooks.register(index, journal);
+            if let Some(rule) = &model.rule {
+                journal.registered(&rule.subject(index));
+            }
             for operation in model.operations.values() {
                 journal.registered(&operation.subject(index));
             }
@@ -594,6 +610,27 @@ impl Step {
         &self.transaction
     }
 
+    pub(super) fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// Runs something that leaves nothing behind but what it has read.
+    pub(super) async fn aside<R, F, Fut>(self: &Arc<Self>, name: impl Fn() -> String, body: F) -> Result<R>
+    where
+        F: FnOnce(Arc<Self>) -> Fut,
+        Fut: Future<Output = Result<R>> + Send,
+    {
+        self.check_open()?;
+        let _one_at_a_time = self.turn.lock().await;
+        self.check_open()?;
+        let step = self.child(name())?;
+        let savepoint = self.transaction.savepoint()?;
+        let outcome = body(step.clone()).await;
+        step.close();
+        self.transaction.roll_back(savepoint);
+        outcome
+    }
+
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
@@ -651,6 +688,19 @@ impl Scope {
         matches!(self.binding, Binding::Step(_))
     }
 
+    /// The step that it is in.
+    pub(super) fn step(&self) -> Option<&Arc<Step>> {
+        match &self.binding {
+            Binding::Step(step) => Some(step),
+            Binding::Application | Binding::Detached => None,
+        }
+    }
+
+    /// Whether an operation needs no transaction of its own: it is no part of one, and asks nobody for a right.
+    fn is_plain(&self, index: ModelIndex) -> Result<bool> {
+        Ok(!self.is_in_transaction() && !self.is_ruled(index)?)
+    }
+
     /// Has something done once the transaction is durable.
     pub(crate) fn after_commit(&self, later: Later) -> Result<()> {
         match &self.binding {
@@ -701,7 +751,7 @@ impl Scope {
 
     pub(super) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
         let model = self.runtime.model(index)?;
-        self.allow(model.schema.access, &model.schema.id)?;
+        self.allow(model.visibility(), &model.schema.id)?;
         Ok(model)
     }
 
@@ -867,7 +917,7 @@ impl Scope {
     ) -> Result<DynDoc> {
         let model = self.model(index)?;
         let id = id.unwrap_or_else(RawId::generate);
-        if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::Insert) {
+        if self.is_plain(index)? && !model.has_hooks(Operation::Insert) {
             self.check_not_nested()?;
             let value = if checked { value } else { model.schema.admit(value)? };
             let value = self.runtime.log().put_value(value)?;
@@ -890,6 +940,7 @@ impl Scope {
         self.operate(
             || format!("{}.insert", model.schema.id),
             |step| async move {
+                let rights = self.rights_to(Right::Insert, index, &step).await?;
                 let mut value = value.copy();
                 let event = |timing| HookEvent { timing, operation: Operation::Insert };
                 let before = event(Timing::Before);
@@ -899,6 +950,7 @@ impl Scope {
                     value = model.schema.admit(value)?;
                 }
                 self.run_hooks(index, before, &step, &mut HookPayload::Value(&mut *value), None).await?;
+                self.check_next(rights.as_ref(), Right::Insert, id, &*value)?;
                 let doc = step
                     .transaction
                     .put(index, id, value, expect, checked && !hooked)
@@ -937,7 +989,7 @@ impl Scope {
     ) -> Result<DynDoc> {
         let model = self.model(index)?;
         if let (Target::Id(id), false) = (&target, model.has_hooks(Operation::Update))
-            && !matches!(self.binding, Binding::Step(_))
+            && self.is_plain(index)?
         {
             self.check_not_nested()?;
             let intent = Intent::Update { model: index, id: id.clone(), update, if_rev };
@@ -947,10 +999,11 @@ impl Scope {
         self.operate(
             || format!("{}.update", model.schema.id),
             |step| async move {
-                let current = step.resolve(index, target)?;
+                let rights = self.rights(index, &step).await?;
+                let current = self.resolve(&step, index, target, rights.as_ref(), Right::Update)?;
                 check_rev(if_rev, &current)?;
                 let value = model.schema.updated(&current, update)?;
-                self.next_version(index, &step, &current, value).await
+                self.next_version(index, &step, &current, value, rights.as_ref()).await
             },
         )
         .await
@@ -966,10 +1019,7 @@ impl Scope {
         let model = self.model(index)?;
         let values: Vec<(RawId, Box<dyn AnyValue>)> =
             values.into_iter().map(|(id, value)| (id.unwrap_or_else(RawId::generate), value)).collect();
-        if !matches!(self.binding, Binding::Step(_))
-            && !model.has_hooks(Operation::Insert)
-            && self.is_batch(model, &values, checked)
-        {
+        if self.is_plain(index)? && !model.has_hooks(Operation::Insert) && self.is_batch(model, &values, checked) {
             // No hook has to see one document after the other: it is one write, that the committer evaluates.
             self.check_not_nested()?;
             let log = self.runtime.log();
@@ -1013,7 +1063,7 @@ impl Scope {
         filter: &Arc<RawFilter>,
         update: &Arc<RawUpdate>,
     ) -> Result<usize> {
-        self.for_each(index, "update_many", filter, |scope, id| async move {
+        self.for_each(index, ("update_many", Right::Update), filter, |scope, id| async move {
             scope.update(index, Target::Id(id), update.clone(), None).await.map(drop)
         })
         .await
@@ -1021,14 +1071,21 @@ impl Scope {
 
     /// Deletes all documents that match, or none.
     pub(crate) async fn delete_many(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
-        self.for_each(index, "delete_many", filter, |scope, id| async move {
+        self.for_each(index, ("delete_many", Right::Delete), filter, |scope, id| async move {
             scope.delete(index, Target::Id(id), None).await.map(drop)
         })
         .await
     }
 
-    /// Does the same to all documents that match, in one step, and counts them.
-    async fn for_each<F, Fut>(&self, index: ModelIndex, name: &str, filter: &Arc<RawFilter>, body: F) -> Result<usize>
+    /// Does the same to all documents that match, in one step, and counts them. Those that the one who acts has not the right for
+    /// are passed over.
+    async fn for_each<F, Fut>(
+        &self,
+        index: ModelIndex,
+        (name, right): (&str, Right),
+        filter: &Arc<RawFilter>,
+        body: F,
+    ) -> Result<usize>
     where
         F: Fn(Self, RawId) -> Fut + Sync,
         Fut: Future<Output = Result<()>> + Send,
@@ -1038,6 +1095,7 @@ impl Scope {
         self.operate(
             || format!("{}.{name}", model.schema.id),
             |step| async move {
+                let filter = &self.within(&[Right::Read, right], index, &step, filter).await?;
                 let query = RawQuery::of(filter.clone());
                 let scope = self.in_step(step.clone());
                 let mut done = 0;
@@ -1070,7 +1128,8 @@ impl Scope {
         self.operate(
             || format!("{}.modify", model.schema.id),
             |step| async move {
-                let current = step.resolve(index, target)?;
+                let rights = self.rights(index, &step).await?;
+                let current = self.resolve(&step, index, target, rights.as_ref(), Right::Update)?;
                 check_rev(if_rev, &current)?;
                 let mut value = match form {
                     AsForm::Stored => current.copy(),
@@ -1078,7 +1137,7 @@ impl Scope {
                 };
                 change(value.as_any_mut())?;
                 let value = model.schema.admit(value)?;
-                self.next_version(index, &step, &current, value).await
+                self.next_version(index, &step, &current, value, rights.as_ref()).await
             },
         )
         .await
@@ -1099,10 +1158,12 @@ impl Scope {
         self.operate(
             || format!("{}.replace", model.schema.id),
             |step| async move {
-                let current = step.resolve(index, &Target::Id(id.clone()))?;
+                let rights = self.rights(index, &step).await?;
+                let target = Target::Id(id.clone());
+                let current = self.resolve(&step, index, &target, rights.as_ref(), Right::Update)?;
                 check_rev(if_rev, &current)?;
                 let value = model.schema.replaced(&current, json.clone(), by)?;
-                self.next_version(index, &step, &current, value).await
+                self.next_version(index, &step, &current, value, rights.as_ref()).await
             },
         )
         .await
@@ -1129,7 +1190,8 @@ impl Scope {
             || format!("{}.upsert", model.schema.id),
             |step| async move {
                 let scope = self.in_step(step.clone());
-                match step.resolve(index, target) {
+                let rights = self.rights(index, &step).await?;
+                match self.resolve(&step, index, target, rights.as_ref(), Right::Update) {
                     Ok(current) => {
                         Ok((scope.replace(index, current.id().clone(), json.clone(), if_rev, by).await?, false))
                     }
@@ -1151,6 +1213,7 @@ impl Scope {
         step: &Arc<Step>,
         current: &DynDoc,
         mut value: Box<dyn AnyValue>,
+        rights: Option<&Rights>,
     ) -> Result<DynDoc> {
         let model = self.runtime.model(index)?;
         let event = |timing| HookEvent { timing, operation: Operation::Update };
@@ -1158,6 +1221,7 @@ impl Scope {
         let hooked = model.has_hooks_on(before);
         let mut payload = HookPayload::Value(&mut *value);
         self.run_hooks(index, before, step, &mut payload, Some(current)).await?;
+        self.check_next(rights, Right::Update, current.id(), &*value)?;
         let doc =
             step.transaction.put(index, current.id(), value, Expect::Present { if_rev: Some(current.rev()) }, !hooked);
         let doc = doc.map_err(|error| self.runtime.guarded(index, error))?;
@@ -1170,7 +1234,7 @@ impl Scope {
         let model = self.model(index)?;
         let spreads = model.has_hooks(Operation::Delete) || self.runtime.log().links().spreads(index);
         if let (Target::Id(id), false) = (&target, spreads)
-            && !matches!(self.binding, Binding::Step(_))
+            && self.is_plain(index)?
         {
             self.check_not_nested()?;
             let trash = model.schema.trash.map(|_| Box::new((RawId::generate(), self.deletion())));
@@ -1181,7 +1245,8 @@ impl Scope {
         self.operate(
             || format!("{}.delete", model.schema.id),
             |step| async move {
-                let current = step.resolve(index, target)?;
+                let rights = self.rights(index, &step).await?;
+                let current = self.resolve(&step, index, target, rights.as_ref(), Right::Delete)?;
                 check_rev(if_rev, &current)?;
                 // Boxed, because the walk is large, and what awaits it is moved about.
                 Box::pin(self.remove(index, &step, current, true)).await
@@ -1285,12 +1350,26 @@ impl Scope {
         let mut json = current.to_stored()?;
         references.iter().for_each(|one| one.link.cut(&mut json, &one.key));
         let value = model.schema.value_from_json(json)?;
-        self.next_version(index, step, &current, value).await.map(drop)
+        self.next_version(index, step, &current, value, None).await.map(drop)
     }
 
     pub(crate) async fn get(&self, index: ModelIndex, target: &Target) -> Result<Option<DynDoc>> {
         self.model(index)?;
-        self.get_at(index, target)
+        if !self.is_ruled(index)? {
+            return self.get_at(index, target);
+        }
+        let within = |step: Arc<Step>| async move {
+            let rights = self.rights(index, &step).await?.unwrap_or_default();
+            let scope = self.in_step(step);
+            match target {
+                Target::Id(_) => Ok(scope.get_at(index, target)?.filter(|doc| rights.allows(Right::Read, doc))),
+                Target::First(filter) => scope.get_at(index, &Target::First(rights.joined(&[Right::Read], filter))),
+            }
+        };
+        match self.step() {
+            Some(step) => within(step.clone()).await,
+            None => Box::pin(self.own_step("get", within)).await,
+        }
     }
 
     /// The same of whatever collection.
@@ -1338,23 +1417,43 @@ impl Scope {
         }
     }
 
-    /// Looks for the documents that match the filter, where this scope reads.
-    fn read<R>(&self, index: ModelIndex, filter: &Arc<RawFilter>, look: impl FnOnce(&Collection) -> R) -> Result<R> {
+    /// Looks for the documents that match the filter, where this scope reads: of those that the one who acts may read, by the
+    /// filter that `look` is given.
+    async fn read<R: Send>(
+        &self,
+        index: ModelIndex,
+        filter: &Arc<RawFilter>,
+        look: impl Fn(&Collection, &Arc<RawFilter>) -> R + Sync,
+    ) -> Result<R> {
         self.model(index)?;
-        self.look_at(index, filter, |collection, _| look(collection))
+        if !self.is_ruled(index)? {
+            return self.look_at(index, filter, |collection, _| look(collection, filter));
+        }
+        let look = &look;
+        let within = |step: Arc<Step>| async move {
+            let filter = self.within(&[Right::Read], index, &step, filter).await?;
+            self.in_step(step).look_at(index, &filter, |collection, _| look(collection, &filter))
+        };
+        match self.step() {
+            Some(step) => within(step.clone()).await,
+            None => Box::pin(self.own_step("read", within)).await,
+        }
     }
 
     pub(crate) async fn find(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Vec<DynDoc>> {
-        self.read(index, &query.filter, |collection| collection.find(query, most))?
+        self.read(index, &query.filter, |collection, filter| collection.find(&query.within(filter), most)).await?
     }
 
     pub(crate) async fn count(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
-        self.read(index, filter, |collection| collection.count(filter))
+        self.read(index, filter, |collection, filter| collection.count(filter)).await
     }
 
     /// Answers the query, and how that was done.
     pub(crate) async fn explain(&self, index: ModelIndex, query: &RawQuery, most: usize) -> Result<Explanation> {
-        self.read(index, &query.filter, |collection| Ok(collection.search(query, most, None)?.explain()))?
+        let explain = |collection: &Collection, filter: &Arc<RawFilter>| {
+            Ok(collection.search(&query.within(filter), most, None)?.explain())
+        };
+        self.read(index, &query.filter, explain).await?
     }
 
     /// The documents of a query with the hooks of `list`, and the commit they were read at. `shown` is the part of them that is
@@ -1392,7 +1491,7 @@ impl Scope {
         let (told, _, seq) = self
             .listed(index, query, |collection, executed| {
                 if to != Audience::Store && !query.asks_the_same(executed) {
-                    let text = "a hook of the model changes the query, and how that is answered is not told";
+                    let text = "a hook or a rule of the model changes the query, and how that is answered is not told";
                     return Err(Error::query("explain", text));
                 }
                 let list = self.as_list(index, &caller, query, executed, shown)?;
@@ -1436,7 +1535,7 @@ impl Scope {
         if query.cursor.is_some() && query.skip > 0 {
             return Err(Error::query("skip", "counts from the beginning, and a cursor goes on from elsewhere"));
         }
-        if !matches!(self.binding, Binding::Step(_)) && !model.has_hooks(Operation::List) {
+        if self.is_plain(index)? && !model.has_hooks(Operation::List) {
             self.check_not_nested()?;
             let state = self.runtime.durable();
             let collection = state.collection(index).ok_or_else(|| Error::internal("unknown model"))?;
@@ -1454,8 +1553,10 @@ impl Scope {
                     // Passed over on the first page.
                     changed.skip = 0;
                 }
+                let filter = self.within(&[Right::Read], index, &step, &changed.filter).await?;
+                let executed = changed.within(&filter);
                 let found =
-                    step.transaction.read(index, &changed.filter, |collection| look(collection, &changed))??;
+                    step.transaction.read(index, &executed.filter, |collection| look(collection, &executed))??;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Query(&mut *typed), None).await?;
                 Ok((found, changed, step.transaction.seen().seq))
             },
@@ -1645,7 +1746,7 @@ where
 }
 
 impl Step {
-    fn resolve(&self, index: ModelIndex, target: &Target) -> Result<DynDoc> {
+    pub(super) fn resolve(&self, index: ModelIndex, target: &Target) -> Result<DynDoc> {
         match target {
             Target::Id(id) => self.transaction.get(index, id)?.ok_or_else(|| missing(id)),
             Target::First(filter) => self

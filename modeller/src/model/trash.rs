@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::access::{Right, Rights, refused};
 use super::caller::Caller;
 use super::handle::Model;
 use super::journal::{LogFeature, LogLevel, Subject, Words};
@@ -242,7 +243,7 @@ impl<'a, T: Stored> Trash<'a, T> {
     /// Those of a transaction.
     pub async fn get(self, entry: &Id<Trashed<T>>) -> Result<Option<Trashed<T>>> {
         let Model { scope, index, .. } = self.model;
-        scope.trash_entry(*index, entry.raw())?.map(|doc| self.model.trashed(&doc)).transpose()
+        scope.trash_entry(*index, entry.raw()).await?.map(|doc| self.model.trashed(&doc)).transpose()
     }
 
     /// Puts a document back under its old id, with a new revision, and takes its entry out of the trash. It is checked as an
@@ -327,7 +328,7 @@ impl<'a, T: Stored> IntoFuture for TrashList<'a, T> {
         Box::pin(async move {
             let Model { scope, index, .. } = self.model;
             let most = if self.limit == 0 { MAX_LIMIT } else { self.limit };
-            let listed = scope.list_trash(*index, self.filter.raw(), self.skip, most)?;
+            let listed = scope.list_trash(*index, self.filter.raw(), self.skip, most).await?;
             listed.docs.iter().map(|doc| self.model.trashed(doc)).collect()
         })
     }
@@ -355,41 +356,91 @@ impl Scope {
         trash_of(index, self.runtime().models().len())
     }
 
+    /// Looks at the entries of what the one who acts may read, by the filter of their documents that `look` is given.
+    async fn look_at_trash<R: Send>(
+        &self,
+        index: ModelIndex,
+        filter: &Arc<RawFilter>,
+        look: impl Fn(&Collection, &RawFilter, u64) -> R + Sync,
+    ) -> Result<R> {
+        self.model(index)?;
+        // Filters are about the documents, and what was read is noted by a filter of entries.
+        let (trash, entries, look) = (self.trash_of(index), &Arc::new(RawFilter::all()), &look);
+        if !self.is_ruled(index)? {
+            return self.look_at(trash, entries, |trash, seq| look(trash, filter, seq));
+        }
+        let within = |step: Arc<Step>| async move {
+            let filter = self.within(&[Right::Read], index, &step, filter).await?;
+            self.in_step(step).look_at(trash, entries, |trash, seq| look(trash, &filter, seq))
+        };
+        match self.step() {
+            Some(step) => within(step.clone()).await,
+            None => Box::pin(self.own_step("trash", within)).await,
+        }
+    }
+
     /// The entries whose documents match, the last ones first.
-    pub(crate) fn list_trash(
+    pub(crate) async fn list_trash(
         &self,
         index: ModelIndex,
         filter: &Arc<RawFilter>,
         skip: usize,
         limit: usize,
     ) -> Result<ListedTrash> {
-        self.model(index)?;
-        // Filters are about the documents, and what was read is noted by a filter of entries.
-        self.look_at(self.trash_of(index), &Arc::new(RawFilter::all()), |trash, seq| {
+        let list = |trash: &Collection, filter: &RawFilter, seq| {
             let docs = entries(trash, filter).skip(skip).take(limit.min(MAX_LIMIT)).cloned().collect();
             ListedTrash { docs, seq }
-        })
+        };
+        self.look_at_trash(index, filter, list).await
     }
 
     /// How many entries there are whose documents match.
-    pub(crate) fn count_trash(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
-        self.model(index)?;
-        self.look_at(self.trash_of(index), &Arc::new(RawFilter::all()), |trash, _| entries(trash, filter).count())
+    pub(crate) async fn count_trash(&self, index: ModelIndex, filter: &Arc<RawFilter>) -> Result<usize> {
+        self.look_at_trash(index, filter, |trash, filter, _| entries(trash, filter).count()).await
     }
 
     /// The entry of that id.
-    pub(crate) fn trash_entry(&self, index: ModelIndex, entry: &RawId) -> Result<Option<DynDoc>> {
-        self.model(index)?;
-        self.get_at(self.trash_of(index), &Target::Id(entry.clone()))
+    pub(crate) async fn trash_entry(&self, index: ModelIndex, entry: &RawId) -> Result<Option<DynDoc>> {
+        if !self.is_ruled(index)? {
+            self.model(index)?;
+            return self.get_at(self.trash_of(index), &Target::Id(entry.clone()));
+        }
+        let all = Arc::new(RawFilter::all());
+        let look = |trash: &Collection, filter: &RawFilter, _| {
+            trash.get(entry).filter(|doc| Entry::view(doc).is_some_and(|kept| kept.matches(filter))).cloned()
+        };
+        self.look_at_trash(index, &all, look).await
+    }
+
+    /// The entry of that id, whose document the one who acts may read and, where it is asked, has this right for.
+    fn entry_within(
+        &self,
+        step: &Step,
+        index: ModelIndex,
+        entry: &RawId,
+        rights: Option<&Rights>,
+        right: Option<Right>,
+    ) -> Result<DynDoc> {
+        let found = step.transaction().get(self.trash_of(index), entry)?;
+        let Some(rights) = rights else { return found.ok_or_else(|| missing(entry)) };
+        let all = Arc::new(RawFilter::all());
+        let within = |rights_of: &[Right], doc: &DynDoc| {
+            Entry::view(doc).is_some_and(|kept| kept.matches(&rights.joined(rights_of, &all)))
+        };
+        let doc = found.filter(|doc| within(&[Right::Read], doc)).ok_or_else(|| missing(entry))?;
+        match right {
+            Some(right) if !within(&[right], &doc) => Err(refused(self.caller())),
+            _ => Ok(doc),
+        }
     }
 
     pub(crate) async fn restore(&self, index: ModelIndex, entry: &RawId) -> Result<DynDoc> {
         let model = self.model(index)?;
-        let trash = self.trash_of(index);
         self.operate(
             || format!("{}.restore", model.schema.id),
             |step| async move {
-                let entry = step.transaction.get(trash, entry)?.ok_or_else(|| missing(entry))?;
+                let rights = self.rights(index, &step).await?;
+                let entry = self.entry_within(&step, index, entry, rights.as_ref(), None)?;
                 let id = self.put_back(&step, index, &entry).await?;
                 step.transaction.check_restored(index, &id)?;
                 self.restored(&step, index, &id)
@@ -410,6 +461,10 @@ impl Scope {
                     if !entries.is_empty() {
                         // Whoever brings back a part of what went together has to reach all of it.
                         self.model(place)?;
+                        let rights = self.rights(place, &step).await?;
+                        for entry in &entries {
+                            self.entry_within(&step, place, entry.id(), rights.as_ref(), None)?;
+                        }
                     }
                     deleted.extend(entries.into_iter().map(|entry| (place, entry)));
                 }
@@ -463,10 +518,14 @@ impl Scope {
         self.operate(
             || format!("{}.erase", model.schema.id),
             |step| async move {
-                if let Some(current) = step.transaction.get(index, id)? {
+                let rights = self.rights(index, &step).await?;
+                if step.transaction.get(index, id)?.is_some() {
+                    let target = Target::Id(id.clone());
+                    let current = self.resolve(&step, index, &target, rights.as_ref(), Right::Delete)?;
                     Box::pin(self.remove(index, &step, current, false)).await?;
                 }
                 for entry in step.transaction.of_document(trash, id)? {
+                    self.entry_within(&step, index, entry.id(), rights.as_ref(), Some(Right::Delete))?;
                     step.transaction.take_out(trash, entry.id(), false)?;
                 }
                 Ok(())
@@ -481,7 +540,11 @@ impl Scope {
         let trash = self.trash_of(index);
         self.operate(
             || format!("{}.purge", model.schema.id),
-            |step| async move { step.transaction.take_out(trash, entry, false) },
+            |step| async move {
+                let rights = self.rights(index, &step).await?;
+                let entry = self.entry_within(&step, index, entry, rights.as_ref(), Some(Right::Delete))?;
+                step.transaction.take_out(trash, entry.id(), false)
+            },
         )
         .await
     }
@@ -490,21 +553,26 @@ impl Scope {
     pub(crate) async fn purge_until(&self, index: ModelIndex, until: u64, most: usize) -> Result<usize> {
         let model = self.model(index)?;
         let trash = self.trash_of(index);
-        let old: Vec<RawId> = self.look_at(trash, &Arc::new(RawFilter::all()), |trash, _| {
+        let ruled = self.is_ruled(index)?;
+        let old = |trash: &Collection, filter: &RawFilter, _| {
             // The ids of entries rise with time.
             let is_old = |doc: &&DynDoc| Entry::view(doc).is_some_and(|entry| entry.deletion().at <= until);
-            trash.all().take_while(is_old).take(most).map(|doc| doc.id().clone()).collect()
-        })?;
+            let is_meant = |doc: &&DynDoc| !ruled || Entry::view(doc).is_some_and(|entry| entry.matches(filter));
+            trash.all().take_while(is_old).filter(is_meant).take(most).map(|doc| doc.id().clone()).collect()
+        };
+        let old: Vec<RawId> = self.look_at_trash(index, &Arc::new(RawFilter::all()), old).await?;
         let mut purged = 0;
         for batch in old.chunks(BATCH) {
             purged += self
                 .operate(
                     || format!("{}.purge", model.schema.id),
                     |step| async move {
+                        let rights = self.rights(index, &step).await?;
                         let mut purged = 0;
                         for entry in batch {
                             // Another one may have been first.
-                            if step.transaction.get(trash, entry)?.is_some() {
+                            let found = self.entry_within(&step, index, entry, rights.as_ref(), Some(Right::Delete));
+                            if found.is_ok() {
                                 step.transaction.take_out(trash, entry, false)?;
                                 purged += 1;
                             }

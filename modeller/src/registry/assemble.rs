@@ -15,7 +15,10 @@ use crate::core::schema::outside::Described;
 use crate::core::schema::registered::Schemas;
 use crate::core::schema::{ModelDeclaration, ModelSchema, Site, Visibility, extended, is_operation_id};
 use crate::error::{Error, Result};
-use crate::model::declaration::{HookDeclaration, OperationDeclaration, WorkerDeclaration};
+use crate::model::access::{Callers, Rule};
+use crate::model::declaration::{
+    AccessDeclaration, AuthenticateDeclaration, HookDeclaration, OperationDeclaration, WorkerDeclaration,
+};
 use crate::model::given::SchemaModel;
 use crate::model::runtime::{Hook, ModelRuntime, OperationKind, OperationRuntime};
 use crate::model::worker::Worker;
@@ -25,6 +28,7 @@ pub(crate) struct Assembly {
     pub(crate) models: Vec<ModelRuntime>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) migrations: Migrations,
+    pub(crate) callers: Option<Callers>,
 }
 
 /// All models of the program, or those that are named, and those that are given, in the order of their ids.
@@ -69,9 +73,10 @@ pub(crate) fn assemble(
     }
 
     let mut models: Vec<(Option<Site>, ModelRuntime)> = Vec::new();
-    let mut proved = |site: Option<Site>, schema: Result<Arc<ModelSchema>>, hooks: &[Hook]| match schema {
+    let mut proved = |site: Option<Site>, schema: Result<Arc<ModelSchema>>, hooks: &[Hook], rule| match schema {
         Ok(schema) => {
-            let model = ModelRuntime::new(schema);
+            let mut model = ModelRuntime::new(schema);
+            model.rule = rule;
             for hook in hooks {
                 if !model.hooks.add(hook) {
                     wrong.push(format!("`{}` has two hooks with the id `{}`", model.schema.id, hook.id));
@@ -82,7 +87,7 @@ pub(crate) fn assemble(
         Err(error) => wrong.push(error.text().to_owned()),
     };
     for declaration in &chosen {
-        proved(Some(declaration.site), ModelSchema::prove(declaration, &shared), &[]);
+        proved(Some(declaration.site), ModelSchema::prove(declaration, &shared), &[], None);
     }
     for model in given {
         proved(
@@ -96,6 +101,7 @@ pub(crate) fn assemble(
                 &shared,
             ),
             &model.hooks,
+            model.rule.clone(),
         );
     }
     for (site, model) in &models {
@@ -122,6 +128,8 @@ pub(crate) fn assemble(
     let mut workers: Vec<(ModelIndex, &'static WorkerDeclaration)> = Vec::new();
     let mut proved_workers: Vec<Worker> = Vec::new();
     let mut migrations = Migrations::default();
+    let mut rules: HashMap<ModelIndex, &'static AccessDeclaration> = HashMap::new();
+    let mut authenticate: Option<&'static AuthenticateDeclaration> = None;
     for model in given {
         if let Some(migrate) = &model.migrate {
             migrations.functions.insert(model.id.clone(), migrate.clone());
@@ -166,6 +174,25 @@ pub(crate) fn assemble(
                     Err(reason) => wrong.push(reason),
                 }
             }
+            Declaration::Access(rule) => {
+                let Some(at) = find(rule.model) else { continue };
+                if let Some(other) = rules.insert(at, rule) {
+                    let (id, a, b) = (rule.model.id, place(&other.site), place(&rule.site));
+                    wrong.push(format!("`{id}` has two access rules: at {a} and {b}"));
+                }
+            }
+            Declaration::Authenticate(found) => {
+                if find(found.model).is_none() {
+                    continue;
+                }
+                let (id, at) = (found.model.id, place(&found.site));
+                if !found.model.caller {
+                    wrong.push(format!("`{id}` is no model of callers ({at}); write `#[model(caller)]` on it"));
+                }
+                if let Some(other) = authenticate.replace(found) {
+                    wrong.push(format!("two functions say who a caller is: at {} and {at}", place(&other.site)));
+                }
+            }
             Declaration::Migrate(migrate) => {
                 if find(migrate.model).is_none() {
                     continue;
@@ -199,6 +226,17 @@ pub(crate) fn assemble(
             }
         }
     }
+    for (at, rule) in rules {
+        if let Some(model) = models.get_mut(at) {
+            model.rule = Some(Rule::declared(rule));
+        }
+    }
+    let callers: Vec<&ModelDeclaration> = chosen.iter().copied().filter(|model| model.caller).collect();
+    if let [a, b, ..] = *callers {
+        let (a, b) = (place(&a.site), place(&b.site));
+        wrong.push(format!("two models are those of callers: at {a} and {b}; callers are of one"));
+    }
+    let callers = callers.first().and_then(|model| Some(Callers { model: find(model)?, find: authenticate }));
     if let Err(mistakes) = Links::of(&schemas(&models)) {
         wrong.extend(mistakes.into_iter().filter_map(|(at, what)| {
             let model = &models.get(at)?.schema;
@@ -213,7 +251,11 @@ pub(crate) fn assemble(
             model.hooks.add(&Hook::declared(hook));
         }
     }
-    if wrong.is_empty() { Ok(Assembly { models, workers: proved_workers, migrations }) } else { refuse(&wrong) }
+    if wrong.is_empty() {
+        Ok(Assembly { models, workers: proved_workers, migrations, callers })
+    } else {
+        refuse(&wrong)
+    }
 }
 
 fn refuse(wrong: &[String]) -> Result<Assembly> {
@@ -254,6 +296,8 @@ fn site(declaration: &Declaration) -> Site {
         Declaration::Hook(it) => it.site,
         Declaration::Method(it) | Declaration::Event(it) | Declaration::Upload(it) | Declaration::Stream(it) => it.site,
         Declaration::Worker(it) => it.site,
+        Declaration::Access(it) => it.site,
+        Declaration::Authenticate(it) => it.site,
         Declaration::Migrate(it) => it.site,
     }
 }

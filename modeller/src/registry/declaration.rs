@@ -6,7 +6,10 @@
 use linkme::distributed_slice;
 
 use crate::core::schema::ModelDeclaration;
-use crate::model::declaration::{HookDeclaration, MigrateDeclaration, OperationDeclaration, WorkerDeclaration};
+use crate::model::declaration::{
+    AccessDeclaration, AuthenticateDeclaration, HookDeclaration, MigrateDeclaration, OperationDeclaration,
+    WorkerDeclaration,
+};
 
 /// All declarations of the program, of every crate that is linked into it.
 #[distributed_slice]
@@ -29,6 +32,10 @@ pub enum Declaration {
     Stream(&'static OperationDeclaration),
     /// By `#[worker]`.
     Worker(&'static WorkerDeclaration),
+    /// By `#[access]`.
+    Access(&'static AccessDeclaration),
+    /// By `#[authenticate]`.
+    Authenticate(&'static AuthenticateDeclaration),
     /// By `#[migrate]`.
     Migrate(&'static MigrateDeclaration),
 }

@@ -2,18 +2,42 @@
 
 use std::future::Future;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Server;
 use crate::core::collection::ModelIndex;
+use crate::core::document::DynDoc;
 use crate::core::private::Audience;
 use crate::core::query::parse::Schema;
 use crate::core::schema::{ModelSchema, Visibility};
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::access::Right;
 use crate::model::caller::Caller;
 use crate::model::handler::{AnyOutput, With};
 use crate::model::once::{CallKey, answer_json};
 use crate::model::runtime::{ModelRuntime, OperationKind, Scope};
+
+/// What a write has made.
+pub(super) struct Written {
+    pub(super) doc: DynDoc,
+    /// Whether the one who wrote it may read it.
+    pub(super) shown: bool,
+}
+
+impl Written {
+    /// As one that he may read.
+    pub(super) fn whole(doc: DynDoc) -> Self {
+        Self { doc, shown: true }
+    }
+
+    /// Appends it as JSON.
+    pub(super) fn write_for(&self, audience: Audience, body: &mut Vec<u8>) -> Result<()> {
+        if self.shown {
+            return self.doc.write_for(audience, body);
+        }
+        serde_json::to_writer(body, &json!({"_id": self.doc.id(), "_rev": self.doc.rev()})).map_err(Error::internal)
+    }
+}
 
 /// One request: where it is served, and who asks.
 #[derive(Clone)]
@@ -44,9 +68,39 @@ impl Context {
 
     /// The model of that id, when its documents may be reached.
     pub(super) fn open(&self, id: &str) -> Result<ModelIndex> {
-        let index = self.known(id, |model| model.schema.access != Visibility::Internal)?;
-        self.scope().allow(self.server.runtime.model(index)?.schema.access, id)?;
+        let index = self.known(id, |model| model.visibility() != Visibility::Internal)?;
+        self.scope().allow(self.server.runtime.model(index)?.visibility(), id)?;
         Ok(index)
+    }
+
+    /// The same for whoever has a right for some of the documents, so that a body is not looked at in vain. What may be read is
+    /// asked where it is read.
+    pub(super) async fn open_to(&self, right: Right, id: &str) -> Result<ModelIndex> {
+        let index = self.open(id)?;
+        self.scope().check_right(index, right).await?;
+        Ok(index)
+    }
+
+    /// Runs a write to its end, and answers the document that it has made as the caller may see it.
+    pub(super) async fn write<F, Fut>(&self, index: ModelIndex, write: F) -> Result<Written>
+    where
+        F: Fn(Scope) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<DynDoc>> + Send,
+    {
+        let scope = self.scope();
+        self.to_the_end(async move {
+            if !scope.is_ruled(index)? {
+                return write(scope).await.map(Written::whole);
+            }
+            let write = &write;
+            let written = scope.together("write", |scope| async move {
+                let doc = write(scope.clone()).await?;
+                let shown = scope.may_read(index, &doc).await?;
+                Ok(Written { doc, shown })
+            });
+            written.await
+        })
+        .await
     }
 
     fn known(&self, id: &str, is_known: impl FnOnce(&ModelRuntime) -> bool) -> Result<ModelIndex> {

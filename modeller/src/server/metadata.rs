@@ -10,17 +10,22 @@ use crate::core::collection::ModelIndex;
 use crate::core::private::Audience;
 use crate::core::schema::{Visibility, extensions};
 use crate::error::Result;
+use crate::model::access::{Right, Rights};
 use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Runtime, Scope};
 use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, VERSION};
 
 pub(super) async fn describe(context: Context) -> Result<Response> {
     let scope = context.scope();
     let runtime = &context.server.runtime;
-    let models = runtime.models().iter().enumerate().filter_map(|(at, model)| {
+    let mut models: Vec<ModelMetadata> = Vec::new();
+    for (at, model) in runtime.models().iter().enumerate() {
+        let rights = match reaches(&scope, model.visibility()) {
+            true => scope.rights_now(at).await?,
+            false => None,
+        };
         let schema = schema_without_unknown(runtime, at, model, context.audience());
-        describe_model(&scope, model, schema, context.audience())
-    });
-    let mut models: Vec<ModelMetadata> = models.collect();
+        models.extend(describe_model(&scope, model, schema, rights.as_ref(), context.audience()));
+    }
     // Of those alone that are shown themselves.
     let shown: Vec<String> = models.iter().map(|model| model.id.clone()).collect();
     for model in &mut models {
@@ -47,7 +52,13 @@ fn schema_without_unknown(runtime: &Runtime, index: ModelIndex, model: &ModelRun
     json
 }
 
-fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience) -> Option<ModelMetadata> {
+fn describe_model(
+    scope: &Scope,
+    model: &ModelRuntime,
+    json: Value,
+    rights: Option<&Rights>,
+    to: Audience,
+) -> Option<ModelMetadata> {
     let schema = &model.schema;
     let described = |kind: OperationKind| {
         model
@@ -58,7 +69,8 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience
     };
     // Uploads and streams are reached in process.
     let [operations, events] = [OperationKind::Method, OperationKind::Event].map(described);
-    let open = reaches(scope, schema.access);
+    let rights = rights.map(|rights| Right::ALL.into_iter().filter(|right| rights.has(*right)).collect::<Vec<_>>());
+    let open = reaches(scope, model.visibility()) && rights.as_ref().is_none_or(|rights| !rights.is_empty());
     if !open && operations.is_empty() && events.is_empty() {
         return None;
     }
@@ -77,7 +89,8 @@ fn describe_model(scope: &Scope, model: &ModelRuntime, json: Value, to: Audience
     let fields = fields.collect();
     Some(ModelMetadata {
         id: schema.id.to_string(),
-        access: schema.access.as_str().to_owned(),
+        access: model.visibility().as_str().to_owned(),
+        rights: rights.filter(|_| open).map(|rights| rights.iter().map(|right| right.as_str().to_owned()).collect()),
         client_ids: open && schema.client_ids,
         trash: open && schema.trash.is_some(),
         schema: open.then_some(json),

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::call::Written;
 use crate::core::document::DynDoc;
 use crate::core::private::Audience;
 use crate::error::{Error, ErrorCode, Result};
@@ -30,10 +31,15 @@ pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
 
 /// A document as an answer, with its revision as the `ETag`.
 pub(super) fn document(status: StatusCode, doc: &DynDoc, audience: Audience) -> Result<Response> {
+    written(status, &Written::whole(doc.clone()), audience)
+}
+
+/// What a write has made as an answer: of what the one who wrote it may not read no more than that it is there.
+pub(super) fn written(status: StatusCode, written: &Written, audience: Audience) -> Result<Response> {
     let mut body = Vec::with_capacity(256);
-    doc.write_for(audience, &mut body)?;
+    written.write_for(audience, &mut body)?;
     let mut response = json(status, body);
-    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", doc.rev())) {
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", written.doc.rev())) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)

@@ -4,6 +4,7 @@
 //! allowed, `_rev`, validation, constraints.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -12,7 +13,7 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::call::Context;
+use super::call::{Context, Written};
 use super::limits::{BODY_TIME, DISCARD_BYTES, DISCARD_TIME};
 use super::respond;
 use super::router::Segments;
@@ -26,8 +27,9 @@ use crate::core::query::project::RawProjection;
 use crate::core::query::update::RawUpdate;
 use crate::core::schema::{ModelSchema, member_of_the_document, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
+use crate::model::access::Right;
 use crate::model::once::CallKey;
-use crate::model::runtime::{Listed, OperationKind, Target};
+use crate::model::runtime::{Listed, OperationKind, Scope, Target};
 use crate::model::upload::Pieces;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -57,23 +59,22 @@ pub(super) async fn query(context: Context, at: Segments, request: Request) -> R
 
 /// `POST /{model}`: a document, or a list of them, of which all are inserted or none.
 pub(super) async fn insert(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
+    let index = context.open_to(Right::Insert, &at.model).await?;
     check_type(request.headers(), false)?;
     let body = read_body(&context, request).await?;
     let schema = &context.server.runtime.model(index)?.schema;
     let (scope, audience) = (context.scope(), context.audience());
     let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids && schema.is_open_to(audience));
     if let Some(value) = at_once.and_then(|text| schema.value_at_once(text)) {
-        let value = value?;
-        let doc = context.to_the_end(async move { scope.insert(index, None, value, true).await }).await?;
-        return created(&at.model, &doc, audience);
+        let written = insert_one(&context, index, None, value?).await?;
+        return created(&at.model, &written, audience);
     }
     let list = match parse_json(&body)? {
         Value::Array(list) => list,
         json => {
             let (id, value) = new_document(schema, json, audience)?;
-            let doc = context.to_the_end(async move { scope.insert(index, id, value, true).await }).await?;
-            return created(&at.model, &doc, audience);
+            let written = insert_one(&context, index, id, value).await?;
+            return created(&at.model, &written, audience);
         }
     };
     let most = context.server.runtime.inner().limits.changes;
@@ -85,15 +86,65 @@ pub(super) async fn insert(context: Context, at: Segments, request: Request) -> 
         .enumerate()
         .map(|(at, json)| new_document(schema, json, audience).map_err(|error| error.of_element(at)))
         .collect::<Result<_>>()?;
-    let docs = context.to_the_end(async move { scope.insert_many(index, values, true).await }).await?;
-    let mut body = Vec::with_capacity(16 + docs.len() * 256);
-    write_items(&docs, None, audience, &mut body)?;
-    body.push(b'}');
+    let written = context.to_the_end(async move { insert_all(&scope, index, values).await }).await?;
+    let mut body = Vec::with_capacity(16 + written.len() * 256);
+    begin_items(&mut body);
+    for (at, written) in written.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        written.write_for(audience, &mut body)?;
+    }
+    body.extend_from_slice(b"]}");
     Ok(respond::json(StatusCode::CREATED, body))
 }
 
+/// A value to insert under an id, or under a new one.
+type New = (Option<RawId>, Box<dyn AnyValue>);
+
+async fn insert_one(
+    context: &Context,
+    index: ModelIndex,
+    id: Option<RawId>,
+    value: Box<dyn AnyValue>,
+) -> Result<Written> {
+    let scope = context.scope();
+    if scope.is_ruled(index)? {
+        // Run again, it is the same document.
+        let id = id.unwrap_or_else(RawId::generate);
+        let insert = move |scope: Scope| {
+            let (id, value) = (id.clone(), value.copy());
+            async move { scope.insert(index, Some(id), value, true).await }
+        };
+        return context.write(index, insert).await;
+    }
+    context.to_the_end(async move { scope.insert(index, id, value, true).await.map(Written::whole) }).await
+}
+
+async fn insert_all(scope: &Scope, index: ModelIndex, values: Vec<New>) -> Result<Vec<Written>> {
+    if !scope.is_ruled(index)? {
+        let docs = scope.insert_many(index, values, true).await?;
+        return Ok(docs.into_iter().map(Written::whole).collect());
+    }
+    let values: Vec<New> =
+        values.into_iter().map(|(id, value)| (Some(id.unwrap_or_else(RawId::generate)), value)).collect();
+    let values = &values;
+    let insert = scope.together("insert_many", |scope| async move {
+        let values = values.iter().map(|(id, value)| (id.clone(), value.copy())).collect();
+        let docs = scope.insert_many(index, values, true).await?;
+        let mut written = Vec::with_capacity(docs.len());
+        let rights = scope.rights_now(index).await?;
+        for doc in docs {
+            let shown = rights.as_ref().is_none_or(|rights| rights.allows(Right::Read, &doc));
+            written.push(Written { doc, shown });
+        }
+        Ok(written)
+    });
+    insert.await
+}
+
 /// A value to insert, and the id that the client chose for it.
-fn new_document(schema: &ModelSchema, mut json: Value, by: Audience) -> Result<(Option<RawId>, Box<dyn AnyValue>)> {
+fn new_document(schema: &ModelSchema, mut json: Value, by: Audience) -> Result<New> {
     let id = json.as_object_mut().filter(|_| schema.client_ids).and_then(|object| object.remove("_id"));
     let id = id.map(|id| client_id(&id)).transpose();
     let refused = refuse_members_of_the_document(&json);
@@ -121,9 +172,9 @@ fn client_id(json: &Value) -> Result<RawId> {
 }
 
 /// The answer to what has made a document.
-pub(super) fn created(model: &str, doc: &DynDoc, audience: Audience) -> Result<Response> {
-    let mut response = respond::document(StatusCode::CREATED, doc, audience)?;
-    if let Ok(location) = HeaderValue::try_from(format!("/{model}/{}", doc.id())) {
+pub(super) fn created(model: &str, written: &Written, audience: Audience) -> Result<Response> {
+    let mut response = respond::written(StatusCode::CREATED, written, audience)?;
+    if let Ok(location) = HeaderValue::try_from(format!("/{model}/{}", written.doc.id())) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -144,9 +195,12 @@ pub(super) async fn update(context: Context, at: Segments, request: Request) -> 
     let if_rev = if_match(request.headers())?;
     let json = read_json(&context, request, true).await?;
     let update = Arc::new(RawUpdate::parse(json, &context.names(&context.server.runtime.model(index)?.schema))?);
-    let scope = context.scope();
-    let doc = context.to_the_end(async move { scope.update(index, Target::Id(id), update, if_rev).await }).await;
-    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?, context.audience())
+    let change = move |scope: Scope| {
+        let (target, update) = (Target::Id(id.clone()), update.clone());
+        async move { scope.update(index, target, update, if_rev).await }
+    };
+    let written = context.write(index, change).await.map_err(|error| precondition(error, if_rev))?;
+    respond::written(StatusCode::OK, &written, context.audience())
 }
 
 /// `PATCH /{model}?filter=…`: all that match, or none.
@@ -196,29 +250,42 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
     let json = read_json(&context, request, false).await?;
     refuse_members_of_the_document(&json)?;
     let schema = &context.server.runtime.model(index)?.schema;
-    let (scope, audience) = (context.scope(), context.audience());
+    let audience = context.audience();
     if must_not_be && schema.client_ids && !must_be {
+        context.scope().check_right(index, Right::Insert).await?;
         let value = schema.value_by(audience, json)?;
-        let doc = context.to_the_end(async move { scope.insert(index, Some(id), value, true).await }).await;
-        return created(&at.model, &doc.map_err(known_before)?, audience);
+        let written = insert_one(&context, index, Some(id), value).await.map_err(known_before)?;
+        return created(&at.model, &written, audience);
     }
     if must_not_be {
         // Either there is one, or there cannot be one by this.
-        scope.get(index, &Target::Id(id)).await?.ok_or_else(|| missing(&at.id))?;
+        context.scope().get(index, &Target::Id(id)).await?.ok_or_else(|| missing(&at.id))?;
         return Err(exists());
     }
     if schema.client_ids && !must_be {
-        let target = Target::Id(id);
-        let (doc, new) =
-            context.to_the_end(async move { scope.upsert(index, target, json, None, audience).await }).await?;
-        return if new {
-            created(&at.model, &doc, audience)
+        let is_new = Arc::new(AtomicBool::new(false));
+        let noted = is_new.clone();
+        let upsert = move |scope: Scope| {
+            let (target, json, noted) = (Target::Id(id.clone()), json.clone(), noted.clone());
+            async move {
+                let (doc, new) = scope.upsert(index, target, json, None, audience).await?;
+                noted.store(new, Ordering::Relaxed);
+                Ok(doc)
+            }
+        };
+        let written = context.write(index, upsert).await?;
+        return if is_new.load(Ordering::Relaxed) {
+            created(&at.model, &written, audience)
         } else {
-            respond::document(StatusCode::OK, &doc, context.audience())
+            respond::written(StatusCode::OK, &written, audience)
         };
     }
-    let doc = context.to_the_end(async move { scope.replace(index, id, json, if_rev, audience).await }).await;
-    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?, context.audience())
+    let replace = move |scope: Scope| {
+        let (id, json) = (id.clone(), json.clone());
+        async move { scope.replace(index, id, json, if_rev, audience).await }
+    };
+    let written = context.write(index, replace).await.map_err(|error| precondition(error, if_rev))?;
+    respond::written(StatusCode::OK, &written, audience)
 }
 
 /// `DELETE /{model}/{id}`
@@ -226,9 +293,12 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
     let index = context.open(&at.model)?;
     let id = document_id(&at.id)?;
     let if_rev = if_match(request.headers())?;
-    let scope = context.scope();
-    let doc = context.to_the_end(async move { scope.delete(index, Target::Id(id), if_rev).await }).await;
-    respond::document(StatusCode::OK, &doc.map_err(|error| precondition(error, if_rev))?, context.audience())
+    let delete = move |scope: Scope| {
+        let target = Target::Id(id.clone());
+        async move { scope.delete(index, target, if_rev).await }
+    };
+    let written = context.write(index, delete).await.map_err(|error| precondition(error, if_rev))?;
+    respond::written(StatusCode::OK, &written, context.audience())
 }
 
 /// `POST /{model}/{operation}`
@@ -430,6 +500,10 @@ async fn answer_list(context: &Context, index: ModelIndex, asked: &Asked) -> Res
     Ok(respond::json(StatusCode::OK, body))
 }
 
+fn begin_items(body: &mut Vec<u8>) {
+    body.extend_from_slice(b"{\"items\":[");
+}
+
 /// Begins an object with the documents as its member `items`.
 pub(super) fn write_items(
     docs: &[DynDoc],
@@ -437,7 +511,7 @@ pub(super) fn write_items(
     audience: Audience,
     body: &mut Vec<u8>,
 ) -> Result<()> {
-    body.extend_from_slice(b"{\"items\":[");
+    begin_items(body);
     for (at, doc) in docs.iter().enumerate() {
         if at > 0 {
             body.push(b',');

@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::FutureExt;
 
-use super::auth::authenticate;
 use super::auth::jwt::Identity;
+use super::auth::{authenticate, recognize};
 use super::call::Context;
 use super::carrier::websocket;
 use super::events::Requested;
@@ -108,7 +108,7 @@ fn is_protected(server: &Server, method: &Method, at: &Segments) -> bool {
 }
 
 async fn prepare(server: &Server, headers: &HeaderMap) -> Result<Identity> {
-    let identity = authenticate(&server.configuration.keys, headers)?;
+    let identity = recognize(server, authenticate(&server.configuration.keys, headers)?).await?;
     if let Some(least) = headers.get(MIN_SEQ) {
         let least = least.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
             Error::new(ErrorCode::InvalidRequest).message("`Modeller-Min-Seq` is the sequence number of a commit")

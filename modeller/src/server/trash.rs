@@ -10,6 +10,7 @@ use super::rest::{Asked, created, document_id, read_query_string, write_items};
 use super::router::Segments;
 use crate::core::query::parse::parse_query;
 use crate::error::{Error, Result};
+use crate::model::runtime::Scope;
 
 /// `GET /{model}/@trash`: what was deleted, the last first.
 pub(super) async fn list(context: Context, at: Segments, request: Request) -> Result<Response> {
@@ -34,8 +35,8 @@ pub(super) async fn list(context: Context, at: Segments, request: Request) -> Re
     // One transaction, so that the number belongs to the list.
     let (listed, total) = scope
         .together("trash", |scope| async move {
-            let listed = scope.list_trash(index, &query.filter, query.skip, query.page_size())?;
-            let total = if count { Some(scope.count_trash(index, &query.filter)?) } else { None };
+            let listed = scope.list_trash(index, &query.filter, query.skip, query.page_size()).await?;
+            let total = if count { Some(scope.count_trash(index, &query.filter).await?) } else { None };
             Ok((listed, total))
         })
         .await?;
@@ -53,9 +54,11 @@ pub(super) async fn list(context: Context, at: Segments, request: Request) -> Re
 pub(super) async fn restore(context: Context, at: Segments) -> Result<Response> {
     let index = context.open(&at.model)?;
     let entry = document_id(&at.id)?;
-    let scope = context.scope();
-    let doc = context.to_the_end(async move { scope.restore(index, &entry).await }).await?;
-    created(&at.model, &doc, context.audience())
+    let restore = move |scope: Scope| {
+        let entry = entry.clone();
+        async move { scope.restore(index, &entry).await }
+    };
+    created(&at.model, &context.write(index, restore).await?, context.audience())
 }
 
 /// `DELETE /{model}/@trash/{entry}`

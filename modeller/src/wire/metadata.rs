@@ -36,6 +36,10 @@ pub struct ModelMetadata {
     pub id: String,
     /// Who may reach its documents: `public`, `protected`, or `internal` where only operations are reached.
     pub access: String,
+    /// What the caller may do with some of its documents, of `read`, `insert`, `update` and `delete`, where a rule of the model says
+    /// which; absent where the model has no rule, and he may do everything with all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Vec<String>>,
     /// Whether a client may choose the id of a document: by `_id` in an insert, or by a `PUT` to where none is.
     #[serde(default)]
     pub client_ids: bool,

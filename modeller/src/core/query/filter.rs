@@ -873,6 +873,7 @@ mod tests {
             let declaration = ModelDeclaration {
                 id: "wallets",
                 access: Visibility::Public,
+                caller: false,
                 client_ids: false,
                 trash: None,
                 fields: const { &[field("cards"), field("foreign"), field("tags"), field("gaps"), field("lists")] },

@@ -13,6 +13,7 @@ pub(crate) mod project;
 pub(crate) mod sort;
 pub(crate) mod update;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -192,6 +193,14 @@ impl RawQuery {
     /// All documents that match.
     pub(crate) fn of(filter: Arc<RawFilter>) -> Self {
         Self { filter, sort: RawSort::default(), skip: 0, limit: None, cursor: None }
+    }
+
+    /// The same of the documents of this filter.
+    pub(crate) fn within(&self, filter: &Arc<RawFilter>) -> Cow<'_, Self> {
+        if Arc::ptr_eq(&self.filter, filter) {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self { filter: filter.clone(), ..self.clone() })
     }
 
     /// Whether the other one finds the same documents in the same order.

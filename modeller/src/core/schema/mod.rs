@@ -102,6 +102,8 @@ pub struct ModelDeclaration {
     pub id: &'static str,
     /// Who may reach it.
     pub access: Visibility,
+    /// Whether its documents are those who call.
+    pub caller: bool,
     /// Whether a client may choose the id of a document that it inserts.
     pub client_ids: bool,
     /// How long what was deleted is kept in its trash; `None` when it is gone at once.
@@ -459,6 +461,7 @@ impl ModelSchema {
         let declaration = ModelDeclaration {
             id,
             access: Visibility::Internal,
+            caller: false,
             client_ids: false,
             trash: None,
             fields: std::slice::from_ref(index),

@@ -122,6 +122,8 @@ features! {
     Upload => "upload";
     /// A chunk of a stream.
     Stream => "stream";
+    /// The rule of what callers may do with the documents of a model, and who a caller is.
+    Access => "access";
     /// Documents that were inserted, updated and deleted.
     Crud => "crud";
     /// What was published to a subscription.

@@ -8,6 +8,7 @@ pub(super) mod jwt;
 
 use axum::http::{HeaderMap, header};
 
+use super::Server;
 use crate::error::{Error, ErrorCode, Result};
 
 /// The one refusal for all that is wrong with a token: what exactly would help only those who try.
@@ -29,4 +30,10 @@ pub(super) fn authenticate(keys: &jwt::Keys, headers: &HeaderMap) -> Result<jwt:
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => keys.verify(token.trim_start_matches(' ')),
         _ => Err(unauthenticated()),
     }
+}
+
+/// The same caller as the document that he is.
+pub(super) async fn recognize(server: &Server, identity: jwt::Identity) -> Result<jwt::Identity> {
+    let jwt::Identity { caller, until } = identity;
+    Ok(jwt::Identity { caller: server.runtime.recognize(caller).await?, until })
 }
