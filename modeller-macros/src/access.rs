@@ -55,12 +55,13 @@ pub(crate) fn asked<K: Key>(
 }
 
 fn check(role: &Role, model: &Type, handler: &Handler, errors: &Diagnostics) -> bool {
-    let wanted = role.answer;
-    if let Some(answer) = handler.answer()
-        && signature::last_segment(answer).is_none_or(|segment| segment.ident != wanted)
-    {
-        let (shown, model) = (paths::shown(answer), paths::shown(model));
-        errors.at(answer, format!("`{}` answers `{wanted}<{model}>`, not `{shown}`", handler.name()));
+    let wanted = format!("{}<{}>", role.answer, paths::shown(model));
+    let is_named = |ty: &Type, name: &str| signature::last_segment(ty).is_some_and(|last| last.ident == name);
+    let answer = handler.answer();
+    let is_result = signature::last_segment(&handler.output).is_none_or(|last| last.ident.to_string().ends_with("Result"));
+    if !is_result || answer.is_some_and(|answer| !is_named(answer, role.answer)) {
+        let shown = paths::shown(&handler.output);
+        errors.at(&handler.output, format!("`{}` answers `Result<{wanted}>`, not `{shown}`", handler.name()));
     }
     for param in handler.params.iter().filter(|param| param.mutable) {
         errors.at(&param.ty, "what it is given is not changed by it; remove `mut`");
@@ -76,9 +77,8 @@ fn emit(m: &TokenStream, role: &Role, model: &Type, handler: &Handler) -> TokenS
     let offers = handler.params.iter().map(|param| assertion(&offered, param));
     let extract = handler.params.iter().map(|param| param.extract(m));
     let (call, site) = (handler.call(), register::site(m));
-    let output = &handler.output;
-    // A wrong answer is told at its type.
-    let taken = quote_spanned!(output.span()=> #m::#taken_by::<#model, #output>);
+    // The answer of another model is told at its type.
+    let taken = quote_spanned!(handler.output.span()=> #m::#taken_by::<#model, _>);
     let registration = register::register(m, &quote!(#m::Declaration::#variant(&ASKED)));
     let unfit = handler.params.first().map(|_| quote!(#[allow(unused_imports)] use #m::Unfit as _;));
     let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));

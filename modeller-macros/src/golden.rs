@@ -8,7 +8,7 @@ use std::path::Path;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::{entry, event, hook, method, migrate, model, stream, upload, value, worker};
+use crate::{access, authenticate, entry, event, hook, method, migrate, model, stream, upload, value, worker};
 
 #[track_caller]
 fn golden(name: &str, expansion: &TokenStream) {
@@ -222,6 +222,26 @@ fn a_worker() {
         }
     };
     golden("worker", &worker::expand(quote!(User, every = "1m 30s", immediate = false), &item));
+}
+
+#[test]
+fn an_access_rule() {
+    let item = quote! {
+        async fn own_notes(caller: &Caller, teams: Model<Team>) -> Result<Access<Note>> {
+            Ok(Access::none())
+        }
+    };
+    golden("access", &access::expand(quote!(Note), &item));
+}
+
+#[test]
+fn who_a_caller_is() {
+    let item = quote! {
+        async fn by_email(caller: Caller, users: Model<User>) -> Result<Id<User>> {
+            find(users, caller.claim("email")).await
+        }
+    };
+    golden("authenticate", &authenticate::expand(quote!(User), &item));
 }
 
 #[test]

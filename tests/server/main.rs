@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "models are public by habit, and documented where users read them")]
 #![allow(clippy::print_stdout, reason = "figures that show what a test has done")]
 
+mod access;
 mod auth;
 mod bad_input;
 mod doors;

@@ -53,7 +53,9 @@ const _: () = {
     static OPERATION: ::modeller::__private::OperationDeclaration = ::modeller::__private::OperationDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,
         id: "promote",
-        access: ::core::option::Option::Some(::modeller::__private::Visibility::Protected),
+        access: ::core::option::Option::Some(
+            ::modeller::__private::Visibility::Protected,
+        ),
         description: "Makes someone an administrator.",
         args: ::core::option::Option::Some(
             ::modeller::__private::Witness::<Promote>::PAYLOAD,

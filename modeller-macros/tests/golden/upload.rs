@@ -60,7 +60,9 @@ const _: () = {
     static OPERATION: ::modeller::__private::OperationDeclaration = ::modeller::__private::OperationDeclaration {
         model: <User as ::modeller::__private::ModelType>::DECLARATION,
         id: "avatar",
-        access: ::core::option::Option::Some(::modeller::__private::Visibility::Protected),
+        access: ::core::option::Option::Some(
+            ::modeller::__private::Visibility::Protected,
+        ),
         description: "Keeps a picture.",
         args: ::core::option::Option::Some(
             ::modeller::__private::Witness::<Avatar>::PAYLOAD,

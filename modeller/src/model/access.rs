@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::caller::Caller;
 use super::declaration::{AccessDeclaration, AuthenticateDeclaration, RunRights};
 use super::handle::Model;
-use super::handler::{BoxFuture, Invocation, Payload, Returned, With};
+use super::handler::{BoxFuture, Invocation, Payload, With};
 use super::journal::{CallSite, Log, LogFeature, Subject, no_data};
 use super::runtime::{Runtime, Scope, Step, Target, caught};
 use crate::core::collection::ModelIndex;
@@ -290,8 +290,8 @@ impl Rule {
 ///
 /// # Errors
 /// What the rule answered.
-pub fn rights<T, R: Returned<Output = Access<T>>>(returned: R) -> Result<Rights> {
-    returned.returned().map(|access| access.rights)
+pub fn rights<T, E: Into<Error>>(answer: Result<Access<T>, E>) -> Result<Rights> {
+    answer.map(|access| access.rights).map_err(Into::into)
 }
 
 /// A refusal for want of a right.
@@ -443,8 +443,8 @@ pub(crate) struct Callers {
 ///
 /// # Errors
 /// What the handler answered.
-pub fn found<T, R: Returned<Output = Id<T>>>(returned: R) -> Result<RawId> {
-    returned.returned().map(|id| id.raw().clone())
+pub fn found<T, E: Into<Error>>(answer: Result<Id<T>, E>) -> Result<RawId> {
+    answer.map(|id| id.raw().clone()).map_err(Into::into)
 }
 
 impl Runtime {

@@ -571,10 +571,13 @@ impl Scope {
                         let mut purged = 0;
                         for entry in batch {
                             // Another one may have been first.
-                            let found = self.entry_within(&step, index, entry, rights.as_ref(), Some(Right::Delete));
-                            if found.is_ok() {
-                                step.transaction.take_out(trash, entry, false)?;
-                                purged += 1;
+                            match self.entry_within(&step, index, entry, rights.as_ref(), Some(Right::Delete)) {
+                                Ok(_) => {
+                                    step.transaction.take_out(trash, entry, false)?;
+                                    purged += 1;
+                                }
+                                Err(error) if error.http_status() < 500 => {}
+                                Err(error) => return Err(error),
                             }
                         }
                         Ok(purged)
