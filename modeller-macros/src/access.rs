@@ -2,7 +2,7 @@
 //! caller is, and looks the same from here, so that [`asked`] serves both.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use quote::{format_ident, quote};
 use syn::spanned::Spanned as _;
 use syn::{Path, Type};
 
@@ -58,7 +58,8 @@ fn check(role: &Role, model: &Type, handler: &Handler, errors: &Diagnostics) -> 
     let wanted = format!("{}<{}>", role.answer, paths::shown(model));
     let is_named = |ty: &Type, name: &str| signature::last_segment(ty).is_some_and(|last| last.ident == name);
     let answer = handler.answer();
-    let is_result = signature::last_segment(&handler.output).is_none_or(|last| last.ident.to_string().ends_with("Result"));
+    let is_result =
+        signature::last_segment(&handler.output).is_none_or(|last| last.ident.to_string().ends_with("Result"));
     if !is_result || answer.is_some_and(|answer| !is_named(answer, role.answer)) {
         let shown = paths::shown(&handler.output);
         errors.at(&handler.output, format!("`{}` answers `Result<{wanted}>`, not `{shown}`", handler.name()));
@@ -78,7 +79,7 @@ fn emit(m: &TokenStream, role: &Role, model: &Type, handler: &Handler) -> TokenS
     let extract = handler.params.iter().map(|param| param.extract(m));
     let (call, site) = (handler.call(), register::site(m));
     // The answer of another model is told at its type.
-    let taken = quote_spanned!(handler.output.span()=> #m::#taken_by::<#model, _>);
+    let answer = format_ident!("__answer", span = handler.output.span());
     let registration = register::register(m, &quote!(#m::Declaration::#variant(&ASKED)));
     let unfit = handler.params.first().map(|_| quote!(#[allow(unused_imports)] use #m::Unfit as _;));
     let (binding, cfg) = (handler.binding(), conditions(&handler.item.attrs));
@@ -95,7 +96,8 @@ fn emit(m: &TokenStream, role: &Role, model: &Type, handler: &Handler) -> TokenS
                 run: |#binding| ::std::boxed::Box::pin(async move {
                     #unfit
                     #(#extract)*
-                    #taken(#call)
+                    let #answer = #call;
+                    #m::#taken_by::<#model, _>(#answer)
                 }),
                 site: #site,
             };

@@ -19,10 +19,8 @@ const _: () = {
             let __a1: Model<Team> = ::modeller::__private::Taking::<
                 Model<Team>,
             >::take(&mut __call)?;
-            ::modeller::__private::rights::<
-                Note,
-                Result<Access<Note>>,
-            >(own_notes(&__a0, __a1).await)
+            let __answer = own_notes(&__a0, __a1).await;
+            ::modeller::__private::rights::<Note, _>(__answer)
         }),
         site: ::modeller::__private::Site {
             module: ::core::module_path!(),

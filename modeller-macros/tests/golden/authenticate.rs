@@ -19,10 +19,8 @@ const _: () = {
             let __a1: Model<User> = ::modeller::__private::Taking::<
                 Model<User>,
             >::take(&mut __call)?;
-            ::modeller::__private::found::<
-                User,
-                Result<Id<User>>,
-            >(by_email(__a0, __a1).await)
+            let __answer = by_email(__a0, __a1).await;
+            ::modeller::__private::found::<User, _>(__answer)
         }),
         site: ::modeller::__private::Site {
             module: ::core::module_path!(),

@@ -84,25 +84,25 @@ impl<T> Access<T> {
     /// And to read the documents that match: to get, list, count and follow them.
     #[must_use]
     pub fn read(self, filter: Filter<T>) -> Self {
-        self.grant(Right::Read, &filter)
+        self.grant(Right::Read, filter.into_raw())
     }
 
     /// And to insert documents that match.
     #[must_use]
     pub fn insert(self, filter: Filter<T>) -> Self {
-        self.grant(Right::Insert, &filter)
+        self.grant(Right::Insert, filter.into_raw())
     }
 
     /// And to change the documents that match to others that match.
     #[must_use]
     pub fn update(self, filter: Filter<T>) -> Self {
-        self.grant(Right::Update, &filter)
+        self.grant(Right::Update, filter.into_raw())
     }
 
     /// And to delete the documents that match.
     #[must_use]
     pub fn delete(self, filter: Filter<T>) -> Self {
-        self.grant(Right::Delete, &filter)
+        self.grant(Right::Delete, filter.into_raw())
     }
 
     /// And to insert, to change and to delete the documents that match.
@@ -111,7 +111,7 @@ impl<T> Access<T> {
         self.insert(filter.clone()).update(filter.clone()).delete(filter)
     }
 
-    fn grant(mut self, right: Right, filter: &Filter<T>) -> Self {
+    fn grant(mut self, right: Right, filter: RawFilter) -> Self {
         let [read, insert, update, delete] = &mut self.rights.0;
         let place = match right {
             Right::Read => read,
@@ -122,10 +122,8 @@ impl<T> Access<T> {
         *place = Some(match place.take() {
             // What is granted without a condition is not looked at twice.
             Some(known) if is_all(&known) => known,
-            Some(known) if !is_all(filter.raw()) => {
-                Arc::new(RawFilter::clone(&known).or(RawFilter::clone(filter.raw())))
-            }
-            _ => filter.raw().clone(),
+            Some(known) if !is_all(&filter) => Arc::new(RawFilter::clone(&known).or(filter)),
+            _ => Arc::new(filter),
         });
         self
     }
@@ -461,7 +459,7 @@ impl Runtime {
         let Some(find) = callers.find else {
             let id = caller.subject().and_then(|subject| RawId::parse(subject).ok()).ok_or_else(unknown)?;
             self.durable().get(callers.model, &id).ok_or_else(unknown)?;
-            return Ok(caller.as_document(&model, id));
+            return Ok(caller.known_as(&model, id));
         };
         let subject = subject_of(callers.model, find);
         let asked = self.scope(Caller::application());
@@ -485,7 +483,7 @@ impl Runtime {
             })
             .await;
         match id {
-            Ok(id) => Ok(caller.as_document(&model, id)),
+            Ok(id) => Ok(caller.known_as(&model, id)),
             Err(error) => {
                 if error.http_status() >= 500 {
                     self.journal().failed(&subject, "it could not be found out who calls", no_data, &error);

@@ -146,7 +146,7 @@ impl From<Who> for Caller {
 
 impl Caller {
     /// The same as this document.
-    pub(crate) fn as_document(self, model: &str, id: RawId) -> Self {
+    pub(crate) fn known_as(self, model: &str, id: RawId) -> Self {
         Self { document: Some(Arc::new(Known { model: model.to_owned(), id })), ..self }
     }
 

@@ -201,7 +201,7 @@ impl By {
             Self::Known { claims, model, id } => {
                 let caller = Caller::verified(claims.clone());
                 match RawId::parse(id) {
-                    Ok(id) => caller.as_document(model, id),
+                    Ok(id) => caller.known_as(model, id),
                     Err(_) => caller,
                 }
             }
