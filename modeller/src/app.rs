@@ -25,6 +25,7 @@ use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
 use crate::model::job::{self, JobQueue, Jobs};
 use crate::model::journal::{Journal, LogFeature, LogSettings, Subject};
+use crate::model::login::{self, LoginSettings, LoginState, Logins};
 use crate::model::once::{self, Calls};
 use crate::model::runtime::{Inner, ModelRuntime, OperationKind, Runtime, next_number};
 use crate::model::subscription::Rooms;
@@ -238,6 +239,12 @@ impl App {
         JobQueue::new(self.runtime.scope(Caller::application()))
     }
 
+    /// The logins: to begin one for somebody who has shown who he is, to look at them, and to revoke them.
+    #[must_use]
+    pub fn logins(&self) -> Logins {
+        Logins::new(&self.runtime.scope(Caller::application()))
+    }
+
     /// What was assembled, in one line.
     #[must_use]
     pub fn summary(&self) -> &str {
@@ -270,6 +277,7 @@ pub struct AppBuilder {
     pub(crate) rehearses: bool,
     pub(crate) data: Option<PathBuf>,
     secret: Option<Vec<u8>>,
+    pub(crate) logins: LoginSettings,
     pub(crate) extras: Extras,
     /// What is wrong with what was said so far; told when the application is opened.
     pub(crate) mistakes: Vec<Error>,
@@ -290,6 +298,7 @@ impl Default for AppBuilder {
             rehearses: false,
             data: None,
             secret: None,
+            logins: LoginSettings::default(),
             extras: Extras::default(),
             mistakes: Vec::new(),
         }
@@ -424,6 +433,7 @@ impl AppBuilder {
         let programs = assembly.models.len();
         assembly.models.push(ModelRuntime::new(job::schema()?));
         assembly.models.push(ModelRuntime::new(once::schema()?));
+        assembly.models.push(ModelRuntime::new(login::schema()?));
         let storage: Arc<dyn Storage> = match &self.engine {
             Engine::Given(storage) => storage.clone(),
             Engine::Memory => Arc::new(crate::storage::volatile::Volatile),
@@ -483,6 +493,7 @@ impl AppBuilder {
             jobs,
             calls: Calls::new(programs + 1),
             callers: assembly.callers,
+            logins: LoginState::new(programs + 2, self.logins),
             mirrors,
             limits: Limits::default(),
             secret,

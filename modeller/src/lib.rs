@@ -90,6 +90,7 @@ pub use crate::model::job::{Job, JobQueue, Scheduling};
 pub use crate::model::journal::{
     CallSite, Log, LogEntries, LogEntry, LogFeature, LogLevel, LogSettings, LogSink, LogSwitches, LogWith, Logged,
 };
+pub use crate::model::login::{Beginning, Login, Logins, Tokens};
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::{Heard, Listener, Subscription};
 pub use crate::model::transaction::Transaction;

@@ -24,6 +24,7 @@ pub(crate) mod seal;
 pub(crate) mod secret;
 pub(crate) mod storage;
 pub(crate) mod text;
+pub(crate) mod token;
 pub(crate) mod transaction;
 pub(crate) mod trash;
 pub(crate) mod tree;

@@ -349,6 +349,11 @@ impl Transaction {
         self.open(|inner| Ok(!inner.written.changes.is_empty() || !inner.written.published.is_empty()))
     }
 
+    /// Whether it has changed documents of this model by now.
+    pub(crate) fn has_changed(&self, model: ModelIndex) -> Result<bool> {
+        self.open(|inner| Ok(inner.written.changes.keys().any(|(changed, _)| *changed == model)))
+    }
+
     pub(crate) fn savepoint(&self) -> Result<Savepoint> {
         self.open(|inner| Ok(Savepoint(inner.written.clone())))
     }

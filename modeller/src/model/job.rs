@@ -150,8 +150,8 @@ impl ObjectRef for Record {
 
 /// The model of the jobs, as an application has it beside its own.
 pub(crate) fn schema() -> Result<Arc<ModelSchema>> {
-    static FIELD: FieldDeclaration = FieldDeclaration::indexed("due");
-    ModelSchema::prove_own(MODEL, Kind::of::<Record>(), &FIELD)
+    static FIELDS: [FieldDeclaration; 1] = [FieldDeclaration::indexed("due")];
+    ModelSchema::prove_own(MODEL, Kind::of::<Record>(), &FIELDS)
 }
 
 impl Record {

@@ -11,6 +11,7 @@ pub(crate) mod handler;
 pub(crate) mod hook;
 pub(crate) mod job;
 pub(crate) mod journal;
+pub(crate) mod login;
 pub(crate) mod once;
 pub(crate) mod runtime;
 pub(crate) mod schedule;

@@ -67,8 +67,8 @@ impl ObjectRef for Record {
 
 /// The model of the calls, as an application has it beside its own.
 pub(crate) fn schema() -> Result<Arc<ModelSchema>> {
-    static FIELD: FieldDeclaration = FieldDeclaration::indexed("until");
-    ModelSchema::prove_own(MODEL, Kind::of::<Record>(), &FIELD)
+    static FIELDS: [FieldDeclaration; 1] = [FieldDeclaration::indexed("until")];
+    ModelSchema::prove_own(MODEL, Kind::of::<Record>(), &FIELDS)
 }
 
 /// The calls of an application that have a key.
@@ -189,7 +189,8 @@ impl Scope {
             let scope = self.in_step(step.clone());
             let output = scope.perform(index, operation, (**args).copy(), With::Nothing).await?;
             let answer = String::from_utf8(answer_json(output.as_ref(), to)?).map_err(Error::internal)?;
-            if !step.transaction().has_written()? {
+            // Nor is an answer kept that has the tokens of a login in it: who asks again begins another one.
+            if !step.transaction().has_written()? || step.transaction().has_changed(runtime.inner().logins.model)? {
                 return Ok(answer);
             }
             if answer.len() > LONGEST {

@@ -27,6 +27,7 @@ use super::emitter::Emitters;
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing, With};
 use super::job::{self, ATTEMPTS, Jobs};
 use super::journal::{CallSite, Journal, LogFeature, LogLevel, Subject, Words, no_data};
+use super::login::LoginState;
 use super::once::Calls;
 use super::subscription::Rooms;
 use super::trash::Alive;
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) calls: Calls,
     /// Who callers are, where the program says so.
     pub(crate) callers: Option<Callers>,
+    pub(crate) logins: LoginState,
     pub(crate) mirrors: Mirrors,
     pub(crate) limits: Limits,
     pub(crate) secret: Secret,

@@ -18,6 +18,7 @@ use super::access::{Right, Rights, refused};
 use super::caller::Caller;
 use super::handle::Model;
 use super::journal::{LogFeature, LogLevel, Subject, Words};
+use super::login;
 use super::once;
 use super::runtime::{Runtime, Scope, Step, Target};
 use crate::core::clock::millis;
@@ -643,6 +644,16 @@ async fn clear(runtime: &Runtime) -> Option<u64> {
             let subject = Subject::new(runtime.inner().calls.model, LogFeature::Method);
             runtime.journal().note(&subject, LogLevel::Warn, || {
                 Words::new(format!("the answers to calls could not be cleared: {}", error.for_log_with_causes()))
+            });
+        }
+    }
+    match login::clear(runtime, AT_ONCE).await {
+        Ok(AT_ONCE) => pause = Some(OFTEN),
+        Ok(_) => pause = pause.or(Some(SELDOM)),
+        Err(error) => {
+            let subject = Subject::new(runtime.inner().logins.model, LogFeature::Method);
+            runtime.journal().note(&subject, LogLevel::Warn, || {
+                Words::new(format!("logins that have ended could not be cleared: {}", error.for_log_with_causes()))
             });
         }
     }

@@ -456,15 +456,15 @@ impl ModelSchema {
         Self::prove_named(declaration, schemas)
     }
 
-    /// The same of a model of our own, whose id begins with `@`, so that none of a program has it, with an index of this field.
-    pub(crate) fn prove_own(id: &'static str, kind: Kind, index: &'static FieldDeclaration) -> Result<Arc<Self>> {
+    /// The same of a model of our own, whose id begins with `@`, so that none of a program has it, with indexes of these fields.
+    pub(crate) fn prove_own(id: &'static str, kind: Kind, indexed: &'static [FieldDeclaration]) -> Result<Arc<Self>> {
         let declaration = ModelDeclaration {
             id,
             access: Visibility::Internal,
             caller: false,
             client_ids: false,
             trash: None,
-            fields: std::slice::from_ref(index),
+            fields: indexed,
             indexes: &[],
             kind,
             site: Site { module: module_path!(), file: file!(), line: line!() },
