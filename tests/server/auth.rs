@@ -19,17 +19,27 @@ fn sign(secret: &[u8], header: &str, claims: &str) -> String {
 
 const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
+/// What the application calls its key.
+fn own_kid(app: &modeller::App) -> String {
+    let token = token(app, "ada");
+    let header = token.split('.').next().unwrap();
+    let header = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, header).unwrap();
+    serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+}
+
 fn good_claims() -> String {
     json!({"sub": "ada", "exp": now() + 60}).to_string()
 }
 
 #[tokio::test]
 async fn a_good_token_is_taken_in_every_spelling_that_is_allowed() {
-    let router = app().await.router();
+    let app = app().await;
+    let router = app.router();
     let good = [
         sign(SECRET, HS256, &good_claims()),
         sign(SECRET, r#"{"alg":"HS256"}"#, &good_claims()),
-        sign(SECRET, r#"{"alg":"HS256","typ":"at+jwt","kid":"1"}"#, &good_claims()),
+        sign(SECRET, r#"{"typ":"application/AT+jwt","alg":"HS256"}"#, &good_claims()),
+        sign(SECRET, &json!({"alg": "HS256", "kid": own_kid(&app)}).to_string(), &good_claims()),
         sign(SECRET, HS256, &json!({"sub": "ada", "exp": now() + 60, "nbf": now() - 1, "iat": now()}).to_string()),
     ];
     for token in good {
@@ -48,15 +58,18 @@ async fn a_good_token_is_taken_in_every_spelling_that_is_allowed() {
     assert_eq!(ask(&router, "POST", "/users/whoami", Value::Null).await.json(), Value::Null);
 }
 
-#[tokio::test]
-async fn hostile_tokens_are_refused_with_one_body_also_where_none_is_needed() {
-    let app = app().await;
-    let router = app.router();
+/// Tokens that somebody made who has no right to, or no luck: each kind of RFC 8725, as far as a shared secret goes.
+fn hostile_tokens(app: &modeller::App) -> Vec<String> {
     let claims = good_claims();
     let good = sign(SECRET, HS256, &claims);
     let (message, signature) = good.rsplit_once('.').unwrap();
     let with = |header: Value| sign(SECRET, &header.to_string(), &claims);
     let of = |claims: Value| sign(SECRET, HS256, &claims.to_string());
+    let also = |name: &str, value: Value| {
+        let mut claims = json!({"sub": "ada", "exp": now() + 60});
+        claims[name] = value;
+        of(claims)
+    };
     let unsigned = |alg: &str| {
         let header = json!({"alg": alg}).to_string();
         format!("{}.{}.", base64url(header.as_bytes()), base64url(claims.as_bytes()))
@@ -65,62 +78,193 @@ async fn hostile_tokens_are_refused_with_one_body_also_where_none_is_needed() {
         ["none", "None", "NONE", "nOnE", "none ", "", "null"].into_iter().map(unsigned).collect();
     // Algorithms that are not ours, signed as if they were.
     hostile.extend(
-        ["HS384", "HS512", "RS256", "ES256", "EdDSA", "hs256", "HS256 "]
-            .into_iter()
-            .map(|alg| with(json!({"alg": alg}))),
+        [
+            "HS384",
+            "HS512",
+            "RS256",
+            "PS256",
+            "ES256",
+            "EdDSA",
+            "hs256",
+            "HS256 ",
+            "HS256\u{0}",
+            "dir",
+            "RSA-OAEP",
+            "none",
+        ]
+        .into_iter()
+        .map(|alg| with(json!({"alg": alg}))),
     );
+    // Keys that the token brings, or says where they are.
     hostile.extend([
+        with(json!({"alg": "HS256", "jku": "http://127.0.0.1:9/jwks"})),
+        with(json!({"alg": "HS256", "x5u": "http://127.0.0.1:9/cert"})),
+        with(json!({"alg": "HS256", "x5c": ["AAAA"]})),
+        with(json!({"alg": "HS256", "x5t": "AAAA"})),
+        with(json!({"alg": "HS256", "x5t#S256": "AAAA"})),
+        with(json!({"alg": "HS256", "jwk": {"kty": "oct", "k": base64url(SECRET)}})),
+        sign(
+            b"0123456789abcdef0123456789abcdef",
+            r#"{"alg":"HS256","jwk":{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}}"#,
+            &claims,
+        ),
+    ]);
+    // Names of keys that there are not.
+    hostile.extend(
+        [
+            "",
+            "1",
+            "../../../../dev/null",
+            "/proc/self/environ",
+            "' OR '1'='1",
+            "x' UNION SELECT 'k'--",
+            "http://127.0.0.1:9/",
+            "\u{0}",
+            "| id",
+            &"k".repeat(5_000),
+        ]
+        .into_iter()
+        .map(|kid| with(json!({"alg": "HS256", "kid": kid}))),
+    );
+    for kid in [json!(7), json!(null), json!({}), json!({"$ne": ""}), json!([own_kid(app)]), json!(true)] {
+        hostile.push(with(json!({"alg": "HS256", "kid": kid})));
+    }
+    hostile.extend([
+        sign(b"", r#"{"alg":"HS256","kid":"../../../dev/null"}"#, &claims),
+        sign(b"", HS256, &claims),
+        sign(b"another secret that has 32 bytes!", HS256, &claims),
+        sign(b"another secret that has 32 bytes!", &json!({"alg": "HS256", "kid": own_kid(app)}).to_string(), &claims),
+        // Headers that say what is not done here.
         with(json!({})),
         with(json!({"alg": null})),
         with(json!({"alg": ["HS256"]})),
+        with(json!({"ALG": "HS256"})),
         with(json!({"alg": "HS256", "crit": ["exp"]})),
         with(json!({"alg": "HS256", "crit": [], "exp": 1})),
         with(json!({"alg": "HS256", "b64": false, "crit": ["b64"]})),
         with(json!({"alg": "HS256", "b64": false})),
-        with(json!({"alg": "HS256", "jku": "http://127.0.0.1:9/jwks"})),
-        with(json!({"alg": "HS256", "x5u": "http://127.0.0.1:9/cert"})),
-        with(json!({"alg": "HS256", "x5c": ["AAAA"]})),
-        with(json!({"alg": "HS256", "jwk": {"kty": "oct", "k": "AAAA"}})),
         with(json!({"alg": "HS256", "zip": "DEF"})),
-        with(json!({"alg": "HS256", "kid": 7})),
-        sign(b"another secret that has 32 bytes!", HS256, &claims),
-        sign(b"", r#"{"alg":"HS256","kid":"../../../dev/null"}"#, &claims),
+        with(json!({"alg": "HS256", "enc": "A256GCM"})),
+        with(json!({"alg": "HS256", "cty": "JWT"})),
+        with(json!({"alg": "HS256", "typ": "dpop+jwt"})),
+        with(json!({"alg": "HS256", "typ": "logout+jwt"})),
+        with(json!({"alg": "HS256", "typ": 1})),
+        with(json!({"alg": "HS256", "more": 1})),
+        with(json!("HS256")),
+        sign(SECRET, r#"{"alg":"none","alg":"HS256"}"#, &claims),
+        sign(SECRET, r#"{"alg":"HS256","alg":"HS256"}"#, &claims),
+        sign(SECRET, "{", &claims),
+        sign(SECRET, "", &claims),
+        sign(SECRET, &format!("{}1{}", "[".repeat(2_000), "]".repeat(2_000)), &claims),
+        // Claims that are not there, or are something else.
+        of(json!({})),
         of(json!({"sub": "ada"})),
-        of(json!({"sub": "ada", "exp": null})),
-        of(json!({"sub": "ada", "exp": now() - 10})),
-        of(json!({"sub": "ada", "exp": (now() + 60).to_string()})),
-        of(json!({"sub": "ada", "exp": -1})),
-        of(json!({"sub": "ada", "exp": [now() + 60]})),
-        of(json!({"sub": "ada", "exp": now() + 60, "nbf": now() + 30})),
-        of(json!({"sub": "ada", "exp": now() + 60, "nbf": "soon"})),
-        of(json!({"sub": "ada", "exp": now() + 60, "aud": "another service"})),
+        of(json!({"exp": now() + 60})),
+        also("sub", json!("")),
+        also("sub", json!(7)),
+        also("sub", json!(null)),
+        also("sub", json!({"$ne": null})),
+        also("exp", json!(null)),
+        also("exp", json!(now() - 10)),
+        also("exp", json!((now() + 60).to_string())),
+        also("exp", json!(-1)),
+        also("exp", json!(now() as f64 + 60.5)),
+        also("exp", json!(1e308)),
+        also("exp", json!(u64::MAX)),
+        also("exp", json!((now() + 60) * 1_000)),
+        also("exp", json!("NaN")),
+        also("exp", json!("Infinity")),
+        also("exp", json!(true)),
+        also("exp", json!([now() + 60])),
+        also("nbf", json!(now() + 30)),
+        also("nbf", json!("soon")),
+        also("nbf", json!(null)),
+        also("iat", json!(now() + 30)),
+        also("iat", json!("now")),
+        also("aud", json!("another service")),
+        also("aud", json!(["another service"])),
+        also("aud", json!([])),
+        also("aud", json!(null)),
+        also("iss", json!(["us"])),
+        also("sid", json!("0190b0a0-7e0c-7000-8000-000000000000")),
+        also("sid", json!("")),
+        also("sid", json!(7)),
+        also("sid", json!(null)),
         of(json!("ada")),
         of(json!([1])),
+        of(json!(null)),
         sign(SECRET, HS256, "{"),
         sign(SECRET, HS256, ""),
-        sign(SECRET, "{", &claims),
-        sign(SECRET, HS256, &format!(r#"{{"exp":1,"exp":{}}}"#, now() + 60)),
+        sign(SECRET, HS256, &format!(r#"{{"sub":"ada","exp":1,"exp":{}}}"#, now() + 60)),
+        sign(SECRET, HS256, &format!(r#"{{"sub":"eve","sub":"ada","exp":{}}}"#, now() + 60)),
+        sign(SECRET, HS256, &format!(r#"{{"sub":"ada","exp":{},"x":{{"y":1,"y":2}}}}"#, now() + 60)),
+        sign(SECRET, HS256, &format!(r#"{{"sub":"ada","exp":NaN,"iat":{}}}"#, now())),
+        sign(SECRET, HS256, &format!(r#"{{"sub":"ada","exp":{}}}{{}}"#, now() + 60)),
+        of(json!({"sub": "a".repeat(9_000), "exp": now() + 60})),
+        of(json!({"sub": "a".repeat(1 << 15), "exp": now() + 60})),
+        // Texts that are no token, or not the one that was signed.
         format!("{good}="),
+        format!("{good}."),
         format!("{good}.{good}"),
         format!(".{good}"),
+        good.replacen('.', "..", 1),
+        good.replacen('.', ". ", 1),
+        good.replace('.', ""),
+        good.replace('.', "\t."),
+        format!("{}+{}", &good[..5], &good[6..]),
         message.to_owned(),
         format!("{message}."),
         format!("{message}.{}", &signature[..signature.len() - 2]),
-        format!(
-            "{}.{signature}",
-            sign(SECRET, HS256, &json!({"sub": "root", "exp": now() + 60}).to_string()).rsplit_once('.').unwrap().0
-        ),
+        format!("{message}.{}", base64url(&[0; 32])),
+        format!("{message}.{}", base64url(&[])),
+        good.split('.').next().unwrap().to_owned(),
+        format!("{}.", good.split('.').next().unwrap()),
+        format!("{}..", good.split('.').next().unwrap()),
+        // The last digit of 32 bytes in base64 has two bits that count for nothing.
+        format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'B' } else { next_digit(&good) }),
+        format!("{}.{signature}", of(json!({"sub": "root", "exp": now() + 60})).rsplit_once('.').unwrap().0),
+        format!("{}.{}", base64url(br#"{"alg":"none"}"#), message.split_once('.').unwrap().1) + "." + signature,
         "a.b.c".into(),
         "..".into(),
+        ".".into(),
         "x".into(),
-        of(json!({"sub": "a".repeat(9000), "exp": now() + 60})),
+        "null".into(),
+        "{}".into(),
     ]);
-    assert!(hostile.len() > 50);
+    hostile
+}
+
+/// The digit after the last one of a text in base64, in the alphabet.
+fn next_digit(text: &str) -> char {
+    match text.chars().last().unwrap() {
+        'Z' => 'a',
+        'z' => '0',
+        '9' => '-',
+        '-' => '_',
+        '_' => 'A',
+        digit => char::from(digit as u8 + 1),
+    }
+}
+
+#[tokio::test]
+async fn hostile_tokens_are_refused_with_one_body_also_where_none_is_needed() {
+    let app = app().await;
+    let router = app.router();
+    let good = sign(SECRET, HS256, &good_claims());
+    let hostile = hostile_tokens(&app);
+    assert!(hostile.len() > 110, "{}", hostile.len());
     let mut headers: Vec<String> = hostile.iter().map(|token| format!("Bearer {token}")).collect();
-    headers.extend(["Bearer", "Bearer ", "", "Basic YTpi", "Token x", good.as_str()].map(str::to_owned));
+    headers.extend(
+        ["Bearer", "Bearer ", "", "Basic YTpi", "Token x", "DPoP x", "Bearer\t", good.as_str()].map(str::to_owned),
+    );
+    headers.extend([format!("Bearer={good}"), format!("Bearer {good},Bearer {good}"), format!("Bearer {good} {good}")]);
     let expected = ask(&router, "POST", "/notes", json!({"text": "x"})).await;
     expected.assert_problem(401, "UNAUTHENTICATED");
     for header in &headers {
+        // What HTTP takes as no header at all never comes so far.
+        if axum::http::HeaderValue::from_str(header).is_err() {
+            continue;
+        }
         for (method, path) in [("POST", "/notes"), ("GET", "/users"), ("POST", "/users/ping"), ("GET", "/@metadata")] {
             let body = if method == "POST" { json!({"text": "x"}) } else { Value::Null };
             let answer = ask_with(&router, method, path, body, &[("authorization", header)]).await;
@@ -128,9 +272,23 @@ async fn hostile_tokens_are_refused_with_one_body_also_where_none_is_needed() {
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
     }
-    let twice = [("authorization", good_header(&good)), ("authorization", good_header(&good))];
-    let twice: Vec<(&str, &str)> = twice.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    ask_with(&router, "GET", "/users", Value::Null, &twice).await.assert_problem(401, "UNAUTHENTICATED");
+    let (twice, basic) = (good_header(&good), "Basic YTpi".to_owned());
+    for pair in [[&twice, &twice], [&twice, &basic], [&basic, &twice]] {
+        let pair = pair.map(|value| ("authorization", value.as_str()));
+        let answer = ask_with(&router, "GET", "/users", Value::Null, &pair).await;
+        assert_eq!((answer.status.as_u16(), &answer.bytes), (401, &expected.bytes));
+    }
+    // The same in the socket, whose answers differ in the number of the request alone.
+    let served = crate::support::serve(app).await;
+    let mut socket = served.socket(None).await;
+    let expected = expected.json();
+    for token in hostile.iter().map(String::as_str).chain(["", " ", "\u{e9}", "\u{0}", &"x".repeat(1 << 19)]) {
+        let answer = socket.ask("authenticate", json!({"token": token})).await;
+        assert_eq!(answer["error"]["data"], expected, "{token}");
+    }
+    assert_eq!(socket.ask("call", json!({"model": "users", "method": "whoami"})).await["result"], Value::Null);
+    assert!(socket.ask("authenticate", json!({"token": good})).await["result"].is_object());
+    assert_eq!(socket.ask("call", json!({"model": "users", "method": "whoami"})).await["result"], "ada");
 }
 
 fn good_header(token: &str) -> String {

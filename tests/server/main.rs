@@ -11,6 +11,7 @@ mod errors;
 mod events;
 mod flattened;
 mod lists;
+mod logins;
 mod private;
 mod protected;
 mod routes;

@@ -205,7 +205,7 @@ fn the_secret_may_be_given() {
     );
     assert!(!data.join("secret").exists());
     let header = modeller_tests::encoding::base64url(br#"{"alg":"HS256"}"#);
-    let claims = modeller_tests::encoding::base64url(br#"{"exp":4000000000}"#);
+    let claims = modeller_tests::encoding::base64url(br#"{"sub":"ada","exp":4000000000}"#);
     let signature = modeller_tests::encoding::hmac_sha256(secret.as_bytes(), format!("{header}.{claims}").as_bytes());
     let token =
         format!("authorization: Bearer {header}.{claims}.{}\r\n", modeller_tests::encoding::base64url(&signature));

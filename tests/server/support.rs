@@ -279,6 +279,10 @@ impl Served {
         if let Some(token) = token {
             request = request.with_header("authorization", format!("Bearer {token}"));
         }
+        self.socket_by(request).await
+    }
+
+    pub(crate) async fn socket_by(&self, request: ClientRequestBuilder) -> Socket {
         let stream = self.connect().await;
         let (inner, _) = tokio_tungstenite::client_async(request.into_client_request().unwrap(), stream).await.unwrap();
         Socket { inner, next: 0 }

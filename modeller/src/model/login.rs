@@ -24,6 +24,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::attempts::{Attempts, Name};
 use super::handler::{Extract, Invocation, LongMethodArg, MethodArg};
 use super::journal::{LogFeature, LogLevel, Subject, Words};
 use super::runtime::{Runtime, Scope, Step, Target};
@@ -37,9 +38,7 @@ use crate::core::query::RawQuery;
 use crate::core::query::filter::Filter;
 use crate::core::query::sort::Sort;
 use crate::core::schema::{FieldDeclaration, Kind, ModelSchema};
-use crate::core::secret::Secret;
 use crate::core::token::{Checks, Keyring, invalid_claims};
-use crate::core::transaction::missing;
 use crate::core::value::{ObjectRef, ValueRef};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -49,6 +48,8 @@ pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
 const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// How long a login lasts, unless said.
 const LOGIN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How many attempts under one name may go wrong at once, unless said, and in what time they come back.
+const ATTEMPTS: (u32, Duration) = (10, Duration::from_secs(15 * 60));
 /// How many logins of one subject there are; the oldest goes.
 const MOST_LOGINS: usize = 100;
 /// The longest subject, in bytes (OpenID Connect Core §2 has 255 characters of ASCII).
@@ -128,6 +129,7 @@ pub(crate) struct LoginSettings {
     pub(crate) previous: Vec<Vec<u8>>,
     pub(crate) token_lifetime: Duration,
     pub(crate) login_lifetime: Duration,
+    pub(crate) attempts: (u32, Duration),
 }
 
 impl Default for LoginSettings {
@@ -139,6 +141,7 @@ impl Default for LoginSettings {
             previous: Vec::new(),
             token_lifetime: TOKEN_LIFETIME,
             login_lifetime: LOGIN_LIFETIME,
+            attempts: ATTEMPTS,
         }
     }
 }
@@ -151,30 +154,13 @@ pub(crate) struct LoginState {
     keyring: OnceLock<Arc<Keyring>>,
     /// Those whose use is being written down.
     noting: Mutex<Vec<RawId>>,
+    attempts: Attempts,
 }
 
 impl LoginState {
     pub(crate) fn new(model: ModelIndex, settings: LoginSettings) -> Self {
-        Self { model, settings, keyring: OnceLock::new(), noting: Mutex::default() }
-    }
-
-    /// What tokens are signed and verified with.
-    ///
-    /// # Errors
-    /// `INVALID_SECRET` when the secret can be neither read nor made.
-    pub(crate) fn keyring(&self, secret: &Secret) -> Result<Arc<Keyring>> {
-        if let Some(keyring) = self.keyring.get() {
-            return Ok(keyring.clone());
-        }
-        let made = Arc::new(self.keyring_of(&secret.bytes()?)?);
-        Ok(self.keyring.get_or_init(|| made).clone())
-    }
-
-    /// The same with another secret.
-    pub(crate) fn keyring_of(&self, secret: &[u8]) -> Result<Keyring> {
-        let LoginSettings { issuer, audience, leeway, previous, .. } = &self.settings;
-        let checks = Checks { issuer: issuer.clone(), audience: audience.clone(), leeway: *leeway };
-        Keyring::new(secret, previous, checks)
+        let attempts = Attempts::new(settings.attempts.0, settings.attempts.1);
+        Self { model, settings, keyring: OnceLock::new(), noting: Mutex::default(), attempts }
     }
 }
 
@@ -347,6 +333,7 @@ impl Login {
 ///
 /// #[method(User, public)]
 /// async fn sign_in(args: SignIn, users: System<Model<User>>, logins: Logins) -> Result<Tokens> {
+///     logins.attempt(&args.name)?;
 ///     match users.get(User::NAME.eq(args.name)).await? {
 ///         Some(user) if user.password == args.password => logins.begin(user.id().to_string()).await,
 ///         _ => Err(Error::new(ErrorCode::Unauthenticated).message("the name or the password is wrong")),
@@ -370,11 +357,15 @@ impl Login {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Logins(Scope);
+pub struct Logins {
+    scope: Scope,
+    /// The attempts that were counted by this one, and not taken back by a login.
+    attempts: Arc<Mutex<Vec<Name>>>,
+}
 
 impl fmt::Debug for Logins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Logins").finish()
+        f.debug_struct("Logins").finish_non_exhaustive()
     }
 }
 
@@ -398,11 +389,11 @@ enum Used<R> {
 
 impl Logins {
     pub(crate) fn new(scope: &Scope) -> Self {
-        Self(scope.as_application())
+        Self { scope: scope.as_application(), attempts: Arc::default() }
     }
 
     fn runtime(&self) -> &Runtime {
-        self.0.runtime()
+        self.scope.runtime()
     }
 
     fn state(&self) -> &LoginState {
@@ -411,6 +402,38 @@ impl Logins {
 
     fn now(&self) -> u64 {
         self.runtime().inner().clock.now()
+    }
+
+    /// Counts an attempt to sign in under this name, before it is known whether it goes well: passwords are not tried out by this. A
+    /// login that is begun after it, by this `Logins`, takes it back. Ten may go wrong at once, and one more each 90 seconds; see
+    /// [`AppBuilder::login_attempts`](crate::AppBuilder::login_attempts).
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::new().in_memory().open().await?;
+    /// for _ in 0..10 {
+    ///     app.logins().attempt("ada@example.com")?;
+    /// }
+    /// let error = app.logins().attempt("ada@example.com").unwrap_err();
+    /// assert_eq!((error.code(), error.get("retryAfter")), (&ErrorCode::RateLimited, Some(&90.into())));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` when there were too many, with the seconds to wait as `retryAfter`.
+    pub fn attempt(&self, name: &str) -> Result<()> {
+        match self.state().attempts.take(name, self.now()) {
+            Ok(name) => {
+                self.attempts.lock().push(name);
+                Ok(())
+            }
+            Err(wait) => Err(Error::new(ErrorCode::RateLimited)
+                .message("there were too many attempts to sign in; wait before the next")
+                .detail("retryAfter", wait.as_millis().div_ceil(1_000) as u64)),
+        }
     }
 
     /// Begins a login of this subject, by `.await`. In a method it is a part of its transaction: when that fails, there is none.
@@ -431,7 +454,7 @@ impl Logins {
     /// Those of a transaction.
     pub async fn list(&self, subject: &str) -> Result<Vec<Login>> {
         let query = of_subject(subject, -1)?;
-        let (now, found) = (self.now(), self.0.find(self.state().model, &query, MOST_LOGINS).await?);
+        let (now, found) = (self.now(), self.scope.find(self.state().model, &query, MOST_LOGINS).await?);
         Ok(found.iter().filter_map(record).filter(|login| login.expires > now).map(Login).collect())
     }
 
@@ -440,7 +463,7 @@ impl Logins {
     /// # Errors
     /// Those of a transaction.
     pub async fn get(&self, id: &RawId) -> Result<Option<Login>> {
-        let found = self.0.get(self.state().model, &Target::Id(id.clone())).await?;
+        let found = self.scope.get(self.state().model, &Target::Id(id.clone())).await?;
         let now = self.now();
         Ok(found.as_ref().and_then(record).filter(|login| login.expires > now).map(Login))
     }
@@ -451,7 +474,9 @@ impl Logins {
     /// `NOT_FOUND` when there is none of that id, or it has ended.
     pub async fn revoke(&self, id: &RawId) -> Result<()> {
         let model = self.state().model;
-        self.0.own_step("revoke", |step| async move { step.transaction().delete(model, id, None, None).map(drop) }).await
+        self.scope
+            .own_step("revoke", |step| async move { step.transaction().delete(model, id, None, None).map(drop) })
+            .await
     }
 
     /// Ends all of a subject, and answers how many those were: when his password was changed, or he wants to be out everywhere.
@@ -460,7 +485,7 @@ impl Logins {
     /// Those of a transaction.
     pub async fn revoke_all(&self, subject: &str) -> Result<usize> {
         let (model, query) = (self.state().model, &of_subject(subject, 1)?);
-        let all = self.0.own_step("revoke", |step| async move {
+        let all = self.scope.own_step("revoke", |step| async move {
             let found = step.transaction().find(model, query, MOST_LOGINS)?;
             for doc in &found {
                 step.transaction().delete(model, doc.id(), None, None)?;
@@ -497,7 +522,7 @@ impl Logins {
     /// Gives the login a cookie, a new one if it had one.
     pub(crate) async fn give_cookie(&self, id: &RawId) -> Result<Session> {
         let model = self.state().model;
-        let given = self.0.own_step("exchange", |step| async move {
+        let given = self.scope.own_step("exchange", |step| async move {
             let doc = step.transaction().get(model, id)?.and_then(|doc| record(&doc)).ok_or_else(unauthenticated)?;
             let bits = random::<RANDOM>()?;
             let next = Record { cookie: Some(hash("cookie", &bits)), used: self.now(), ..doc.value().clone() };
@@ -524,14 +549,17 @@ impl Logins {
         name: &str,
         next: impl Fn(Record, &RefreshToken) -> Result<(Record, R)> + Send + Sync,
     ) -> Result<(Doc<Record>, R)> {
-        if self.0.is_in_transaction() {
-            return Err(Error::new(ErrorCode::NestedTransaction)
-                .message("a refresh token is good for one use, and a transaction may run twice; use it outside of one"));
+        if self.scope.is_in_transaction() {
+            return Err(Error::new(ErrorCode::NestedTransaction).message(
+                "a refresh token is good for one use, and a transaction may run twice; use it outside of one",
+            ));
         }
         let Some(token) = &RefreshToken::read(token) else { return Err(unauthenticated()) };
         let (model, now, next, id) = (self.state().model, self.now(), &next, &raw(token.id)?);
-        let used = self.0.own_step(name, |step| async move {
-            let Some(known) = step.transaction().get(model, id)?.as_ref().and_then(record) else { return Ok(Used::Not) };
+        let used = self.scope.own_step(name, |step| async move {
+            let Some(known) = step.transaction().get(model, id)?.as_ref().and_then(record) else {
+                return Ok(Used::Not);
+            };
             // How long it takes to compare hashes tells nothing of what they are hashes of.
             if known.family != Some(token.family()) || known.expires <= now {
                 return Ok(Used::Not);
@@ -559,12 +587,10 @@ impl Logins {
 
     /// The pair of a login.
     fn issue(&self, id: &RawId, login: &Record, refresh: &RefreshToken) -> Result<Tokens> {
-        let inner = self.runtime().inner();
         let now = self.now();
         let left = Duration::from_millis(login.expires.saturating_sub(now));
         let lifetime = self.state().settings.token_lifetime.min(left);
-        let keyring = self.state().keyring(&inner.secret)?;
-        let token = keyring.sign(claims_of(id, login), now, lifetime)?;
+        let token = self.runtime().keyring()?.sign(claims_of(id, login), now, lifetime)?;
         Ok(Tokens { token, refresh_token: refresh.text(), expires_in: lifetime.as_secs() })
     }
 
@@ -680,7 +706,7 @@ impl<'a> Beginning<'a> {
     ) -> Result<(Doc<Record>, R)> {
         let (model, now) = (self.logins.state().model, self.logins.now());
         let (new, query, with) = (&self.record(now)?, &of_subject(&self.subject, 1)?, &with);
-        let stored = self.logins.0.own_step("login", |step| async move {
+        let stored = self.logins.scope.own_step("login", |step| async move {
             let known = step.transaction().find(model, query, MOST_LOGINS)?;
             for oldest in known.iter().take((known.len() + 1).saturating_sub(MOST_LOGINS)) {
                 step.transaction().delete(model, oldest.id(), None, None)?;
@@ -689,7 +715,11 @@ impl<'a> Beginning<'a> {
             let (login, made) = with(id, new.clone())?;
             Ok((put(&step, model, &raw(id)?, login, Expect::Absent)?, made))
         });
-        stored.await
+        let stored = stored.await?;
+        for name in self.logins.attempts.lock().drain(..) {
+            self.logins.state().attempts.give_back(name);
+        }
+        Ok(stored)
     }
 
     /// Begins it for a browser: with a cookie, and without a refresh token.
@@ -715,6 +745,23 @@ impl<'a> IntoFuture for Beginning<'a> {
             let (doc, token) = begun.await?;
             self.logins.issue(&doc.id().into_raw(), &doc, &token)
         })
+    }
+}
+
+impl Runtime {
+    /// What tokens are signed and verified with.
+    ///
+    /// # Errors
+    /// `INVALID_SECRET` when the secret can be neither read nor made.
+    pub(crate) fn keyring(&self) -> Result<Arc<Keyring>> {
+        let LoginState { settings, keyring, .. } = &self.inner().logins;
+        if let Some(keyring) = keyring.get() {
+            return Ok(keyring.clone());
+        }
+        let LoginSettings { issuer, audience, leeway, previous, .. } = settings;
+        let checks = Checks { issuer: issuer.clone(), audience: audience.clone(), leeway: *leeway };
+        let made = Arc::new(Keyring::new(&self.inner().secret.bytes()?, previous, checks)?);
+        Ok(keyring.get_or_init(|| made).clone())
     }
 }
 
@@ -773,7 +820,9 @@ impl Runtime {
         tokio::spawn(async move {
             let (model, place) = (runtime.inner().logins.model, &id);
             let noted = runtime.transact(|step| async move {
-                let Some(login) = step.transaction().get(model, place)?.as_ref().and_then(record) else { return Ok(()) };
+                let Some(login) = step.transaction().get(model, place)?.as_ref().and_then(record) else {
+                    return Ok(());
+                };
                 let next = Record { used: now, ..login.value().clone() };
                 put(&step, model, place, next, Expect::Present { if_rev: None }).map(drop)
             });

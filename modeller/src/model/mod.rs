@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod adapter;
+mod attempts;
 pub(crate) mod caller;
 pub(crate) mod declaration;
 pub(crate) mod emitter;

@@ -56,7 +56,6 @@ struct Configuration {
 impl Configuration {
     /// Whether a request that a browser sent comes from a page that may act for its user: one of the server's own origin, or of
     /// one that was allowed. Without `Origin` it comes from no page of another origin (Fetch §3.2, RFC 6454 §7.3).
-    #[allow(dead_code)]
     fn trusts_origin(&self, headers: &HeaderMap) -> bool {
         let mut given = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = given.next() else { return true };
@@ -122,9 +121,7 @@ impl App {
         let configuration = self.configuration().unwrap_or_else(|error| {
             tracing::error!(?error, "there is no secret, so that no token is accepted");
             let Settings { limits, origins, events } = self.settings();
-            // A key that nobody knows, and that is gone with the router.
-            let unknown = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
-            Arc::new(Configuration { keys: Keys::new(&unknown), limits, origins, events })
+            Arc::new(Configuration { keys: Keys::none(), limits, origins, events })
         });
         router::router(Server::new(self, configuration))
     }
@@ -132,16 +129,18 @@ impl App {
     /// Proved when it is first needed.
     fn configuration(&self) -> Result<Arc<Configuration>> {
         let Settings { limits, origins, events } = self.settings();
-        let secret = &self.runtime.inner().secret;
-        self.extras.get_or_make(|| Ok(Configuration { keys: Keys::new(&secret.bytes()?), limits, origins, events }))
+        let keyring = self.runtime.keyring()?;
+        self.extras.get_or_make(|| Ok(Configuration { keys: Keys::new(keyring), limits, origins, events }))
     }
 
     fn settings(&self) -> Settings {
         self.extras.get::<Settings>().map(|settings| Settings::clone(&settings)).unwrap_or_default()
     }
 
-    /// A token with these claims, to which `iat` and `exp` are added. It is good for this application and all that have the
-    /// same secret.
+    /// A token with these claims, of which `sub` says whom it speaks for, and to which `iat` and `exp` are added, and `iss` and `aud`
+    /// where the application has them. It is good for this application and all that have the same secret.
+    ///
+    /// It holds for as long as it says, and nothing takes it back: somebody who signs in gets a login, see [`App::logins`].
     ///
     /// ```
     /// # use modeller::prelude::*;
@@ -157,9 +156,10 @@ impl App {
     /// ```
     ///
     /// # Errors
-    /// `INTERNAL` when the clock of the machine is before 1970; when the secret of the data folder can be neither read nor made.
+    /// `INVALID_CLAIMS` without a subject, or with more than a token of 8 KiB holds; when the secret of the data folder can be neither
+    /// read nor made.
     pub fn sign_token(&self, claims: Map<String, Value>, lifetime: Duration) -> Result<String> {
-        self.configuration()?.keys.sign(claims, lifetime)
+        self.runtime.keyring()?.sign(claims, self.runtime.inner().clock.now(), lifetime)
     }
 }
 

@@ -74,6 +74,12 @@ fn problem(error: &Error) -> Response {
         ErrorCode::Unauthenticated => {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // RFC 6585 §4.
+        ErrorCode::RateLimited => {
+            if let Some(seconds) = error.get("retryAfter").and_then(Value::as_u64) {
+                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            }
+        }
         ErrorCode::Unavailable => {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

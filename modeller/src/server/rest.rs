@@ -543,13 +543,13 @@ fn check_type(headers: &HeaderMap, patch: bool) -> Result<()> {
     }))
 }
 
-async fn read_json(context: &Context, request: Request, patch: bool) -> Result<Value> {
+pub(super) async fn read_json(context: &Context, request: Request, patch: bool) -> Result<Value> {
     check_type(request.headers(), patch)?;
     parse_json(&read_body(context, request).await?)
 }
 
 /// The arguments of a method; `None` when there is no body.
-async fn read_optional_json(context: &Context, request: Request) -> Result<Option<Value>> {
+pub(super) async fn read_optional_json(context: &Context, request: Request) -> Result<Option<Value>> {
     let typed = check_type(request.headers(), false);
     let body = read_body(context, request).await?;
     if body.is_empty() {

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use futures_util::FutureExt;
 
 use super::auth::jwt::Identity;
-use super::auth::{authenticate, recognize};
+use super::auth::{authenticate, logins};
 use super::call::Context;
 use super::carrier::websocket;
 use super::events::Requested;
@@ -31,6 +31,9 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/@health", get(health))
         .route("/@metadata", get(metadata::describe))
         .route("/@socket", get(websocket::open))
+        .route("/@auth/refresh", post(logins::refresh))
+        .route("/@auth/session", post(logins::session))
+        .route("/@auth/logout", post(logins::logout))
         .route("/{model}", get(rest::list).post(rest::insert).patch(rest::update_many).delete(rest::delete_many))
         .route("/{model}/@query", post(rest::query))
         .route("/{model}/@trash", get(trash::list).delete(trash::purge_all))
@@ -64,15 +67,19 @@ async fn wrong_method(request: Request) -> Error {
 }
 
 async fn around(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
-    let prepared = prepare(&server, request.headers()).await;
+    let prepared = prepare(&server, request.method(), request.headers()).await;
     if !server.configuration.events.request.is_empty() {
         request = tell(&server, request, prepared.as_ref().ok()).await;
     }
     let mut response = match prepared {
         Ok(identity) => {
-            let verified = identity.caller.is_verified();
+            let (verified, by_cookie) = (identity.caller.is_verified(), identity.by_cookie);
             request.extensions_mut().insert(identity);
-            let response = next.run(request).await;
+            let mut response = next.run(request).await;
+            if by_cookie {
+                // Unlike what is asked with `Authorization` (RFC 9111 §3.5), shared caches could keep it.
+                response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private"));
+            }
             if verified { for_verified(response) } else { response }
         }
         Err(error) => error.into_response(),
@@ -107,8 +114,8 @@ fn is_protected(server: &Server, method: &Method, at: &Segments) -> bool {
     called.map_or(model.schema.access, |operation| operation.access) == Visibility::Protected
 }
 
-async fn prepare(server: &Server, headers: &HeaderMap) -> Result<Identity> {
-    let identity = recognize(server, authenticate(&server.configuration.keys, headers)?).await?;
+async fn prepare(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Identity> {
+    let identity = authenticate(server, method, headers).await?;
     if let Some(least) = headers.get(MIN_SEQ) {
         let least = least.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
             Error::new(ErrorCode::InvalidRequest).message("`Modeller-Min-Seq` is the sequence number of a commit")

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::Server;
+use super::auth::identify;
 use super::auth::jwt::Identity;
 use super::call::Context;
 use super::limits::{IN_FLIGHT, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
@@ -93,9 +94,9 @@ impl Session {
         self.overflow.notified().await;
     }
 
-    /// Whether the token that it was opened with has expired.
+    /// Whether the token that it was opened with has expired, or its login has ended.
     pub(super) fn is_over(&self) -> bool {
-        self.identity.lock().is_over()
+        self.identity.lock().is_over(&self.server.runtime)
     }
 
     /// Waits until another request may be under way.
@@ -153,7 +154,7 @@ impl Session {
     }
 
     /// Takes a frame of the client. What may take a while runs on its own, and holds the permit until it is answered.
-    pub(super) fn take(self: &Arc<Self>, text: &str, permit: Option<OwnedSemaphorePermit>) {
+    pub(super) async fn take(self: &Arc<Self>, text: &str, permit: Option<OwnedSemaphorePermit>) {
         let Request { id, method, params } = match Request::parse(text) {
             Ok(request) => request,
             Err(Refusal { id, code, error }) => return self.push(self.refusal(&id, code, error)),
@@ -175,7 +176,7 @@ impl Session {
                 self.answer(id.as_ref(), outcome);
             }
             "authenticate" => {
-                let outcome = self.authenticate(params);
+                let outcome = self.authenticate(params).await;
                 self.answer(id.as_ref(), outcome);
             }
             "call" => self.run(id, permit, self.plan_call(params)),
@@ -216,11 +217,12 @@ impl Session {
     }
 
     /// What was subscribed before stays: rights only grow when somebody says who he is.
-    fn authenticate(&self, params: Map<String, Value>) -> Result<Value, Refused> {
+    async fn authenticate(&self, params: Map<String, Value>) -> Result<Value, Refused> {
         let mut params = Params(params);
         let token = params.text("token")?;
         params.end()?;
-        *self.identity.lock() = self.server.configuration.keys.verify(&token)?;
+        let identity = identify(&self.server, &token).await?;
+        *self.identity.lock() = identity;
         Ok(Value::Object(Map::new()))
     }
 

@@ -1,13 +1,16 @@
-//! Who asks: from the `Authorization` header, and from nowhere else.
+//! Who asks: from the `Authorization` header, or from the session cookie of a browser, and from nowhere else.
 //!
-//! A token in the query string or in a cookie is not looked at: the one ends in logs, and the other is sent by browsers on
-//! behalf of foreign pages. Because there is no cookie, a page of another origin that opens a socket or sends a form acts as
-//! anyone, and `Origin` need not be checked.
+//! A token in the query string or in a cookie is not looked at: the one ends in logs, and the other is sent by browsers on behalf
+//! of foreign pages. The one cookie there is is no token but the id of a login, and counts only where no foreign page can have sent
+//! the request; see [`cookie`]. Where there is a token as well, the token counts.
 
+pub(super) mod cookie;
 pub(super) mod jwt;
+pub(super) mod logins;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 
+use self::jwt::Identity;
 use super::Server;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -17,23 +20,42 @@ pub(super) fn unauthenticated() -> Error {
 }
 
 /// Who sent the headers: anyone, when they say nothing of it. A token that does not hold is refused, also where none is
-/// needed, because the client believes that it is known.
-pub(super) fn authenticate(keys: &jwt::Keys, headers: &HeaderMap) -> Result<jwt::Identity> {
+/// needed, because the client believes that it is known. A cookie that does not hold is nothing: browsers send it by themselves.
+pub(super) async fn authenticate(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Identity> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = given.next() else { return Ok(jwt::Identity::anyone()) };
+    let Some(value) = given.next() else { return of_cookie(server, method, headers).await };
     if given.next().is_some() {
         return Err(unauthenticated());
     }
     let value = value.to_str().map_err(|_| unauthenticated())?;
     match value.split_once(' ') {
         // RFC 9110 §11.1: the name of the scheme is case-insensitive.
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => keys.verify(token.trim_start_matches(' ')),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            identify(server, token.trim_start_matches(' ')).await
+        }
         _ => Err(unauthenticated()),
     }
 }
 
+/// Who a token speaks for.
+pub(super) async fn identify(server: &Server, token: &str) -> Result<Identity> {
+    recognize(server, server.configuration.keys.verify(&server.runtime, token)?).await
+}
+
+async fn of_cookie(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Identity> {
+    let cookie = cookie::of_request(&server.configuration, method, headers);
+    let Some((login, claims, until)) = cookie.and_then(|cookie| server.runtime.login_of_cookie(cookie)) else {
+        return Ok(Identity::anyone());
+    };
+    match recognize(server, Identity::of_session(claims, login, until)).await {
+        // Of somebody who is not there any more.
+        Err(error) if *error.code() == ErrorCode::Unauthenticated => Ok(Identity::anyone()),
+        outcome => outcome,
+    }
+}
+
 /// The same caller as the document that he is.
-pub(super) async fn recognize(server: &Server, identity: jwt::Identity) -> Result<jwt::Identity> {
-    let jwt::Identity { caller, until } = identity;
-    Ok(jwt::Identity { caller: server.runtime.recognize(caller).await?, until })
+async fn recognize(server: &Server, identity: Identity) -> Result<Identity> {
+    let caller = server.runtime.recognize(identity.caller.clone()).await?;
+    Ok(Identity { caller, ..identity })
 }

@@ -1,7 +1,7 @@
 //! A session over a WebSocket (RFC 6455), one JSON-RPC message in each text frame.
 //!
-//! `Origin` is not checked: a browser attaches no credentials of ours to a handshake, because there are none but the token
-//! that a script itself sends; a foreign page gets what anyone gets.
+//! A handshake from a foreign page is not refused: it gets what anyone gets, as the session cookie that a browser attaches to it
+//! counts only where `Origin` is that of a page that may act for its user.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -127,11 +127,11 @@ async fn read(session: &Arc<Session>, input: &mut SplitStream<WebSocket>) -> End
         if session.is_over() {
             return EXPIRED;
         }
-        session.take(&text, permit);
+        session.take(&text, permit).await;
     }
 }
 
-const EXPIRED: Ending = Ending::Close(close_code::POLICY, "the token has expired");
+const EXPIRED: Ending = Ending::Close(close_code::POLICY, "the token has expired or was revoked");
 
 /// What the library could not read.
 fn broken(error: &axum::Error) -> Ending {
@@ -157,6 +157,10 @@ async fn write(session: &Session, output: &mut SplitSink<WebSocket, Message>) ->
     loop {
         tokio::select! {
             () = session.filled() => {
+                // What is meant for somebody does not go to who is nobody by now.
+                if session.is_over() {
+                    return EXPIRED;
+                }
                 while let Some(frame) = session.fetch() {
                     if output.feed(Message::Text(frame)).await.is_err() {
                         return Ending::Gone;
