@@ -318,7 +318,7 @@ mod tests {
         Keyring::new(&[secret; 32], &[], checks()).unwrap()
     }
 
-    fn claims(json: Value) -> Map<String, Value> {
+    fn claims(json: &Value) -> Map<String, Value> {
         json.as_object().cloned().unwrap()
     }
 
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn what_is_signed_verifies_for_as_long_as_it_says() {
         let ring = ring(7);
-        let text = ring.sign(claims(json!({"sub": "ada"})), NOW, Duration::from_secs(60)).unwrap();
+        let text = ring.sign(claims(&json!({"sub": "ada"})), NOW, Duration::from_secs(60)).unwrap();
         let token = Unverified::read(&text).unwrap();
         assert_eq!(ring.verify(&token, NOW), Some(NOW + 65_000));
         for (later, holds) in [(0, true), (64_999, true), (65_000, false), (u64::MAX - NOW, false)] {
@@ -351,16 +351,16 @@ mod tests {
         assert!(ring.verify(&token, NOW - 5_000).is_some(), "clocks differ by a few seconds");
         assert!(ring.verify(&token, NOW - 6_000).is_none(), "it was issued in the future");
         assert!(ring.sign(Map::new(), NOW, Duration::ZERO).is_err());
-        let ever = ring.sign(claims(json!({"sub": "ada"})), NOW, Duration::MAX).unwrap();
+        let ever = ring.sign(claims(&json!({"sub": "ada"})), NOW, Duration::MAX).unwrap();
         assert!(ring.verify(&Unverified::read(&ever).unwrap(), NOW).is_some());
-        let long = ring.sign(claims(json!({"sub": "a".repeat(9_000)})), NOW, Duration::ZERO);
+        let long = ring.sign(claims(&json!({"sub": "a".repeat(9_000)})), NOW, Duration::ZERO);
         assert_eq!(long.unwrap_err().code().as_str(), "INVALID_CLAIMS");
     }
 
     #[test]
     fn a_secret_of_before_verifies_what_names_it() {
         let (old, next) = (ring(1), Keyring::new(&[2; 32], &[vec![1; 32]], checks()).unwrap());
-        let of_old = old.sign(claims(json!({"sub": "ada"})), NOW, Duration::from_secs(60)).unwrap();
+        let of_old = old.sign(claims(&json!({"sub": "ada"})), NOW, Duration::from_secs(60)).unwrap();
         assert!(next.verify(&Unverified::read(&of_old).unwrap(), NOW).is_some());
         assert!(ring(3).verify(&Unverified::read(&of_old).unwrap(), NOW).is_none());
         // The same without the name of its key is tried with the current one.
@@ -395,7 +395,7 @@ mod tests {
             (named.clone(), json!({"sub": "a", "exp": now + 1, "iss": "us", "aud": ["web", "api"]})),
         ];
         for (checks, json) in right {
-            assert!(checks.pass(&claims(json.clone()), NOW).is_some(), "{json}");
+            assert!(checks.pass(&claims(&json), NOW).is_some(), "{json}");
         }
         let wrong = [
             (checks(), json!({})),
@@ -433,7 +433,7 @@ mod tests {
             (named, json!({"sub": "a", "exp": now + 1, "iss": "us", "aud": {"api": true}})),
         ];
         for (checks, json) in wrong {
-            assert!(checks.pass(&claims(json.clone()), NOW).is_none(), "{json}");
+            assert!(checks.pass(&claims(&json), NOW).is_none(), "{json}");
         }
     }
 

@@ -22,7 +22,7 @@ pub(in crate::server) struct Identity {
     pub(in crate::server) caller: Caller,
     pub(in crate::server) until: Option<SystemTime>,
     /// The login that it stands and falls with.
-    login: Option<RawId>,
+    pub(super) login: Option<RawId>,
     /// Whether it was shown by a cookie, which a browser sends without being asked.
     pub(in crate::server) by_cookie: bool,
 }
@@ -40,11 +40,6 @@ impl Identity {
     /// Somebody with a session cookie.
     pub(super) fn of_session(claims: Map<String, Value>, login: RawId, until: u64) -> Self {
         Self { login: Some(login), by_cookie: true, ..Self::verified(claims, time(until)) }
-    }
-
-    /// The login that it stands and falls with, if there is one.
-    pub(super) fn login(&self) -> Option<&RawId> {
-        self.login.as_ref()
     }
 
     /// Whether it holds no longer: its token has expired, or its login has ended.

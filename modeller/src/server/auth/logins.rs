@@ -47,7 +47,7 @@ pub(in crate::server) async fn session(context: Context, identity: Identity, req
         }
         // What one cookie is good for is no other cookie.
         None if identity.by_cookie => return Err(unauthenticated()),
-        None => match (identity.login().cloned(), identity.caller.subject()) {
+        None => match (identity.login.clone(), identity.caller.subject()) {
             (Some(login), _) => context.to_the_end(async move { logins.give_cookie(&login).await }).await?,
             (None, Some(subject)) => {
                 let (subject, claims) = (subject.to_owned(), claims_of(&identity));
@@ -84,7 +84,7 @@ pub(in crate::server) async fn logout(context: Context, identity: Identity, requ
     }
     let token = body.map(refresh_token).transpose()?;
     let logins = logins(&context);
-    let ending: BTreeSet<RawId> = identity.login().cloned().into_iter().chain(of_cookie).collect();
+    let ending: BTreeSet<RawId> = identity.login.clone().into_iter().chain(of_cookie).collect();
     let ended = async move {
         if let Some(token) = token {
             logins.give_up(&token).await?;
