@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "figures that show what a test has done")]
 
 mod access;
+mod access_law;
 mod auth;
 mod bad_input;
 mod doors;
