@@ -456,7 +456,7 @@ impl AppBuilder {
             .await
             .map_err(Error::internal)??;
         let log = Arc::new(log);
-        let rooms = Arc::new(Rooms::new(journal.clone()));
+        let rooms = Arc::new(Rooms::new(journal.clone(), log.durable().seq));
         log.follow(rooms.clone());
         let emitters = Arc::new(Emitters::new(assembly.models.len()));
         log.follow(emitters.clone());

@@ -681,7 +681,7 @@ fn faults(seed: u64, other: Other) -> Faults {
         let done = Done { deal: "that of another writer".into(), steps, from: head.seq, until: u64::MAX };
         stage.done.lock().unwrap().insert(number, done);
         let (model, room) = ("accounts".into(), "{}".into());
-        let published = vec![StoredPublish { model, room, payload: number.to_string() }];
+        let published = vec![StoredPublish { model, room, payload: number.to_string(), about: None }];
         Some(vec![EntryKind::Commit { changes, published }])
     })
 }

@@ -61,6 +61,8 @@ pub(crate) struct Publish {
     pub(crate) room: Arc<str>,
     /// JSON text.
     pub(crate) payload: Arc<str>,
+    /// The document that it is about: it is for those alone who may read that.
+    pub(crate) about: Option<RawId>,
 }
 
 /// One atomic set of changes.
@@ -1027,6 +1029,7 @@ impl Shared {
                     model: model(publish.model),
                     room: publish.room.to_string(),
                     payload: publish.payload.to_string(),
+                    about: publish.about.as_ref().map(ToString::to_string),
                 });
                 let kind =
                     EntryKind::Commit { changes: changes.collect::<Result<_>>()?, published: published.collect() };
@@ -1221,6 +1224,7 @@ impl Shared {
                     model: model(&publish.model)?,
                     room: publish.room.as_str().into(),
                     payload: publish.payload.as_str().into(),
+                    about: publish.about.as_deref().map(RawId::parse).transpose()?,
                 })
             })
             .collect::<Result<_>>()?;

@@ -92,6 +92,9 @@ pub struct StoredPublish {
     pub room: String,
     /// The payload, JSON text.
     pub payload: String,
+    /// Id of the document that it is about: it is for those alone who may read that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 /// How an append ended.

@@ -665,7 +665,7 @@ impl<T: Stored> Model<T> {
     pub async fn emit(&self, name: &str, payload: &(impl Serialize + ?Sized + Sync)) -> Result<()> {
         check_event_name(name)?;
         let payload = serde_json::to_string(payload)?;
-        let publish = Publish { model: self.index, room: event_key(name), payload: payload.into() };
+        let publish = Publish { model: self.index, room: event_key(name), payload: payload.into(), about: None };
         self.scope.publish(publish).await
     }
 

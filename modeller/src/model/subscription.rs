@@ -5,9 +5,10 @@
 //! holds a commit back: in process it is told how much it missed, a socket is closed and has to subscribe again.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -19,7 +20,8 @@ use super::handler::{Args, Output, With};
 use super::journal::Journal;
 use super::runtime::{OperationKind, Scope};
 use crate::core::collection::ModelIndex;
-use crate::core::document::Stored;
+use crate::core::document::{DynDoc, Stored};
+use crate::core::id::{Id, RawId};
 use crate::core::log::{Commit, Follower, Publish};
 use crate::core::private::Audience;
 use crate::core::query::canonical::canonical;
@@ -30,14 +32,34 @@ use crate::error::Result;
 /// How many payloads wait for a listener in process before it misses the oldest.
 const LISTENER_BACKLOG: usize = 1_024;
 
+/// How many bytes of what was published are kept for those who were away.
+const RECENT_BYTES: usize = 16 << 20;
+/// For how long.
+const RECENT_TIME: Duration = Duration::from_secs(120);
+
 /// A payload as it was published.
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) seq: u64,
     /// JSON text.
     pub(crate) payload: Arc<str>,
+    /// The document that it is about.
+    pub(crate) about: Option<About>,
     /// What a carrier makes of it, made once for all who are sent the same; only the carrier knows the type.
     pub(crate) encoded: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// The document that a payload is about.
+pub(crate) struct About {
+    pub(crate) id: RawId,
+    /// As its commit has left it; as it was before, when that has deleted it. `None` when the commit has not touched it.
+    pub(crate) doc: Option<DynDoc>,
+}
+
+impl std::fmt::Debug for About {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("About").field(&self.id).finish()
+    }
 }
 
 /// A socket in a room.
@@ -66,13 +88,46 @@ type RoomKey = (ModelIndex, Arc<str>);
 /// All rooms of an application.
 pub(crate) struct Rooms {
     open: Mutex<HashMap<RoomKey, Weak<Room>>>,
+    recent: Mutex<Recent>,
     next: AtomicU64,
     journal: Arc<Journal>,
 }
 
 impl Rooms {
-    pub(crate) fn new(journal: Arc<Journal>) -> Self {
-        Self { open: Mutex::default(), next: AtomicU64::new(0), journal }
+    /// Of an application that starts with this commit.
+    pub(crate) fn new(journal: Arc<Journal>, seq: u64) -> Self {
+        let recent = Recent { entries: VecDeque::new(), bytes: 0, complete_after: seq };
+        Self { open: Mutex::default(), recent: Mutex::new(recent), next: AtomicU64::new(0), journal }
+    }
+
+    /// Lets a socket listen. Where it says what it has heard, what it has missed is delivered first; what follows is delivered
+    /// once. `joining` is called before anything is delivered, with whether all that was missed is there.
+    pub(crate) fn join(
+        &self,
+        room: &Room,
+        since: Option<Since>,
+        (number, sink): (u64, &Arc<dyn Sink>),
+        joining: impl FnOnce(bool),
+    ) {
+        let recent = self.recent.lock();
+        // Of the commit itself a part may have been heard.
+        let complete = since.is_none_or(|since| match since.received {
+            None => since.seq >= recent.complete_after,
+            Some(_) => since.seq > recent.complete_after,
+        });
+        joining(complete);
+        if let Some(since) = since.filter(|_| complete) {
+            let mut heard = since.received.unwrap_or(usize::MAX);
+            let own = recent.entries.iter().filter(|kept| kept.room.0 == room.model && kept.room.1 == room.key);
+            for kept in own.filter(|kept| kept.published.seq >= since.seq) {
+                if kept.published.seq == since.seq && heard > 0 {
+                    heard -= 1;
+                    continue;
+                }
+                sink.deliver(room, &kept.published);
+            }
+        }
+        room.join(number, Arc::downgrade(sink));
     }
 
     /// The one room of this filter.
@@ -112,24 +167,77 @@ pub(crate) fn event_key(name: &str) -> Arc<str> {
 
 impl Follower for Rooms {
     fn committed(&self, commits: &[Arc<Commit>]) {
-        for commit in commits {
+        for commit in commits.iter().filter(|commit| !commit.published.is_empty()) {
+            // Held until all is delivered: whoever joins a room comes before a commit or after it.
+            let mut recent = self.recent.lock();
             for publish in &commit.published {
+                let about = publish.about.as_ref().map(|id| {
+                    let change = commit.changes.iter().find(|change| change.model == publish.model && change.id == *id);
+                    let doc = change.and_then(|change| change.after.clone().or_else(|| change.before.clone()));
+                    About { id: id.clone(), doc }
+                });
+                let published = Arc::new(Published {
+                    seq: commit.seq,
+                    payload: publish.payload.clone(),
+                    about,
+                    encoded: OnceLock::new(),
+                });
+                recent.push(publish, &published);
                 let room = self.open.lock().get(&(publish.model, publish.room.clone())).and_then(Weak::upgrade);
                 if let Some(room) = room {
-                    room.deliver(&Arc::new(Published {
-                        seq: commit.seq,
-                        payload: publish.payload.clone(),
-                        encoded: OnceLock::new(),
-                    }));
+                    room.deliver(&published);
                 }
             }
         }
     }
 }
 
+/// From where on somebody wants to hear what was published in a room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Since {
+    /// The last commit that he has heard of.
+    pub(crate) seq: u64,
+    /// How many payloads of that he has heard in the room; all of them unless given.
+    pub(crate) received: Option<usize>,
+}
+
+/// What was published a short while ago, for those who were away for that long.
+struct Recent {
+    entries: VecDeque<Kept>,
+    bytes: usize,
+    /// All that was published after this commit is here.
+    complete_after: u64,
+}
+
+struct Kept {
+    room: RoomKey,
+    published: Arc<Published>,
+    at: Instant,
+}
+
+impl Recent {
+    /// About how many bytes a payload takes that is kept.
+    fn weight(published: &Published) -> usize {
+        published.payload.len() + 256
+    }
+
+    fn push(&mut self, publish: &Publish, published: &Arc<Published>) {
+        let now = Instant::now();
+        self.bytes += Self::weight(published);
+        let room = (publish.model, publish.room.clone());
+        self.entries.push_back(Kept { room, published: published.clone(), at: now });
+        let is_over = |kept: &Kept, bytes| bytes > RECENT_BYTES || now.duration_since(kept.at) > RECENT_TIME;
+        while let Some(kept) = self.entries.front().filter(|kept| is_over(kept, self.bytes)) {
+            self.bytes -= Self::weight(&kept.published);
+            self.complete_after = kept.published.seq;
+            self.entries.pop_front();
+        }
+    }
+}
+
 impl Room {
     /// Lets a socket listen. The same number twice is one.
-    pub(crate) fn join(&self, number: u64, sink: Weak<dyn Sink>) {
+    fn join(&self, number: u64, sink: Weak<dyn Sink>) {
         let mut sinks = self.sinks.lock();
         if !sinks.iter().any(|(known, _)| *known == number) {
             sinks.push((number, sink));
@@ -234,8 +342,36 @@ impl<T: Stored> Subscription<T> {
     /// # Errors
     /// `INTERNAL` when the payload cannot be serialized; otherwise those of a transaction.
     pub async fn publish(&self, payload: &(impl Serialize + ?Sized + Sync)) -> Result<()> {
+        self.send(payload, None).await
+    }
+
+    /// Sends a payload about a document to those in the room who may read the document when it reaches them, by the rule of the
+    /// model (see [`access`](macro@crate::access)): as the commit that the payload leaves with has made it, or as it was when that
+    /// has deleted it. All who listen in process hear it.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[model(id = "tasks")]
+    /// # pub struct Task { pub owner: String, pub done: bool }
+    /// #[hook(Task, after(update))]
+    /// async fn tell(task: &Doc<Task>, tasks: Model<Task>) -> Result<()> {
+    ///     tasks.subscription(Filter::all()).publish_about(task, task).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Subscription::publish`].
+    pub async fn publish_about(
+        &self,
+        document: impl Into<Id<T>>,
+        payload: &(impl Serialize + ?Sized + Sync),
+    ) -> Result<()> {
+        self.send(payload, Some(document.into().raw().clone())).await
+    }
+
+    async fn send(&self, payload: &(impl Serialize + ?Sized + Sync), about: Option<RawId>) -> Result<()> {
         let payload = serde_json::to_string(payload)?;
-        let publish = Publish { model: self.room.model, room: self.room.key.clone(), payload: payload.into() };
+        let publish = Publish { model: self.room.model, room: self.room.key.clone(), payload: payload.into(), about };
         self.model.scope.publish(publish).await
     }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::Server;
@@ -24,19 +25,45 @@ use super::respond::problem_value;
 use crate::core::collection::ModelIndex;
 use crate::core::query::parse::parse_filter;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::access::{Right, Rights};
 use crate::model::handler::With;
 use crate::model::once::{CallKey, answer_json};
 use crate::model::runtime::OperationKind;
-use crate::model::subscription::{Published, Room, Sink};
+use crate::model::subscription::{Published, Room, Since, Sink};
 use crate::wire::frame::{self, Refusal, Request, code};
 
 /// What waits for the client.
 #[derive(Default)]
 struct Queue {
-    /// `None` keeps the place of an answer that is being made; what stands behind it waits.
-    frames: VecDeque<Option<Utf8Bytes>>,
+    frames: VecDeque<Slot>,
+    /// The number of the first place.
+    first: u64,
     bytes: usize,
     overflown: bool,
+}
+
+/// A place in the queue.
+enum Slot {
+    Ready(Utf8Bytes),
+    /// Kept for what is being looked at; what stands behind it waits.
+    Waiting,
+    /// What it was kept for is not for the client.
+    Dropped,
+}
+
+/// A payload of which it is to be asked whether the client may have it.
+struct Check {
+    place: u64,
+    model: ModelIndex,
+    frame: Utf8Bytes,
+    published: Arc<Published>,
+}
+
+#[derive(Default)]
+struct Checks {
+    waiting: VecDeque<Check>,
+    /// Whether a task works at them.
+    running: bool,
 }
 
 /// One client.
@@ -44,11 +71,17 @@ pub(super) struct Session {
     server: Arc<Server>,
     /// Tells the sessions of a room apart.
     number: u64,
+    this: Weak<Self>,
+    /// Where tasks are started: what is published comes from a thread of its own.
+    tasks: Handle,
     identity: Mutex<Identity>,
+    /// Counts how often it was said who the client is.
+    identified: AtomicU64,
     /// By the id of the subscription, which is the name of the room.
     rooms: Mutex<HashMap<String, Arc<Room>>>,
     in_flight: Arc<Semaphore>,
     queue: Mutex<Queue>,
+    checks: Mutex<Checks>,
     /// A frame can be fetched, or the queue has run over.
     changed: Notify,
     overflow: Notify,
@@ -57,13 +90,17 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(server: Arc<Server>, identity: Identity) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            tasks: Handle::current(),
             server,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             identity: Mutex::new(identity),
+            identified: AtomicU64::new(0),
             rooms: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
             queue: Mutex::default(),
+            checks: Mutex::default(),
             changed: Notify::new(),
             overflow: Notify::new(),
         })
@@ -72,16 +109,26 @@ impl Session {
     /// The next frame for the client, when one is there.
     pub(super) fn fetch(&self) -> Option<Utf8Bytes> {
         let mut queue = self.queue.lock();
-        if !matches!(queue.frames.front(), Some(Some(_))) {
-            return None;
+        loop {
+            match queue.frames.front()? {
+                Slot::Waiting => return None,
+                Slot::Dropped => {
+                    queue.frames.pop_front();
+                    queue.first += 1;
+                }
+                Slot::Ready(frame) => {
+                    let frame = frame.clone();
+                    queue.frames.pop_front();
+                    queue.first += 1;
+                    queue.bytes -= frame.len();
+                    if queue.frames.is_empty() {
+                        // A burst leaves no room behind that an idle client would hold on to.
+                        queue.frames.shrink_to(16);
+                    }
+                    return Some(frame);
+                }
+            }
         }
-        let frame = queue.frames.pop_front().flatten();
-        queue.bytes -= frame.as_ref().map_or(0, |frame| frame.len());
-        if queue.frames.is_empty() {
-            // A burst leaves no room behind that an idle client would hold on to.
-            queue.frames.shrink_to(16);
-        }
-        frame
     }
 
     /// Resolves when it is worth to fetch.
@@ -112,21 +159,31 @@ impl Session {
     fn push(&self, frame: Utf8Bytes) {
         self.change(|queue| {
             queue.bytes += frame.len();
-            queue.frames.push_back(Some(frame));
+            queue.frames.push_back(Slot::Ready(frame));
         });
     }
 
-    /// Keeps a place in the queue.
-    fn reserve(&self) {
-        self.change(|queue| queue.frames.push_back(None));
+    /// Keeps a place in the queue, and counts the bytes of what may be put there.
+    fn reserve(&self, bytes: usize) -> u64 {
+        let mut place = 0;
+        self.change(|queue| {
+            place = queue.first + queue.frames.len() as u64;
+            queue.bytes += bytes;
+            queue.frames.push_back(Slot::Waiting);
+        });
+        place
     }
 
-    /// Fills the place that was kept. There is at most one: only the reader of the session keeps places.
-    fn fill(&self, frame: Utf8Bytes) {
+    /// Fills a place that was kept for a frame, with that or with nothing.
+    fn fill(&self, place: u64, frame: Utf8Bytes, wanted: bool) {
         self.change(|queue| {
-            if let Some(place) = queue.frames.iter_mut().find(|place| place.is_none()) {
-                queue.bytes += frame.len();
-                *place = Some(frame);
+            let at = place.checked_sub(queue.first).and_then(|at| usize::try_from(at).ok());
+            let Some(slot) = at.and_then(|at| queue.frames.get_mut(at)) else { return };
+            if wanted {
+                *slot = Slot::Ready(frame);
+            } else {
+                *slot = Slot::Dropped;
+                queue.bytes -= frame.len();
             }
         });
     }
@@ -142,6 +199,53 @@ impl Session {
             self.overflow.notify_one();
         } else {
             self.changed.notify_one();
+        }
+    }
+
+    /// Has it asked whether the client may have a payload, and keeps its place meanwhile.
+    fn check(&self, model: ModelIndex, frame: Utf8Bytes, published: &Arc<Published>) {
+        let place = self.reserve(frame.len());
+        let mut checks = self.checks.lock();
+        checks.waiting.push_back(Check { place, model, frame, published: published.clone() });
+        if !std::mem::replace(&mut checks.running, true)
+            && let Some(session) = self.this.upgrade()
+        {
+            self.tasks.spawn(async move { session.work_at_checks().await });
+        }
+    }
+
+    /// One after the other, so that a burst asks no more than once for each commit.
+    async fn work_at_checks(&self) {
+        let mut known: Option<((ModelIndex, u64, u64), Option<Rights>)> = None;
+        loop {
+            let check = {
+                let mut checks = self.checks.lock();
+                match checks.waiting.pop_front() {
+                    Some(check) if !self.queue.lock().overflown => check,
+                    _ => {
+                        *checks = Checks::default();
+                        return;
+                    }
+                }
+            };
+            let Check { place, model, frame, published } = check;
+            // What holds at a commit holds until the next one.
+            let now = (model, self.seq(), self.identified.load(Ordering::Acquire));
+            if known.as_ref().is_none_or(|(at, _)| *at != now) {
+                // A rule that fails grants nothing; why is in the log.
+                let rights = self.context().scope().rights_now(model).await;
+                known = Some((now, rights.unwrap_or_else(|_| Some(Rights::default()))));
+            }
+            let rights = known.as_ref().and_then(|(_, rights)| rights.as_ref());
+            let may_read = |rights: &Rights| match &published.about {
+                None => rights.has(Right::Read),
+                Some(about) => {
+                    let doc = about.doc.clone();
+                    let doc = doc.or_else(|| self.server.runtime.durable().get(model, &about.id).cloned());
+                    doc.is_some_and(|doc| rights.allows(Right::Read, &doc))
+                }
+            };
+            self.fill(place, frame, rights.is_none_or(may_read));
         }
     }
 
@@ -161,14 +265,8 @@ impl Session {
         };
         match method.as_str() {
             "subscribe" => {
-                // Its answer stands before the first frame of the room, and says from which commit on they come.
-                if let Some(id) = &id {
-                    self.reserve();
-                    let outcome = self.subscribe(params);
-                    self.fill(self.answer_json(id, outcome));
-                } else {
-                    // Asked for without an answer, which the specification allows.
-                    let _ = self.subscribe(params);
+                if let Err(refused) = self.subscribe(id.as_ref(), params).await {
+                    self.answer(id.as_ref(), Err(refused));
                 }
             }
             "unsubscribe" => {
@@ -189,22 +287,40 @@ impl Session {
         }
     }
 
-    fn subscribe(self: &Arc<Self>, params: Map<String, Value>) -> Result<Value, Refused> {
+    async fn subscribe(self: &Arc<Self>, id: Option<&Value>, params: Map<String, Value>) -> Result<(), Refused> {
         let mut params = Params(params);
         let (model, filter) = (params.text("model")?, params.value("filter")?);
+        let since = match params.whole("since")? {
+            Some(seq) => {
+                let received = params.whole("received")?.and_then(|received| usize::try_from(received).ok());
+                Some(Since { seq, received })
+            }
+            None => None,
+        };
         params.end()?;
-        let (_, room) = self.room(&model, &filter)?;
+        let room = self.room(&model, &filter)?;
+        // Who may read nothing of the model hears nothing of it.
+        self.context().scope().check_right(room.model, Right::Read).await?;
         let mut rooms = self.rooms.lock();
-        if rooms.len() >= SUBSCRIPTIONS && !rooms.contains_key(&room.name) {
+        let is_new = !rooms.contains_key(&room.name);
+        if rooms.len() >= SUBSCRIPTIONS && is_new {
             let text = format!("a socket has at most {SUBSCRIPTIONS} subscriptions");
             return Err(Error::new(ErrorCode::RateLimited).message(text).into());
         }
-        let answer = serde_json::json!({"subscription": room.name, "room": &*room.key});
-        // Twice the same filter is one subscription.
-        let this: Weak<Self> = Arc::downgrade(self);
-        room.join(self.number, this);
-        rooms.insert(room.name.clone(), room);
-        Ok(answer)
+        rooms.insert(room.name.clone(), room.clone());
+        drop(rooms);
+        let sink: Arc<dyn Sink> = self.clone();
+        // Twice the same filter is one subscription, that has missed nothing.
+        let missed = since.filter(|_| is_new);
+        self.server.runtime.rooms().join(&room, missed, (self.number, &sink), |complete| {
+            // The answer stands before the first frame of the room, and says from which commit on they come.
+            let mut answer = serde_json::json!({"subscription": room.name, "room": &*room.key});
+            if since.is_some() {
+                answer["complete"] = complete.into();
+            }
+            self.answer(id, Ok(answer));
+        });
+        Ok(())
     }
 
     fn unsubscribe(&self, params: Map<String, Value>) -> Result<Value, Refused> {
@@ -216,13 +332,28 @@ impl Session {
         Ok(Value::Object(Map::new()))
     }
 
-    /// What was subscribed before stays: rights only grow when somebody says who he is.
+    /// What was subscribed before stays, as far as whoever it is now may have it.
     async fn authenticate(&self, params: Map<String, Value>) -> Result<Value, Refused> {
         let mut params = Params(params);
         let token = params.text("token")?;
         params.end()?;
         let identity = identify(&self.server, &token).await?;
         *self.identity.lock() = identity;
+        self.identified.fetch_add(1, Ordering::Release);
+        let rooms: Vec<Arc<Room>> = self.rooms.lock().values().cloned().collect();
+        for room in rooms {
+            let context = self.context();
+            let id = self.server.runtime.model(room.model)?.schema.id.clone();
+            let open = match context.open(&id) {
+                Ok(_) => context.scope().check_right(room.model, Right::Read).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = open {
+                self.rooms.lock().remove(&room.name);
+                room.leave(self.number);
+                self.push(frame::unsubscribed(&room.name, error.code().as_str()).into());
+            }
+        }
         Ok(Value::Object(Map::new()))
     }
 
@@ -252,9 +383,8 @@ impl Session {
     }
 
     /// The room of a filter of a model whose documents the client may reach.
-    fn room(&self, model: &str, filter: &Value) -> Result<(ModelIndex, Arc<Room>)> {
-        let index = self.context().open(model)?;
-        Ok((index, self.room_of(index, filter)?))
+    fn room(&self, model: &str, filter: &Value) -> Result<Arc<Room>> {
+        self.room_of(self.context().open(model)?, filter)
     }
 
     fn room_of(&self, index: ModelIndex, filter: &Value) -> Result<Arc<Room>> {
@@ -347,8 +477,11 @@ impl Sink for Session {
     fn deliver(&self, room: &Room, published: &Arc<Published>) {
         let made = || frame::publish(&room.name, published.seq, &published.payload);
         let shared = published.encoded.get_or_init(|| Box::new(Utf8Bytes::from(made())));
-        let frame = shared.downcast_ref::<Utf8Bytes>().cloned();
-        self.push(frame.unwrap_or_else(|| made().into()));
+        let frame = shared.downcast_ref::<Utf8Bytes>().cloned().unwrap_or_else(|| made().into());
+        match self.server.runtime.model(room.model) {
+            Ok(model) if model.rule.is_none() => self.push(frame),
+            _ => self.check(room.model, frame, published),
+        }
     }
 }
 
@@ -396,6 +529,14 @@ impl Params {
         match self.value(name)? {
             Value::String(text) => Ok(text),
             _ => Err(Self::wrong(format!("`{name}` is a string"))),
+        }
+    }
+
+    /// A whole number that may be left out.
+    fn whole(&mut self, name: &str) -> Result<Option<u64>, Refused> {
+        match self.0.remove(name) {
+            None => Ok(None),
+            Some(value) => value.as_u64().map(Some).ok_or_else(|| Self::wrong(format!("`{name}` is a whole number"))),
         }
     }
 

@@ -396,6 +396,7 @@ fn epochs(reopen: &Reopen) {
         model: "users".into(),
         room: format!(r#"{{"room":"{nth} \" \\ é"}}"#),
         payload: format!("[{nth}]"),
+        about: (nth == 2).then(|| "a".to_owned()),
     };
     model.append(&*engine, vec![epoch(1, r#"{"users":{"type":"object"}}"#)]);
     let with_payloads =
