@@ -6,7 +6,7 @@ use axum::Router;
 use modeller::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, SECRET, ask, ask_with, serve, token};
+use crate::support::{Answer, SECRET, Socket, ask, ask_with, serve, token};
 
 #[model(id = "people", caller, client_ids)]
 pub struct Person {
@@ -81,6 +81,12 @@ async fn join_and_read(caller: Caller, members: System<Model<Member>>, messages:
 #[method(Message, public)]
 async fn remove(args: Which, messages: Model<Message>) -> Result<Doc<Message>> {
     messages.delete(args.id.parse::<Id<Message>>()?).await
+}
+
+/// Tells all who listen of what has changed, as far as they may read it.
+#[hook(Message, after(insert, update, delete))]
+async fn tell(message: Doc<Message>, messages: Model<Message>) -> Result<()> {
+    messages.subscription(Filter::all()).publish_about(&message, &message.text).await
 }
 
 async fn opened() -> (App, Router) {
@@ -301,4 +307,58 @@ async fn a_model_given_as_json_has_a_rule() {
     put.assert_problem(409, "UNIQUE_VIOLATION");
     let models = of(&app, &router, "", "GET", "/@metadata", Value::Null).await.json()["models"].clone();
     assert_eq!(models, json!([]), "nothing of it is open to anyone");
+}
+
+/// What is heard until nothing more comes: the payloads, in their order.
+async fn heard(socket: &mut Socket) -> Vec<Value> {
+    let asked = socket.request("call", json!({"model": "messages", "method": "all_texts"})).await;
+    let mut heard = Vec::new();
+    loop {
+        let frame = socket.frame().await.unwrap();
+        if frame["id"] == asked {
+            return heard;
+        }
+        assert_eq!(frame["method"], "publish", "{frame}");
+        heard.push(frame["params"]["payload"].clone());
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_about_a_document_reaches_who_may_read_it() {
+    let (app, _) = opened().await;
+    let served = serve(app).await;
+    let everything = json!({"model": "messages", "filter": {}});
+    let mut ada = served.socket(Some(&token(&served.app, "ada"))).await;
+    let mut anyone = served.socket(None).await;
+    for socket in [&mut ada, &mut anyone] {
+        assert!(socket.ask("subscribe", everything.clone()).await["result"]["subscription"].is_string());
+    }
+    let messages = served.app.model::<Message>();
+    messages.update("b-red".parse::<Id<Message>>().unwrap(), Message::TEXT.set("1")).await.unwrap();
+    messages.update("b-blue".parse::<Id<Message>>().unwrap(), Message::TEXT.set("2")).await.unwrap();
+    messages.update("b-open".parse::<Id<Message>>().unwrap(), Message::TEXT.set("3")).await.unwrap();
+    // As it was: nobody could read it afterwards.
+    messages.delete("a-red".parse::<Id<Message>>().unwrap()).await.unwrap();
+    // As it is: it went to where she does not read.
+    messages.update("b-red".parse::<Id<Message>>().unwrap(), Message::ROOM.set("blue")).await.unwrap();
+    assert_eq!(heard(&mut ada).await, ["1", "3", "a-red"]);
+    assert_eq!(heard(&mut anyone).await, ["3"]);
+
+    // Rights that are lost count from the next payload on, also on a socket that stays open.
+    served.app.model::<Member>().insert(Member { person: "ada".parse().unwrap(), room: "blue".into() }).await.unwrap();
+    messages.update("b-blue".parse::<Id<Message>>().unwrap(), Message::TEXT.set("4")).await.unwrap();
+    assert_eq!(heard(&mut ada).await, ["4"]);
+    served.app.model::<Member>().delete_many(Filter::all()).await.unwrap();
+    messages.update("b-blue".parse::<Id<Message>>().unwrap(), Message::TEXT.set("5")).await.unwrap();
+    messages.subscription(Filter::all()).publish(&"to all").await.unwrap();
+    assert_eq!(heard(&mut ada).await, ["to all"]);
+
+    // Whose rule fails hears nothing.
+    let mut eve = served.socket(Some(&token(&served.app, "eve"))).await;
+    let refused = eve.ask("subscribe", everything).await;
+    assert_eq!(refused["error"]["data"]["code"], "BANNED");
+    ada.request("authenticate", json!({"token": token(&served.app, "eve")})).await;
+    let told = ada.frame().await.unwrap();
+    assert_eq!((&told["method"], &told["params"]["code"]), (&json!("unsubscribed"), &json!("BANNED")));
+    assert_eq!(ada.frame().await.unwrap()["result"], json!({}));
 }

@@ -10,7 +10,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::support::{User, ask, serve, served, token};
+use modeller_tests::random::Random;
+
+use crate::support::{Role, User, ask, serve, served, token};
 
 const ADMINS: &str = r#"{"role":"admin"}"#;
 
@@ -83,7 +85,7 @@ async fn nothing_is_missed_or_out_of_order() {
             heard
         }));
     }
-    let room = served.app.model::<User>().subscription(User::ROLE.eq(crate::support::Role::Admin));
+    let room = served.app.model::<User>().subscription(User::ROLE.eq(Role::Admin));
     for number in 0..2_000_u64 {
         room.publish(&number).await.unwrap();
     }
@@ -97,7 +99,7 @@ async fn nothing_is_missed_or_out_of_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_says_from_which_commit_on_it_is_heard() {
     let served = served().await;
-    let room = served.app.model::<User>().subscription(User::ROLE.eq(crate::support::Role::Admin));
+    let room = served.app.model::<User>().subscription(User::ROLE.eq(Role::Admin));
     let (done, mut is_done) = tokio::sync::oneshot::channel::<()>();
     let publisher = tokio::spawn(async move {
         let mut last = 0_u64;
@@ -141,7 +143,7 @@ async fn a_slow_consumer_is_closed_and_others_lose_nothing() {
         }
         seqs
     });
-    let room = served.app.model::<User>().subscription(User::ROLE.eq(crate::support::Role::Admin));
+    let room = served.app.model::<User>().subscription(User::ROLE.eq(Role::Admin));
     let text = "x".repeat(4 << 10);
     let begin = Instant::now();
     let mut slowest = Duration::ZERO;
@@ -171,7 +173,7 @@ async fn a_slow_consumer_that_wakes_up_is_told_why() {
     let served = served().await;
     let mut slow = served.socket(None).await;
     slow.ask("subscribe", json!({"model": "users", "filter": {"role": "admin"}})).await;
-    let room = served.app.model::<User>().subscription(User::ROLE.eq(crate::support::Role::Admin));
+    let room = served.app.model::<User>().subscription(User::ROLE.eq(Role::Admin));
     let text = "x".repeat(64 << 10);
     // More than its queue and the buffers of the connection hold, and not much more: the goodbye does not wait for long.
     for _ in 0..480 {
@@ -423,4 +425,74 @@ async fn sockets_are_counted() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let mut second = served.socket(None).await;
     assert_eq!(second.ask("call", json!({"model": "users", "method": "ping"})).await["result"], "pong");
+}
+
+/// A client that comes back says how far it has heard: it is sent what it missed, once and in order, and then what follows; cuts fall
+/// also between two payloads of one commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_away_is_sent_what_he_has_missed() {
+    let served = served().await;
+    let seed = Random::seed("MODELLER_SEED", 7);
+    let mut random = Random::new(seed);
+    let app = served.app.clone();
+    let start = app.seq();
+    let publisher = tokio::spawn(async move {
+        let mut next = 0_u64;
+        while next < 600 {
+            let burst = 1 + next % 3;
+            let publish = |tx: Transaction| async move {
+                let users = tx.model::<User>()?;
+                for at in 0..burst {
+                    users.subscription(User::ROLE.eq(Role::Admin)).publish(&(next + at)).await?;
+                    users.subscription(User::ROLE.eq(Role::User)).publish(&"not for you").await?;
+                }
+                Ok(())
+            };
+            app.transaction(publish).await.unwrap();
+            next += burst;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        next
+    });
+    let mut heard: Vec<u64> = Vec::new();
+    let (mut seq, mut of_seq) = (start, 0_u64);
+    let mut cuts = 0;
+    while heard.len() < 600 {
+        let mut socket = served.socket(None).await;
+        let mut params = json!({"model": "users", "filter": admins(), "since": seq});
+        if of_seq > 0 {
+            params["received"] = of_seq.into();
+        }
+        let subscribed = socket.ask("subscribe", params).await;
+        assert_eq!(subscribed["result"]["complete"], true, "{subscribed}");
+        let stay = 1 + random.below(40);
+        for _ in 0..stay {
+            if heard.len() >= 600 {
+                break;
+            }
+            let frame = socket.frame().await.unwrap();
+            let told = frame["params"]["seq"].as_u64().unwrap();
+            of_seq = if told == seq { of_seq + 1 } else { 1 };
+            seq = told;
+            heard.push(frame["params"]["payload"].as_u64().unwrap());
+        }
+        cuts += 1;
+        // Cut off without a word, in the middle of whatever is on its way.
+        drop(socket);
+        tokio::time::sleep(Duration::from_millis(random.below(20) as u64)).await;
+    }
+    let published = publisher.await.unwrap();
+    assert_eq!(heard, (0..heard.len() as u64).collect::<Vec<_>>(), "seed {seed}");
+    assert!(cuts > 10 && heard.len() as u64 >= 600 && published >= 600);
+    // What was published before the process began is not there.
+    let mut late = served.socket(None).await;
+    let subscribed = late.ask("subscribe", json!({"model": "users", "filter": admins(), "since": 0})).await;
+    assert_eq!(subscribed["result"]["complete"], false);
+    for (params, code) in [
+        (json!({"model": "users", "filter": {}, "since": -1}), -32602),
+        (json!({"model": "users", "filter": {}, "since": "1"}), -32602),
+        (json!({"model": "users", "filter": {}, "received": 1}), -32602),
+    ] {
+        assert_eq!(late.ask("subscribe", params).await["error"]["code"], code);
+    }
 }
