@@ -84,7 +84,7 @@ impl Asked {
 
 #[method(Thing, public)]
 async fn found(args: Asked, things: Model<Thing>) -> Result<Vec<Doc<Thing>>> {
-    Ok(things.find(args.filter()?).await?)
+    things.find(args.filter()?).await
 }
 
 #[method(Thing, public)]
