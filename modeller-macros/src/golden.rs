@@ -8,7 +8,7 @@ use std::path::Path;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::{access, authenticate, entry, event, hook, method, migrate, model, stream, upload, value, worker};
+use crate::{access, authenticate, entry, event, hook, method, migrate, model, route, stream, upload, value, worker};
 
 #[track_caller]
 fn golden(name: &str, expansion: &TokenStream) {
@@ -242,6 +242,23 @@ fn who_a_caller_is() {
         }
     };
     golden("authenticate", &authenticate::expand(quote!(User), &item));
+}
+
+#[test]
+fn routes() {
+    let item = quote! {
+        /// Whether the program answers.
+        async fn ping(QueryArgs(ping): QueryArgs<Ping>, caller: &Caller) -> Result<String> {
+            Ok("pong".into())
+        }
+    };
+    golden("route", &route::expand(quote!(GET, "/ping"), &item));
+    let item = quote! {
+        async fn rename(args: Rename, PathArgs(thing): PathArgs<ThingPath>, tx: Transaction) -> Result<Doc<Thing>> {
+            tx.model::<Thing>()?.update(thing.id, Thing::NAME.set(args.name)).await
+        }
+    };
+    golden("route_body", &route::expand(quote!(POST, "/rename/{id}", protected), &item));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod model;
 mod paths;
 mod register;
 mod rename;
+mod route;
 mod signature;
 mod stream;
 mod stub;
@@ -86,6 +87,11 @@ pub fn migrate(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn worker(args: TokenStream, item: TokenStream) -> TokenStream {
     worker::expand(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn route(args: TokenStream, item: TokenStream) -> TokenStream {
+    route::expand(args.into(), &item.into()).into()
 }
 
 #[proc_macro_attribute]

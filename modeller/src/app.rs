@@ -27,12 +27,13 @@ use crate::model::job::{self, JobQueue, Jobs};
 use crate::model::journal::{Journal, LogFeature, LogSettings, Subject};
 use crate::model::login::{self, LoginSettings, LoginState, Logins};
 use crate::model::once::{self, Calls};
+use crate::model::route::GivenRoute;
 use crate::model::runtime::{Inner, ModelRuntime, OperationKind, Runtime, next_number};
 use crate::model::subscription::Rooms;
 use crate::model::transaction::Transaction;
 use crate::model::trash;
 use crate::model::worker::Workers;
-use crate::registry::{assemble, schemas};
+use crate::registry::{DeclaredRoutes, assemble, schemas};
 
 /// An application that is open: its documents are in memory, and what is committed is durable.
 ///
@@ -92,7 +93,7 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// All models of the program, with all that belongs to them.
+    /// All models of the program, with all that belongs to them, and all routes.
     ///
     /// A crate that nothing of the program names is not linked, and its models are missing without a word from the compiler:
     /// write `use my_models as _;`. The line that `AppBuilder::serve` prints says what was found.
@@ -100,10 +101,12 @@ impl App {
         AppBuilder { models: None, ..AppBuilder::default() }
     }
 
-    /// No models but those that are named by [`AppBuilder::model`].
+    /// No models but those that are named by [`AppBuilder::model`], and no routes of the program's own but those of
+    /// [`AppBuilder::routes_in`].
     #[expect(clippy::new_ret_no_self, reason = "an application exists when it is opened")]
     pub fn new() -> AppBuilder {
-        AppBuilder { models: Some(Vec::new()), ..AppBuilder::default() }
+        let routes = DeclaredRoutes::In(Vec::new());
+        AppBuilder { models: Some(Vec::new()), declared_routes: routes, ..AppBuilder::default() }
     }
 
     /// The handle of a model: each operation is a transaction of its own.
@@ -264,6 +267,9 @@ enum Engine {
 pub struct AppBuilder {
     models: Option<Vec<&'static ModelDeclaration>>,
     given: Vec<SchemaModel>,
+    declared_routes: DeclaredRoutes,
+    /// Those that are closures.
+    pub(crate) routes: Vec<GivenRoute>,
     schemas: Vec<Value>,
     engine: Engine,
     states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
@@ -288,6 +294,8 @@ impl Default for AppBuilder {
         Self {
             models: None,
             given: Vec::new(),
+            declared_routes: DeclaredRoutes::All,
+            routes: Vec::new(),
             schemas: Vec::new(),
             engine: Engine::Default,
             states: HashMap::new(),
@@ -321,6 +329,37 @@ impl AppBuilder {
     /// With a model that is given as a JSON Schema.
     pub fn schema_model(mut self, model: SchemaModel) -> Self {
         self.given.push(model);
+        self
+    }
+
+    /// With the routes that are declared by [`#[route]`](macro@crate::route) in this module, as `module_path!()` names it, and in
+    /// modules of it. [`App::discover`] finds all routes of the program; [`App::new`] has none but those that are named.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// mod pings {
+    ///     use modeller::prelude::*;
+    ///
+    ///     #[route(GET, "/ping")]
+    ///     async fn ping() -> Result<String> {
+    ///         Ok("pong".into())
+    ///     }
+    ///
+    ///     pub const HERE: &str = module_path!();
+    /// }
+    /// let app = App::new().routes_in(pings::HERE).in_memory().open().await?;
+    /// # drop(app);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn routes_in(mut self, module: impl Into<String>) -> Self {
+        match &mut self.declared_routes {
+            // All are more than some.
+            DeclaredRoutes::All => {}
+            DeclaredRoutes::In(modules) => modules.push(module.into()),
+        }
         self
     }
 
@@ -428,7 +467,8 @@ impl AppBuilder {
             None if self.is_in_memory() => Source::Random,
             None => Source::Folder(self.folder().into()),
         });
-        let mut assembly = assemble(self.models.as_deref(), &self.given, &self.schemas)?;
+        let mut assembly =
+            assemble(self.models.as_deref(), &self.given, &self.schemas, (&self.declared_routes, &self.routes))?;
         // Behind those of the program, whose places stay as they are.
         let programs = assembly.models.len();
         assembly.models.push(ModelRuntime::new(job::schema()?));
@@ -495,6 +535,7 @@ impl AppBuilder {
             callers: assembly.callers,
             logins: LoginState::new(programs + 2, self.logins),
             mirrors,
+            routes: assembly.routes,
             limits: Limits::default(),
             secret,
             clock: self.clock,

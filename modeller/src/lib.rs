@@ -50,6 +50,9 @@ pub use modeller_macros::migrate;
 #[doc = include_str!("docs/model.md")]
 pub use modeller_macros::model;
 #[cfg(feature = "macros")]
+#[doc = include_str!("docs/route.md")]
+pub use modeller_macros::route;
+#[cfg(feature = "macros")]
 #[doc = include_str!("docs/stream.md")]
 pub use modeller_macros::stream;
 #[cfg(feature = "macros")]
@@ -91,6 +94,7 @@ pub use crate::model::journal::{
     CallSite, Log, LogEntries, LogEntry, LogFeature, LogLevel, LogSettings, LogSink, LogSwitches, LogWith, Logged,
 };
 pub use crate::model::login::{Beginning, Login, Logins, Tokens};
+pub use crate::model::route::{HttpMethod, PathArgs, QueryArgs, RouteOutput, RouteRequest};
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::{Heard, Listener, Subscription};
 pub use crate::model::transaction::Transaction;

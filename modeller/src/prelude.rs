@@ -1,9 +1,11 @@
 //! What a program of models names: `use modeller::prelude::*;`.
 
 pub use crate::{
-    Access, App, Call, Caller, Chunk, Doc, Document, Emission, Error, ErrorCode, Field, File, Filter, Heard, Id, Log,
-    Model, Operation, Page, Previous, Private, Projection, Protected, Query, Result, SchemaModel, Sort, State,
-    Subscription, System, Timing, Transaction, Update, Visibility,
+    Access, App, Call, Caller, Chunk, Doc, Document, Emission, Error, ErrorCode, Field, File, Filter, Heard,
+    HttpMethod, Id, Log, Model, Operation, Page, PathArgs, Previous, Private, Projection, Protected, Query, QueryArgs,
+    Result, RouteRequest, SchemaModel, Sort, State, Subscription, System, Timing, Transaction, Update, Visibility,
 };
 #[cfg(feature = "macros")]
-pub use modeller_macros::{access, authenticate, event, hook, method, migrate, model, stream, upload, value, worker};
+pub use modeller_macros::{
+    access, authenticate, event, hook, method, migrate, model, route, stream, upload, value, worker,
+};

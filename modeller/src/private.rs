@@ -36,6 +36,7 @@ pub use crate::model::handler::{
     AccessArg, Args, AuthenticateArg, EventArg, HookArg, HookEvent, Invocation, LongMethodArg, MethodArg, Output,
     OutputKind, PayloadKind, Returned, StreamArg, UploadArg, WorkerArg, arg, on, output, payload,
 };
+pub use crate::model::route::{HttpMethod, LongRouteArg, RouteAnswer, RouteArg, RouteDeclaration, RoutePart};
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::Subscription;
 pub use crate::model::upload::{Chunk, File};

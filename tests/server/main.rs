@@ -7,6 +7,7 @@ mod access;
 mod access_law;
 mod auth;
 mod bad_input;
+mod custom;
 mod doors;
 mod errors;
 mod events;

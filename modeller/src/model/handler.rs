@@ -171,6 +171,8 @@ pub(crate) enum With {
     File(File),
     /// The chunk of a stream.
     Chunk(Chunk),
+    /// The request of a route.
+    Request(Arc<super::route::RouteInput>),
 }
 
 impl With {
@@ -180,6 +182,7 @@ impl With {
             Self::Nothing | Self::File(_) => Self::Nothing,
             Self::Room(room) => Self::Room(room.clone()),
             Self::Chunk(chunk) => Self::Chunk(chunk.clone()),
+            Self::Request(input) => Self::Request(input.clone()),
         }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod job;
 pub(crate) mod journal;
 pub(crate) mod login;
 pub(crate) mod once;
+pub(crate) mod route;
 pub(crate) mod runtime;
 pub(crate) mod schedule;
 pub(crate) mod subscription;

@@ -29,6 +29,7 @@ use super::job::{self, ATTEMPTS, Jobs};
 use super::journal::{CallSite, Journal, LogFeature, LogLevel, Subject, Words, no_data};
 use super::login::LoginState;
 use super::once::Calls;
+use super::route::RouteRuntime;
 use super::subscription::Rooms;
 use super::trash::Alive;
 use super::worker::Workers;
@@ -82,6 +83,8 @@ pub(crate) struct Inner {
     pub(crate) callers: Option<Callers>,
     pub(crate) logins: LoginState,
     pub(crate) mirrors: Mirrors,
+    /// Those of the program's own.
+    pub(crate) routes: Vec<RouteRuntime>,
     pub(crate) limits: Limits,
     pub(crate) secret: Secret,
     /// Dropped with the application, which ends what clears the trash.
@@ -408,6 +411,11 @@ impl Runtime {
     /// The durable head.
     pub(crate) fn durable(&self) -> Arc<State> {
         self.0.log.durable()
+    }
+
+    /// The routes of the program's own, in the order of their paths.
+    pub(crate) fn routes(&self) -> &[RouteRuntime] {
+        &self.0.routes
     }
 
     /// The scope of handles of the application.
@@ -1701,6 +1709,17 @@ impl Scope {
         R: Send,
     {
         self.operate(|| name.into(), body).await
+    }
+
+    /// A handler that belongs to no model, as one step.
+    pub(super) async fn as_step<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
+    where
+        F: Fn(Self, Call) -> Fut + Sync,
+        Fut: Future<Output = Result<R>> + Send,
+        R: Send,
+    {
+        let body = &body;
+        self.operate(name, |step| body(self.in_step(step.clone()), step.call.clone())).await
     }
 
     /// Several operations, and whatever else, as one step.

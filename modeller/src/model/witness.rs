@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 
 use super::handle::Model;
 use super::handler::{AnyOutput, Args, Extract, Invocation, Output, OutputKind, PayloadKind, Returned, With};
+use super::route::{OfRequest, RouteAnswer, RouteOutput, RoutePart, route_answer};
 use super::runtime::OperationKind;
 use super::subscription::Subscription;
 use super::upload::{Chunk, File};
@@ -46,6 +47,26 @@ impl<O: Output> Witness<O> {
     /// What the handler answered.
     pub fn output<R: Returned<Output = O>>(returned: R) -> Result<Box<dyn AnyOutput>> {
         super::handler::output(returned)
+    }
+}
+
+impl<A: OfRequest> Witness<A> {
+    /// What it takes of the request of a route.
+    pub const PART: RoutePart = A::PART;
+}
+
+impl<O: RouteOutput> Witness<O> {
+    /// A route can answer it.
+    pub const IS_ROUTE_OUTPUT: bool = true;
+    /// It as a value.
+    pub const ROUTE_OUTPUT: Option<OutputKind> = O::OUTPUT;
+
+    /// A route's answer without its type.
+    ///
+    /// # Errors
+    /// What the handler answered.
+    pub fn answer<R: Returned<Output = O>>(returned: R) -> Result<RouteAnswer> {
+        route_answer(returned)
     }
 }
 
@@ -111,6 +132,12 @@ pub trait Unfit<A> {
     const IS_ARGS: bool = false;
     /// It cannot be answered.
     const IS_OUTPUT: bool = false;
+    /// A route cannot answer it.
+    const IS_ROUTE_OUTPUT: bool = false;
+    /// It takes nothing of the request of a route.
+    const PART: RoutePart = RoutePart::None;
+    /// A stand-in.
+    const ROUTE_OUTPUT: Option<OutputKind> = None;
     /// A stand-in.
     const PAYLOAD: PayloadKind = PayloadKind::of::<()>();
     /// A stand-in.
@@ -129,6 +156,14 @@ pub trait Unfit<A> {
     /// # Errors
     /// Always.
     fn output<R>(_: R) -> Result<Box<dyn AnyOutput>> {
+        Err(unfit())
+    }
+
+    /// A stand-in.
+    ///
+    /// # Errors
+    /// Always.
+    fn answer<R>(_: R) -> Result<RouteAnswer> {
         Err(unfit())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::routes::{self, DeclaredRoutes};
 use super::{DECLARATIONS, Declaration};
 use crate::core::collection::ModelIndex;
 use crate::core::migrate::Migrations;
@@ -20,6 +21,7 @@ use crate::model::declaration::{
     AccessDeclaration, AuthenticateDeclaration, HookDeclaration, OperationDeclaration, WorkerDeclaration,
 };
 use crate::model::given::SchemaModel;
+use crate::model::route::{GivenRoute, RouteDeclaration, RouteRuntime};
 use crate::model::runtime::{Hook, ModelRuntime, OperationKind, OperationRuntime};
 use crate::model::worker::Worker;
 
@@ -29,6 +31,7 @@ pub(crate) struct Assembly {
     pub(crate) workers: Vec<Worker>,
     pub(crate) migrations: Migrations,
     pub(crate) callers: Option<Callers>,
+    pub(crate) routes: Vec<RouteRuntime>,
 }
 
 /// All models of the program, or those that are named, and those that are given, in the order of their ids.
@@ -36,6 +39,7 @@ pub(crate) fn assemble(
     named: Option<&[&'static ModelDeclaration]>,
     given: &[SchemaModel],
     registered: &[Value],
+    (declared_routes, given_routes): (&DeclaredRoutes, &[GivenRoute]),
 ) -> Result<Assembly> {
     let shared = match Schemas::new(registered) {
         Ok(schemas) => schemas,
@@ -121,12 +125,15 @@ pub(crate) fn assemble(
         .enumerate()
         .filter_map(|(at, (site, model))| Some(((model.schema.id.to_string(), (*site)?), at)))
         .collect();
+    let named: Vec<(String, String)> =
+        models.iter().map(|(site, model)| (model.schema.id.to_string(), routes::place_of(site.as_ref()))).collect();
     let mut models: Vec<ModelRuntime> = models.into_iter().map(|(_, model)| model).collect();
     let find = |model: &ModelDeclaration| places.get(&(model.id.to_owned(), model.site)).copied();
 
     let mut hooks: Vec<(ModelIndex, &'static HookDeclaration)> = Vec::new();
     let mut workers: Vec<(ModelIndex, &'static WorkerDeclaration)> = Vec::new();
     let mut proved_workers: Vec<Worker> = Vec::new();
+    let mut declared: Vec<&'static RouteDeclaration> = Vec::new();
     let mut migrations = Migrations::default();
     let mut rules: HashMap<ModelIndex, &'static AccessDeclaration> = HashMap::new();
     let mut authenticate: Option<&'static AuthenticateDeclaration> = None;
@@ -138,6 +145,7 @@ pub(crate) fn assemble(
     for declaration in declarations {
         match *declaration {
             Declaration::Model(_) => {}
+            Declaration::Route(route) => declared.extend(declared_routes.has(route).then_some(route)),
             Declaration::Hook(hook) => {
                 let Some(at) = find(hook.model) else { continue };
                 if let Some((_, other)) = hooks.iter().find(|(model, other)| *model == at && other.id == hook.id) {
@@ -251,8 +259,9 @@ pub(crate) fn assemble(
             model.hooks.add(&Hook::declared(hook));
         }
     }
+    let routes = routes::prove(&declared, given_routes, &named, &shared, &mut wrong);
     if wrong.is_empty() {
-        Ok(Assembly { models, workers: proved_workers, migrations, callers })
+        Ok(Assembly { models, workers: proved_workers, migrations, callers, routes })
     } else {
         refuse(&wrong)
     }
@@ -299,10 +308,11 @@ fn site(declaration: &Declaration) -> Site {
         Declaration::Access(it) => it.site,
         Declaration::Authenticate(it) => it.site,
         Declaration::Migrate(it) => it.site,
+        Declaration::Route(it) => it.site,
     }
 }
 
-fn place(site: &Site) -> String {
+pub(super) fn place(site: &Site) -> String {
     format!("{}:{}", site.file, site.line)
 }
 

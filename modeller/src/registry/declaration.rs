@@ -10,6 +10,7 @@ use crate::model::declaration::{
     AccessDeclaration, AuthenticateDeclaration, HookDeclaration, MigrateDeclaration, OperationDeclaration,
     WorkerDeclaration,
 };
+use crate::model::route::RouteDeclaration;
 
 /// All declarations of the program, of every crate that is linked into it.
 #[distributed_slice]
@@ -38,4 +39,6 @@ pub enum Declaration {
     Authenticate(&'static AuthenticateDeclaration),
     /// By `#[migrate]`.
     Migrate(&'static MigrateDeclaration),
+    /// By `#[route]`.
+    Route(&'static RouteDeclaration),
 }

@@ -2,6 +2,8 @@
 
 mod assemble;
 mod declaration;
+mod routes;
 
 pub(crate) use assemble::{assemble, schemas};
 pub use declaration::{DECLARATIONS, Declaration};
+pub(crate) use routes::DeclaredRoutes;

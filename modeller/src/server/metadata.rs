@@ -11,8 +11,9 @@ use crate::core::private::Audience;
 use crate::core::schema::{Visibility, extensions};
 use crate::error::Result;
 use crate::model::access::{Right, Rights};
+use crate::model::route::{HttpMethod, RouteRuntime, TypedPart};
 use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Runtime, Scope};
-use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, VERSION};
+use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, RouteMetadata, VERSION};
 
 pub(super) async fn describe(context: Context) -> Result<Response> {
     let scope = context.scope();
@@ -31,7 +32,9 @@ pub(super) async fn describe(context: Context) -> Result<Response> {
     for model in &mut models {
         model.extensions = extensions(&model.id, shown.iter().map(String::as_str));
     }
-    let metadata = Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models };
+    let routes = runtime.routes().iter().filter(|route| reaches(&scope, route.access));
+    let routes = routes.map(|route| describe_route(route, context.audience())).collect();
+    let metadata = Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models, routes };
     Ok(respond::json(StatusCode::OK, serde_json::to_vec(&metadata)?))
 }
 
@@ -108,5 +111,21 @@ fn describe_operation(operation: &OperationRuntime, to: Audience) -> OperationMe
         description: operation.declaration.description.to_owned(),
         args: operation.args.as_ref().map(|args| args.json(to).clone()),
         output: operation.output.json(to).clone(),
+    }
+}
+
+fn describe_route(route: &RouteRuntime, to: Audience) -> RouteMetadata {
+    let schema = |part: &Option<TypedPart>| part.as_ref().map(|part| part.checked.json(to).clone());
+    RouteMetadata {
+        id: route.id.to_string(),
+        method: route.method.as_str().to_owned(),
+        path: route.path.to_string(),
+        access: route.access.as_str().to_owned(),
+        description: route.description.to_owned(),
+        params: schema(&route.path_args),
+        query: schema(&route.query_args),
+        args: schema(&route.args),
+        raw: route.whole && route.method != HttpMethod::Get,
+        output: route.output.as_ref().map(|output| output.json(to).clone()),
     }
 }

@@ -306,7 +306,7 @@ pub(super) async fn call(context: Context, at: Segments, request: Request) -> Re
     let index = context.visible(&at.model)?;
     context.scope().operation(index, OperationKind::Method, &at.id)?;
     let key = idempotency_key(request.headers())?;
-    let args = read_optional_json(&context, request).await?;
+    let (_, args) = read_optional_json(&context, request).await?;
     let called = context.clone();
     let body = context.to_the_end(async move { called.call_method(index, &at.id, args, key.as_ref()).await }).await?;
     Ok(respond::json(StatusCode::OK, body))
@@ -414,9 +414,7 @@ impl Asked {
 /// Reads the parameters of a list, each JSON text but for the cursor, which is a text as it is.
 pub(super) fn read_query_string(text: &str) -> Result<Asked> {
     let mut asked = Asked::default();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode(name)?, decode(value)?);
+    for (name, value) in pairs(text)? {
         let is_new = if let Some(flag) = asked.flag(&name) {
             let wanted = value.parse().map_err(|_| Error::query(&name, "is true or false"))?;
             flag.replace(wanted).is_none()
@@ -434,6 +432,12 @@ pub(super) fn read_query_string(text: &str) -> Result<Asked> {
         }
     }
     Ok(asked)
+}
+
+/// The parameters of a query string, decoded.
+pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(name, value)| Ok((decode(name)?, decode(value)?))).collect()
 }
 
 /// The decoding of application/x-www-form-urlencoded (<https://url.spec.whatwg.org/#urlencoded-parsing>), refusing what is
@@ -548,18 +552,19 @@ pub(super) async fn read_json(context: &Context, request: Request, patch: bool) 
     parse_json(&read_body(context, request).await?)
 }
 
-/// The arguments of a method; `None` when there is no body.
-pub(super) async fn read_optional_json(context: &Context, request: Request) -> Result<Option<Value>> {
+/// A body, and what it says as JSON; `None` when there is none.
+pub(super) async fn read_optional_json(context: &Context, request: Request) -> Result<(Bytes, Option<Value>)> {
     let typed = check_type(request.headers(), false);
     let body = read_body(context, request).await?;
     if body.is_empty() {
-        return Ok(None);
+        return Ok((body, None));
     }
     typed?;
-    parse_json(&body).map(Some)
+    let json = parse_json(&body)?;
+    Ok((body, Some(json)))
 }
 
-async fn read_body(context: &Context, request: Request) -> Result<Bytes> {
+pub(super) async fn read_body(context: &Context, request: Request) -> Result<Bytes> {
     let most = context.server.configuration.limits.body;
     // Who waits for our consent before it sends (RFC 9110 §10.1.1) has not sent anything that is to be thrown away.
     let waits = request.headers().contains_key(header::EXPECT);

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
 
 use super::auth::jwt::Identity;
@@ -20,14 +20,44 @@ use super::carrier::websocket;
 use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
 use super::respond::{MIN_SEQ, SEQ, for_verified, json};
-use super::{Server, metadata, rest, trash};
+use super::{Server, metadata, rest, route, trash};
 use crate::core::schema::Visibility;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
 
 /// Whatever is ours begins with `@`, which no model and no operation does.
 pub(super) fn router(server: Arc<Server>) -> Router {
-    Router::new()
+    let layer = axum::middleware::from_fn_with_state(server.clone(), around);
+    table(&server).router.fallback(nowhere).method_not_allowed_fallback(wrong_method).layer(layer).with_state(server)
+}
+
+/// The routes as they are mounted, and their paths: what is mounted has to be described.
+pub(super) struct Table {
+    router: Router<Arc<Server>>,
+    paths: Vec<String>,
+}
+
+impl Table {
+    fn new() -> Self {
+        Self { router: Router::new(), paths: Vec::new() }
+    }
+
+    pub(super) fn route(mut self, path: &str, methods: MethodRouter<Arc<Server>>) -> Self {
+        self.paths.push(path.to_owned());
+        Self { router: self.router.route(path, methods), ..self }
+    }
+
+    /// The paths, in the order in which they were mounted.
+    #[cfg(test)]
+    #[allow(dead_code)]
+    pub(super) fn paths(&self) -> &[String] {
+        &self.paths
+    }
+}
+
+/// All routes of the server, of its models and of the program.
+pub(super) fn table(server: &Server) -> Table {
+    let table = Table::new()
         .route("/@health", get(health))
         .route("/@metadata", get(metadata::describe))
         .route("/@socket", get(websocket::open))
@@ -41,11 +71,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route(
             "/{model}/{id}",
             get(rest::read).patch(rest::update).put(rest::replace).delete(rest::delete).post(rest::call),
-        )
-        .fallback(nowhere)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn_with_state(server.clone(), around))
-        .with_state(server)
+        );
+    route::mount(table, server)
 }
 
 /// Ready to serve: 200, or 503 when the store failed.
@@ -98,7 +125,7 @@ async fn tell(server: &Arc<Server>, request: Request, identity: Option<&Identity
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
         route: parts.extensions.get::<MatchedPath>().map(|route| route.as_str().to_owned()),
-        protected: segments.is_some_and(|at| is_protected(server, &parts.method, &at)),
+        protected: segments.is_some_and(|at| is_protected(server, &parts, &at)),
         caller: identity.map_or_else(Caller::anyone, |identity| identity.caller.clone()),
         peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer),
     });
@@ -106,12 +133,17 @@ async fn tell(server: &Arc<Server>, request: Request, identity: Option<&Identity
 }
 
 /// Whether what is asked for needs a verified caller.
-fn is_protected(server: &Server, method: &Method, at: &Segments) -> bool {
+fn is_protected(server: &Server, parts: &Parts, at: &Segments) -> bool {
+    let method = &parts.method;
+    let matched = parts.extensions.get::<MatchedPath>();
+    if let Some(route) = matched.and_then(|matched| route::find(server, method.as_str(), matched.as_str())) {
+        return route.access == Visibility::Protected;
+    }
     let Some(model) = server.runtime.find_model(&at.model).and_then(|index| server.runtime.model(index).ok()) else {
         return false;
     };
     let called = model.operations.get(at.id.as_str()).filter(|_| *method == Method::POST);
-    called.map_or(model.schema.access, |operation| operation.access) == Visibility::Protected
+    called.map_or(model.visibility(), |operation| operation.access) == Visibility::Protected
 }
 
 async fn prepare(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Identity> {

@@ -26,6 +26,9 @@ pub struct Metadata {
     pub modeller: String,
     /// The models, in the order of their ids.
     pub models: Vec<ModelMetadata>,
+    /// The routes of the program's own, in the order of their paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteMetadata>,
 }
 
 /// A model.
@@ -77,6 +80,37 @@ pub struct FieldMetadata {
     pub protected: bool,
     /// Its part of the schema of the model; references in it are resolved there.
     pub schema: Value,
+}
+
+/// A route of the program's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteMetadata {
+    /// Its id.
+    pub id: String,
+    /// The method of its requests, e.g. `GET`.
+    pub method: String,
+    /// Its path, e.g. `/things/{id}`; `{*rest}` takes all that follows.
+    pub path: String,
+    /// Who may reach it: `public` or `protected`.
+    pub access: String,
+    /// What it does, in a line; may be empty.
+    pub description: String,
+    /// JSON Schema (draft 2020-12) of the parameters of its path; absent where they are any texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<Value>,
+    /// JSON Schema (draft 2020-12) of the members of its query string; absent where it does not say what it reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<Value>,
+    /// JSON Schema (draft 2020-12) of its body; absent where it is none, or any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Value>,
+    /// Whether it takes a body of any media type.
+    #[serde(default)]
+    pub raw: bool,
+    /// JSON Schema (draft 2020-12) of its answer; absent where that is no JSON, or not always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
 }
 
 /// A method or an event.

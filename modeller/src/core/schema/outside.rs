@@ -325,7 +325,6 @@ impl Checked {
     }
 
     /// The schema as this audience may see it.
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the metadata shows it"))]
     pub(crate) fn json(&self, to: Audience) -> &Value {
         self.open.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.shown, |open| &open.json)
     }

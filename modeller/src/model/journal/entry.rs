@@ -138,6 +138,8 @@ features! {
     Trash => "trash";
     /// What a transaction left to be done after its commit.
     Transaction => "transaction";
+    /// A route of the program's own.
+    Route => "route";
 }
 
 impl LogFeature {

@@ -1,0 +1,8 @@
+use modeller::prelude::*;
+
+#[route(GET, "/ping", public, protected)]
+async fn ping() -> Result<()> {
+    Ok(())
+}
+
+fn main() {}
