@@ -1,21 +1,34 @@
 //! `GET /@metadata`: what the caller may reach.
 
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 
 use super::call::Context;
-use super::respond;
+use super::{respond, rest};
 use crate::core::collection::ModelIndex;
 use crate::core::private::Audience;
 use crate::core::schema::{Visibility, extensions};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::access::{Right, Rights};
 use crate::model::route::{HttpMethod, RouteRuntime, TypedPart};
 use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Runtime, Scope};
 use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, RouteMetadata, VERSION};
 
-pub(super) async fn describe(context: Context) -> Result<Response> {
+pub(super) async fn describe(context: Context, request: Request) -> Result<Response> {
+    let wanted = rest::pairs(request.uri().query().unwrap_or_default())?;
+    let metadata = match wanted.as_slice() {
+        [] => of(&context).await?,
+        [(name, draft)] if name == "draft" && draft == "2020-12" => of(&context).await?,
+        [(name, draft)] if name == "draft" && draft == "07" => of(&context).await?.in_draft_07(),
+        _ => return Err(Error::query("", "the metadata takes `draft=07` or `draft=2020-12`")),
+    };
+    Ok(respond::json(StatusCode::OK, serde_json::to_vec(&metadata)?))
+}
+
+/// What the caller may reach.
+pub(super) async fn of(context: &Context) -> Result<Metadata> {
     let scope = context.scope();
     let runtime = &context.server.runtime;
     let mut models: Vec<ModelMetadata> = Vec::new();
@@ -34,8 +47,7 @@ pub(super) async fn describe(context: Context) -> Result<Response> {
     }
     let routes = runtime.routes().iter().filter(|route| reaches(&scope, route.access));
     let routes = routes.map(|route| describe_route(route, context.audience())).collect();
-    let metadata = Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models, routes };
-    Ok(respond::json(StatusCode::OK, serde_json::to_vec(&metadata)?))
+    Ok(Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models, routes })
 }
 
 fn reaches(scope: &Scope, access: Visibility) -> bool {

@@ -11,6 +11,7 @@ pub(crate) mod console;
 mod events;
 mod limits;
 mod metadata;
+mod openapi;
 mod patience;
 mod respond;
 mod rest;

@@ -20,7 +20,7 @@ use super::carrier::websocket;
 use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
 use super::respond::{MIN_SEQ, SEQ, for_verified, json};
-use super::{Server, metadata, rest, route, trash};
+use super::{Server, metadata, openapi, rest, route, trash};
 use crate::core::schema::Visibility;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
@@ -60,6 +60,7 @@ pub(super) fn table(server: &Server) -> Table {
     let table = Table::new()
         .route("/@health", get(health))
         .route("/@metadata", get(metadata::describe))
+        .route("/@openapi.json", get(openapi::describe))
         .route("/@socket", get(websocket::open))
         .route("/@auth/refresh", post(logins::refresh))
         .route("/@auth/session", post(logins::session))

@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::schema::draft_07;
+
 /// Version of the shapes on the wire. It grows when a client that knows the version before could misread something.
 pub const VERSION: u32 = 1;
 
@@ -29,6 +31,33 @@ pub struct Metadata {
     /// The routes of the program's own, in the order of their paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteMetadata>,
+}
+
+impl Metadata {
+    /// The same with its schemas in the form of draft-07; see [`draft_07`].
+    #[must_use]
+    pub fn in_draft_07(mut self) -> Self {
+        let all = self.models.iter_mut().flat_map(|model| {
+            let operations = model.operations.iter_mut().chain(&mut model.events);
+            let of_operations =
+                operations.flat_map(|operation| operation.args.as_mut().into_iter().chain([&mut operation.output]));
+            model.schema.as_mut().into_iter().chain(of_operations)
+        });
+        let of_routes = self.routes.iter_mut().flat_map(|route| {
+            [&mut route.params, &mut route.query, &mut route.args, &mut route.output].into_iter().flatten()
+        });
+        for schema in all.chain(of_routes) {
+            *schema = draft_07(schema);
+        }
+        for model in &mut self.models {
+            for field in &mut model.fields {
+                // A part of the schema of the model, and as it is there.
+                let part = model.schema.as_ref().and_then(|schema| schema.get("properties")?.get(&field.name));
+                field.schema = part.cloned().unwrap_or_default();
+            }
+        }
+        self
+    }
 }
 
 /// A model.

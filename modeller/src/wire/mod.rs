@@ -4,3 +4,4 @@ pub mod explanation;
 #[cfg(feature = "server")]
 pub(crate) mod frame;
 pub mod metadata;
+pub(crate) mod schema;

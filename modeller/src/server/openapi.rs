@@ -1,0 +1,772 @@
+//! `GET /@openapi.json`: the same as the metadata, as a description that other tools read (OpenAPI 3.1.1,
+//! <https://spec.openapis.org/oas/v3.1.1.html>).
+//!
+//! It is made of the metadata of the caller alone, so that he finds in it exactly the routes that he may reach, and the fields that
+//! he may know of. Each schema becomes a component, and each of its definitions one of its own, as a `$ref` of OpenAPI begins at the
+//! root of the description.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::call::Context;
+use super::{metadata, respond};
+use crate::core::id::MAX_ID_BYTES;
+use crate::core::query::MAX_LIMIT;
+use crate::error::{ErrorCode, Result};
+use crate::wire::metadata::{Metadata, ModelMetadata, OperationMetadata, RouteMetadata};
+use crate::wire::schema::each;
+
+pub(super) async fn describe(context: Context) -> Result<Response> {
+    let described = openapi(&metadata::of(&context).await?);
+    Ok(respond::json(StatusCode::OK, serde_json::to_vec(&described)?))
+}
+
+/// The description of what a caller may reach.
+pub(super) fn openapi(metadata: &Metadata) -> Value {
+    let mut out = Description::default();
+    out.server();
+    for model in &metadata.models {
+        out.model(model);
+    }
+    for route in &metadata.routes {
+        out.route(route);
+    }
+    let tags = metadata.models.iter().map(|model| {
+        let said = model.schema.as_ref().and_then(|schema| schema.get("description")).and_then(Value::as_str);
+        json!({"name": model.id, "description": said.unwrap_or_default()})
+    });
+    json!({
+        "openapi": "3.1.1",
+        "info": {
+            "title": "Modeller",
+            "version": format!("{}-{}", metadata.version, metadata.modeller),
+            "description": "What the one who asks for this description may reach.",
+        },
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "tags": tags.collect::<Vec<_>>(),
+        // Whoever says who he is may reach more.
+        "security": [{}, {"bearer": []}],
+        "paths": out.paths,
+        "components": {
+            "schemas": out.schemas,
+            "parameters": parameters(),
+            "headers": headers(),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    })
+}
+
+/// What a schema is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Purpose {
+    /// What comes in: what is private is written, and never answered.
+    Input,
+    /// What goes out: without what is private.
+    Output,
+}
+
+#[derive(Default)]
+struct Description {
+    paths: BTreeMap<String, Map<String, Value>>,
+    schemas: BTreeMap<String, Value>,
+}
+
+/// One operation, while it is made.
+struct Operation {
+    id: String,
+    tag: Option<String>,
+    summary: String,
+    protected: bool,
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    responses: Map<String, Value>,
+}
+
+impl Operation {
+    fn new(id: impl Into<String>, summary: impl Into<String>) -> Self {
+        let parameters = vec![parameter("MinSeq")];
+        let (id, summary) = (id.into(), summary.into());
+        let new = Self { id, tag: None, summary, protected: false, parameters, body: None, responses: Map::new() };
+        // What may happen to any request.
+        new.fails(&[
+            (400, &[ErrorCode::InvalidRequest]),
+            (401, &[ErrorCode::Unauthenticated]),
+            (429, &[ErrorCode::RateLimited]),
+            (500, &[ErrorCode::Internal]),
+            (503, &[ErrorCode::Unavailable]),
+            (504, &[ErrorCode::Timeout]),
+        ])
+    }
+
+    fn of(mut self, model: &ModelMetadata) -> Self {
+        self.tag = Some(model.id.clone());
+        self.protected = model.access == "protected";
+        self.fails(&[(403, &[ErrorCode::Forbidden]), (404, &[ErrorCode::ModelNotFound, ErrorCode::NotFound])])
+    }
+
+    fn with(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
+        self.parameters.extend(parameters);
+        self
+    }
+
+    /// With the id of a document in its path.
+    fn at_id(self) -> Self {
+        self.with([parameter("Id")])
+    }
+
+    /// With a body that is JSON of these media types.
+    fn takes(self, schema: &Value, required: bool, types: &[&str]) -> Self {
+        let content: Map<String, Value> =
+            types.iter().map(|kind| ((*kind).to_owned(), json!({"schema": schema}))).collect();
+        self.reads(json!({"required": required, "content": content}))
+            .fails(&[(415, &[ErrorCode::UnsupportedMediaType]), (422, &[ErrorCode::ValidationError])])
+    }
+
+    fn reads(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self.fails(&[(408, &[ErrorCode::Timeout]), (413, &[ErrorCode::PayloadTooLarge])])
+    }
+
+    /// Writes may meet what is there.
+    fn writes(self) -> Self {
+        self.fails(&[
+            (409, &[ErrorCode::UniqueViolation, ErrorCode::ReferenceViolation, ErrorCode::Conflict]),
+            (413, &[ErrorCode::TransactionTooLarge]),
+            (422, &[ErrorCode::ValidationError]),
+        ])
+    }
+
+    fn answers(mut self, status: u16, what: &str, schema: &Value, more_headers: &[&str]) -> Self {
+        let names = ["Seq"].iter().chain(more_headers);
+        let of = |name: &&str| (header_name(name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
+        let headers: Map<String, Value> = names.map(of).collect();
+        self.responses.insert(
+            status.to_string(),
+            json!({"description": what, "headers": headers, "content": {"application/json": {"schema": schema}}}),
+        );
+        self
+    }
+
+    fn fails(mut self, failures: &[(u16, &[ErrorCode])]) -> Self {
+        for (status, codes) in failures {
+            let known = self.responses.remove(&status.to_string());
+            let said = known.as_ref().and_then(|known| known.get("description")).and_then(Value::as_str);
+            let mut words: Vec<String> =
+                said.map(|said| said.split(", ").map(str::to_owned).collect()).unwrap_or_default();
+            for code in *codes {
+                let code = code.as_str().to_owned();
+                if !words.contains(&code) {
+                    words.push(code);
+                }
+            }
+            self.responses.insert(status.to_string(), problem(&words.join(", ")));
+        }
+        self
+    }
+
+    /// A handler of the program answers what errors it likes.
+    fn of_a_handler(self) -> Self {
+        let mut this = self.writes();
+        this.responses.insert("default".into(), problem("an error of the handler, with a code of its own"));
+        this
+    }
+
+    fn json(self) -> Value {
+        let mut json = json!({
+            "operationId": self.id, "summary": self.summary, "parameters": self.parameters, "responses": self.responses,
+        });
+        if let Some(object) = json.as_object_mut() {
+            object.extend(self.tag.map(|tag| ("tags".to_owned(), json!([tag]))));
+            object.extend(self.body.map(|body| ("requestBody".to_owned(), body)));
+            object.extend(self.protected.then(|| ("security".to_owned(), json!([{"bearer": []}]))));
+        }
+        json
+    }
+}
+
+fn problem(codes: &str) -> Value {
+    json!({
+        "description": codes,
+        "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    })
+}
+
+fn parameter(name: &str) -> Value {
+    json!({"$ref": format!("#/components/parameters/{name}")})
+}
+
+fn header_name(component: &str) -> &str {
+    match component {
+        "Seq" => "Modeller-Seq",
+        other => other,
+    }
+}
+
+fn headers() -> Value {
+    json!({
+        "Seq": {"required": true, "schema": {"type": "integer", "minimum": 0},
+                "description": "The last durable commit that the answer has seen."},
+        "ETag": {"required": true, "schema": {"type": "string", "pattern": "^\"[0-9]+\"$"},
+                 "description": "The revision of the document, its `_rev` (RFC 9110 §8.8.3)."},
+        "Location": {"required": true, "schema": {"type": "string"},
+                     "description": "Where the new document is (RFC 9110 §10.2.2)."},
+    })
+}
+
+fn parameters() -> Value {
+    let header = |name: &str, schema: Value, said: &str| json!({"name": name, "in": "header", "schema": schema, "description": said});
+    let of_query = |name: &str, schema: Value, said: &str| json!({"name": name, "in": "query", "description": said, "content": {"application/json": {"schema": schema}}});
+    let object = || json!({"type": "object"});
+    json!({
+        "MinSeq": header("Modeller-Min-Seq", json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
+            "The commit that the answer has to have seen; it is waited for, for a second at most."),
+        "IfMatch": header("If-Match", json!({"type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$"}),
+            "The revision that the document has to have, or `*` (RFC 9110 §13.1.1)."),
+        "IfNoneMatch": header("If-None-Match", json!({"enum": ["*"]}),
+            "`*`: there must be no such document (RFC 9110 §13.1.2)."),
+        "IdempotencyKey": header("Idempotency-Key", json!({"type": "string", "pattern": "^[!#-~]{1,128}$"}),
+            "A key under which the call is made once: asked for again, it is answered as it was the first time."),
+        "Id": {"name": "id", "in": "path", "required": true, "schema": id(), "description": "The id of the document."},
+        "Filter": of_query("filter", object(), "Which documents, as in MongoDB; all, unless given."),
+        "FilterOfAll": {
+            "name": "filter", "in": "query", "required": true, "content": {"application/json": {"schema": object()}},
+            "description": "Which documents, as in MongoDB; `{}` for all of them.",
+        },
+        "Sort": of_query("sort", json!({"type": "object", "additionalProperties": {"enum": [1, -1]}, "maxProperties": 16}),
+            "In which order, as in MongoDB."),
+        "Fields": of_query("fields", object(), "Which parts of each document, as a projection of MongoDB."),
+        "Skip": {"name": "skip", "in": "query", "schema": skip(), "description": "How many are passed over."},
+        "Limit": {"name": "limit", "in": "query", "schema": limit(), "description": "How many at most: 100 unless given; 0 is as many as there may be."},
+        "Cursor": {"name": "cursor", "in": "query", "schema": {"type": "string"},
+                   "description": "Where the list goes on: the `nextCursor` of the page before, with the same query."},
+        "Count": {"name": "count", "in": "query", "schema": {"type": "boolean"}, "description": "Whether to say how many match in all."},
+        "Explain": {"name": "explain", "in": "query", "schema": {"type": "boolean"},
+                    "description": "Whether to say how they are found, instead of which they are."},
+    })
+}
+
+/// An id as a document's path has it.
+fn id() -> Value {
+    // Neither a route of ours nor a dot segment, which clients take out of a path (RFC 3986 §5.2.4).
+    json!({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES, "pattern": "^[A-Za-z0-9_-]+$"})
+}
+
+fn skip() -> Value {
+    json!({"type": "integer", "minimum": 0, "maximum": 10_000_000})
+}
+
+fn limit() -> Value {
+    json!({"type": "integer", "minimum": 0, "maximum": MAX_LIMIT})
+}
+
+/// Bounds of the integers that a format names: a schema that only says `integer` takes more than its type does.
+fn bounds(format: &str) -> Option<(Value, Value)> {
+    Some(match format {
+        "int8" => (i8::MIN.into(), i8::MAX.into()),
+        "int16" => (i16::MIN.into(), i16::MAX.into()),
+        "int32" => (i32::MIN.into(), i32::MAX.into()),
+        "int64" | "int" => (i64::MIN.into(), i64::MAX.into()),
+        "uint8" => (0.into(), u8::MAX.into()),
+        "uint16" => (0.into(), u16::MAX.into()),
+        "uint32" => (0.into(), u32::MAX.into()),
+        "uint64" | "uint" => (0.into(), u64::MAX.into()),
+        _ => return None,
+    })
+}
+
+/// The same schema for a purpose.
+fn fitted(schema: &Value, purpose: Purpose) -> Value {
+    let mut schema = schema.clone();
+    each(&mut schema, &mut |members| {
+        members.remove("$schema");
+        members.remove("$id");
+        let is_private = |property: &Value| property.get("private") == Some(&Value::Bool(true));
+        let mut private = Vec::new();
+        if let Some(Value::Object(properties)) = members.get_mut("properties") {
+            for (name, property) in properties.iter_mut().filter(|(_, property)| is_private(property)) {
+                private.push(name.clone());
+                if let Value::Object(property) = property {
+                    property.insert("writeOnly".into(), true.into());
+                }
+            }
+            if purpose == Purpose::Output {
+                properties.retain(|_, property| !is_private(property));
+            }
+        }
+        if purpose == Purpose::Output {
+            if let Some(Value::Array(required)) = members.get_mut("required") {
+                required.retain(|name| !private.iter().any(|private| name == private));
+            }
+            // These speak of what comes in.
+            members.remove("errorMessage");
+        }
+        let bounds = members.get("format").and_then(Value::as_str).and_then(bounds);
+        if let Some((least, most)) = bounds {
+            members.entry("minimum").or_insert(least);
+            members.entry("maximum").or_insert(most);
+        }
+    });
+    schema
+}
+
+impl Description {
+    fn add(&mut self, path: impl Into<String>, method: &str, operation: Operation) {
+        self.paths.entry(path.into()).or_default().insert(method.to_owned(), operation.json());
+    }
+
+    /// Makes a component of a schema, and of each of its definitions, and answers what refers to it.
+    fn component(&mut self, name: &str, schema: &Value, purpose: Purpose) -> Value {
+        let mut root = fitted(schema, purpose);
+        let mut definitions: Vec<(String, String, Value)> = Vec::new();
+        for keyword in ["$defs", "definitions"] {
+            let Some(Value::Object(of)) = root.as_object_mut().and_then(|root| root.remove(keyword)) else { continue };
+            for (own, definition) in of {
+                let component = self.free(&format!("Def.{name}.{own}"));
+                self.schemas.insert(component.clone(), Value::Null);
+                definitions.push((format!("#/{keyword}/{}", escaped(&own)), component, definition));
+            }
+        }
+        let name = self.free(name);
+        let names: Vec<(String, String)> =
+            definitions.iter().map(|(place, component, _)| (place.clone(), component.clone())).collect();
+        let refer = |schema: &mut Value| {
+            each(schema, &mut |members| {
+                if let Some(Value::String(path)) = members.get_mut("$ref") {
+                    *path = referred(path, &name, &names);
+                }
+            });
+        };
+        refer(&mut root);
+        for (_, component, mut definition) in definitions {
+            refer(&mut definition);
+            self.schemas.insert(component, definition);
+        }
+        self.schemas.insert(name.clone(), root);
+        json!({"$ref": format!("#/components/schemas/{name}")})
+    }
+
+    /// A name of a component like this one that is not taken.
+    fn free(&self, name: &str) -> String {
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        let name: String = name.chars().map(|letter| if fits(letter) { letter } else { '_' }).collect();
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        std::iter::once(name.clone()).chain(numbered).find(|name| !self.schemas.contains_key(name)).unwrap_or(name)
+    }
+
+    fn own(&mut self, name: &str, schema: Value) -> Value {
+        self.schemas.insert(name.to_owned(), schema);
+        json!({"$ref": format!("#/components/schemas/{name}")})
+    }
+
+    /// What is there whatever the models are.
+    fn server(&mut self) {
+        self.own(
+            "Problem",
+            json!({
+                "type": "object",
+                "description": "What went wrong (RFC 9457); `code` is what programs branch on. What else there is depends on the code.",
+                "properties": {
+                    "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer", "minimum": 400, "maximum": 599},
+                    "detail": {"type": "string"}, "code": {"type": "string"},
+                    "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Violation"}},
+                },
+                "required": ["type", "title", "status", "code"],
+            }),
+        );
+        self.own(
+            "Violation",
+            json!({
+                "type": "object",
+                "description": "One way in which a value does not fit its schema, as AJV tells it.",
+                "properties": {
+                    "instancePath": {"type": "string"}, "keyword": {"type": "string"}, "message": {"type": "string"},
+                    "params": {"type": "object"}, "schemaPath": {"type": "string"},
+                },
+                "required": ["instancePath", "keyword", "message", "params", "schemaPath"],
+            }),
+        );
+        let health = json!({"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]});
+        self.add(
+            "/@health",
+            "get",
+            Operation::new("Server.health", "Whether the server is ready.").answers(200, "It is.", &health, &[]),
+        );
+        let metadata = json!({
+            "type": "object",
+            "properties": {"version": {"type": "integer"}, "modeller": {"type": "string"}, "models": {"type": "array", "items": {"type": "object"}}},
+            "required": ["version", "modeller", "models"],
+        });
+        let draft = json!({"name": "draft", "in": "query", "schema": {"enum": ["07", "2020-12"]}, "description": "The form of the schemas."});
+        self.add(
+            "/@metadata",
+            "get",
+            Operation::new("Server.metadata", "What the caller may reach, with its schemas.").with([draft]).answers(
+                200,
+                "The metadata.",
+                &metadata,
+                &[],
+            ),
+        );
+        let described = json!({"type": "object", "required": ["openapi", "info", "paths"]});
+        self.add(
+            "/@openapi.json",
+            "get",
+            Operation::new("Server.openapi", "This description.").answers(
+                200,
+                "A description in OpenAPI 3.1.",
+                &described,
+                &[],
+            ),
+        );
+        let mut socket =
+            Operation::new("Server.socket", "A WebSocket that speaks JSON-RPC 2.0: subscriptions, events and calls.")
+                .fails(&[(426, &[ErrorCode::InvalidRequest])]);
+        socket.responses.insert("101".into(), json!({"description": "The connection is a WebSocket."}));
+        self.add("/@socket", "get", socket);
+    }
+
+    fn model(&mut self, model: &ModelMetadata) {
+        let id = &model.id;
+        if let Some(schema) = &model.schema {
+            self.documents(model, schema);
+        }
+        for operation in &model.operations {
+            let path = format!("/{id}/{}", operation.id);
+            let name = format!("{id}.call.{}", operation.id);
+            let mut described = self.method(model, operation, Operation::new(name, &operation.description).of(model));
+            described.protected = operation.access == "protected";
+            self.add(path, "post", described);
+        }
+    }
+
+    fn method(&mut self, model: &ModelMetadata, operation: &OperationMetadata, described: Operation) -> Operation {
+        let names = (format!("Args.{}.{}", model.id, operation.id), format!("Output.{}.{}", model.id, operation.id));
+        let described = described.with([parameter("IdempotencyKey")]).of_a_handler();
+        let described = match &operation.args {
+            Some(args) => {
+                let args = self.component(&names.0, args, Purpose::Input);
+                described.takes(&args, true, &["application/json"])
+            }
+            None => described,
+        };
+        let output = self.component(&names.1, &operation.output, Purpose::Output);
+        described
+            .answers(200, "What it answers.", &output, &[])
+            .fails(&[(404, &[ErrorCode::MethodNotFound]), (422, &[ErrorCode::IdempotencyMismatch])])
+    }
+
+    fn documents(&mut self, model: &ModelMetadata, schema: &Value) {
+        let id = &model.id;
+        let may = |right: &str| model.rights.as_ref().is_none_or(|rights| rights.iter().any(|known| known == right));
+        let op = |name: &str, summary: &str| Operation::new(format!("{id}.{name}"), summary).of(model);
+        let document = self.component(id, &with_members(schema), Purpose::Output);
+        let key = json!({"type": "object", "properties": {"_id": id_member(), "_rev": rev_member()}, "required": ["_id", "_rev"]});
+        // Who may not read what he wrote learns where it is, and no more.
+        let written = if model.rights.is_some() { json!({"anyOf": [document, key]}) } else { document.clone() };
+        let list = self.list(id, &document);
+        let many = ["Filter", "Sort", "Skip", "Limit", "Fields", "Cursor", "Count", "Explain"];
+        let invalid = &[(400, &[ErrorCode::InvalidQuery][..])];
+        if may("read") {
+            let listing = op("list", "Lists documents.")
+                .with(many.map(parameter))
+                .answers(200, "A page of them.", &list, &[])
+                .fails(invalid);
+            self.add(format!("/{id}"), "get", listing);
+            let query = self.own(
+                &format!("Query.{id}"),
+                json!({
+                    "type": "object",
+                    "properties": {
+                        "filter": {"type": "object"}, "sort": {"type": "object", "additionalProperties": {"enum": [1, -1]}, "maxProperties": 16},
+                        "skip": skip(), "limit": limit(), "fields": {"type": "object"}, "cursor": {"type": "string"},
+                        "count": {"type": "boolean"}, "explain": {"type": "boolean"},
+                    },
+                    "additionalProperties": false,
+                }),
+            );
+            let listing =
+                op("query", "Lists documents, with the query as a body.").takes(&query, true, &["application/json"]);
+            self.add(
+                format!("/{id}/@query"),
+                "post",
+                listing.answers(200, "A page of them.", &list, &[]).fails(invalid),
+            );
+            let one = op("get", "A document.").at_id().answers(200, "The document.", &document, &["ETag"]);
+            self.add(format!("/{id}/{{id}}"), "get", one);
+        }
+        let input = self.component(&format!("Input.{id}"), schema, Purpose::Input);
+        if may("insert") {
+            self.inserts(model, &input, &written, schema);
+        }
+        let etag = if model.rights.is_some() { &[][..] } else { &["ETag"] };
+        if may("update") {
+            let update = self.updates(model, schema);
+            let kinds = &["application/json", "application/merge-patch+json"];
+            let conflicts = &[(400, &[ErrorCode::InvalidQuery][..]), (412, &[ErrorCode::Conflict])];
+            let one = op("update", "Updates a document: by a merge patch (RFC 7396), or by operators as in MongoDB.")
+                .at_id()
+                .with([parameter("IfMatch")])
+                .takes(&update, true, kinds)
+                .writes()
+                .answers(200, "The document as it is now.", &written, etag)
+                .fails(conflicts);
+            self.add(format!("/{id}/{{id}}"), "patch", one);
+            let many = op("updateMany", "Updates all documents that match, or none.")
+                .with([parameter("FilterOfAll")])
+                .takes(&update, true, kinds)
+                .writes()
+                .answers(200, "How many there were.", &counted("updated"), &[])
+                .fails(invalid);
+            self.add(format!("/{id}"), "patch", many);
+            let mut one = op("replace", "Replaces a document.")
+                .at_id()
+                .with([parameter("IfMatch"), parameter("IfNoneMatch")])
+                .takes(&input, true, &["application/json"])
+                .writes()
+                .answers(200, "The document as it is now.", &written, etag)
+                .fails(&[(412, &[ErrorCode::Conflict])]);
+            if model.client_ids {
+                one = one.answers(201, "The new document.", &written, &["Location"]);
+            }
+            self.add(format!("/{id}/{{id}}"), "put", one);
+        }
+        if may("delete") {
+            let one = op("delete", "Deletes a document.")
+                .at_id()
+                .with([parameter("IfMatch")])
+                .writes()
+                .answers(200, "The document as it was.", &written, etag)
+                .fails(&[(412, &[ErrorCode::Conflict])]);
+            self.add(format!("/{id}/{{id}}"), "delete", one);
+            let many = op("deleteMany", "Deletes all documents that match, or none.")
+                .with([parameter("FilterOfAll")])
+                .writes()
+                .answers(200, "How many there were.", &counted("deleted"), &[])
+                .fails(invalid);
+            self.add(format!("/{id}"), "delete", many);
+        }
+        if model.trash {
+            self.trash(model, &written);
+        }
+    }
+
+    fn inserts(&mut self, model: &ModelMetadata, input: &Value, written: &Value, schema: &Value) {
+        let id = &model.id;
+        let mut one = input.clone();
+        if model.client_ids {
+            let mut with_id = schema.clone();
+            if let Some(properties) = with_id.get_mut("properties").and_then(Value::as_object_mut) {
+                properties.insert("_id".into(), id_of_a_client());
+            }
+            one = self.component(&format!("New.{id}"), &with_id, Purpose::Input);
+        }
+        let inserted = self.own(
+            &format!("Inserted.{id}"),
+            json!({"type": "object", "properties": {"items": {"type": "array", "items": written}}, "required": ["items"], "additionalProperties": false}),
+        );
+        let body = json!({"anyOf": [one, {"type": "array", "items": one}]});
+        let insert = Operation::new(
+            format!("{id}.insert"),
+            "Inserts a document, or a list of them, of which all are inserted or none.",
+        )
+        .of(model)
+        .takes(&body, true, &["application/json"])
+        .writes()
+        .answers(201, "The new document, or the new documents.", &json!({"anyOf": [written, inserted]}), &[]);
+        self.add(format!("/{id}"), "post", insert);
+    }
+
+    /// What a document may be updated by.
+    fn updates(&mut self, model: &ModelMetadata, schema: &Value) -> Value {
+        let id = &model.id;
+        let mut part = schema.clone();
+        if let Some(object) = part.as_object_mut() {
+            object.remove("required");
+            object.remove("description");
+        }
+        let part = self.component(&format!("Patch.{id}"), &part, Purpose::Input);
+        self.own(
+            &format!("Update.{id}"),
+            json!({
+                "description": "A merge patch, or update operators; of these `$set` is described, and there are those of MongoDB's manual: \
+                                `$unset`, `$inc`, `$mul`, `$min`, `$max`, `$rename`, `$currentDate`, `$push`, `$addToSet`, `$pull`, `$pop`, `$bit`.",
+                "anyOf": [
+                    part,
+                    {"type": "object", "properties": {"$set": part}, "required": ["$set"], "additionalProperties": false},
+                ],
+            }),
+        )
+    }
+
+    fn list(&mut self, id: &str, document: &Value) -> Value {
+        let page = json!({
+            "type": "object",
+            "properties": {
+                "items": {"type": "array", "items": {"anyOf": [document, {"type": "object", "description": "With `fields`: the parts that were asked for."}]}},
+                "nextCursor": {"type": ["string", "null"]},
+                "seq": {"type": "integer", "minimum": 0},
+                "count": {"type": "integer", "minimum": 0, "description": "With `count`: how many match in all."},
+            },
+            "required": ["items", "nextCursor", "seq"],
+            "additionalProperties": false,
+        });
+        let explained = json!({
+            "type": "object",
+            "properties": {"explain": {"type": "object"}, "seq": {"type": "integer", "minimum": 0}},
+            "required": ["explain", "seq"],
+            "additionalProperties": false,
+        });
+        self.own(&format!("List.{id}"), json!({"anyOf": [page, explained]}))
+    }
+
+    fn trash(&mut self, model: &ModelMetadata, written: &Value) {
+        let id = &model.id;
+        let op = |name: &str, summary: &str| Operation::new(format!("{id}.trash.{name}"), summary).of(model);
+        let entries = json!({
+            "type": "object",
+            "properties": {
+                "items": {"type": "array", "items": {"type": "object"}}, "nextCursor": {"type": "null"},
+                "seq": {"type": "integer", "minimum": 0}, "count": {"type": "integer", "minimum": 0},
+            },
+            "required": ["items", "nextCursor", "seq"],
+            "additionalProperties": false,
+        });
+        let entries = self.own(&format!("Trash.{id}"), entries);
+        let listing = op("list", "Lists what was deleted, the last first.")
+            .with(["Filter", "Skip", "Limit", "Count"].map(parameter))
+            .answers(200, "A page of it.", &entries, &[])
+            .fails(&[(400, &[ErrorCode::InvalidQuery])]);
+        self.add(format!("/{id}/@trash"), "get", listing);
+        let purged = counted("purged");
+        let all = op("purgeAll", "Takes all that was deleted away for good.")
+            .writes()
+            .answers(200, "How many there were.", &purged, &[])
+            .fails(&[(400, &[ErrorCode::InvalidQuery])]);
+        self.add(format!("/{id}/@trash"), "delete", all);
+        let restore = op("restore", "Puts a document back.").at_id().writes().answers(
+            201,
+            "The document.",
+            written,
+            &["Location"],
+        );
+        self.add(format!("/{id}/@trash/{{id}}"), "post", restore);
+        let purge = op("purge", "Takes a document that was deleted away for good.").at_id().writes().answers(
+            200,
+            "That it is gone.",
+            &purged,
+            &[],
+        );
+        self.add(format!("/{id}/@trash/{{id}}"), "delete", purge);
+    }
+
+    fn route(&mut self, route: &RouteMetadata) {
+        let mut described = Operation::new(&route.id, &route.description).fails(&[(403, &[ErrorCode::Forbidden])]);
+        described.protected = route.access == "protected";
+        let path = route.path.replace("{*", "{");
+        let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let params = route.params.as_ref().map(|schema| self.members(&format!("Path.{}", route.id), schema));
+        for name in names {
+            let schema = params
+                .as_ref()
+                .and_then(|params| params.get(name))
+                .map_or_else(|| json!({"type": "string", "minLength": 1}), |(schema, _)| schema.clone());
+            described.parameters.push(json!({"name": name, "in": "path", "required": true, "schema": schema}));
+        }
+        if let Some(query) = &route.query {
+            for (name, (schema, required)) in self.members(&format!("Query.{}", route.id), query) {
+                described.parameters.push(json!({"name": name, "in": "query", "required": required, "schema": schema}));
+            }
+            described = described.fails(&[(422, &[ErrorCode::ValidationError])]);
+        }
+        described = described.of_a_handler();
+        if let Some(args) = &route.args {
+            let args = self.component(&format!("Args.{}", route.id), args, Purpose::Input);
+            described = described.takes(&args, true, &["application/json"]);
+        } else if route.raw {
+            described = described.reads(json!({"content": {"*/*": {"schema": {}}}}));
+        }
+        match &route.output {
+            Some(output) => {
+                let output = self.component(&format!("Output.{}", route.id), output, Purpose::Output);
+                described = described.answers(200, "What it answers.", &output, &[]);
+            }
+            None => {
+                let any = json!({"description": "What it answers.", "content": {"*/*": {"schema": {}}}});
+                described.responses.insert("default".into(), any);
+            }
+        }
+        self.add(path, &route.method.to_ascii_lowercase(), described);
+    }
+
+    /// The members of an object, each a component of its own where it refers to something, and whether it has to be there.
+    fn members(&mut self, name: &str, schema: &Value) -> BTreeMap<String, (Value, bool)> {
+        let whole = self.component(name, schema, Purpose::Input);
+        let place = whole.get("$ref").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+        let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        properties
+            .map(|(name, _)| {
+                let member = json!({"$ref": format!("{place}/properties/{}", escaped(name))});
+                (name.clone(), (member, required.iter().any(|known| known == name)))
+            })
+            .collect()
+    }
+}
+
+/// A name as a token of a JSON pointer (RFC 6901 §3).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// A `$ref` of a schema as one of the description.
+fn referred(path: &str, name: &str, definitions: &[(String, String)]) -> String {
+    for (place, component) in definitions {
+        if let Some(rest) = path.strip_prefix(place.as_str())
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            return format!("#/components/schemas/{component}{rest}");
+        }
+    }
+    match path.strip_prefix('#') {
+        Some(rest) => format!("#/components/schemas/{name}{rest}"),
+        None => path.to_owned(),
+    }
+}
+
+fn id_member() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES, "readOnly": true})
+}
+
+/// An id that a client chooses: no `/`, no control characters, and no `@` at its beginning.
+fn id_of_a_client() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[A-Za-z0-9_-]+$"})
+}
+
+fn rev_member() -> Value {
+    json!({"type": "integer", "minimum": 1, "readOnly": true})
+}
+
+/// The schema of a document, with its id and its revision.
+fn with_members(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(object) = schema.as_object_mut() {
+        let properties = object.entry("properties").or_insert_with(|| json!({}));
+        if let Some(properties) = properties.as_object_mut() {
+            properties.insert("_id".into(), id_member());
+            properties.insert("_rev".into(), rev_member());
+        }
+        let required = object.entry("required").or_insert_with(|| json!([]));
+        if let Some(required) = required.as_array_mut() {
+            required.extend(["_id".into(), "_rev".into()]);
+        }
+    }
+    schema
+}
+
+fn counted(name: &str) -> Value {
+    json!({"type": "object", "properties": {name: {"type": "integer", "minimum": 0}}, "required": [name], "additionalProperties": false})
+}
