@@ -306,7 +306,7 @@ pub(super) async fn call(context: Context, at: Segments, request: Request) -> Re
     let index = context.visible(&at.model)?;
     context.scope().operation(index, OperationKind::Method, &at.id)?;
     let key = idempotency_key(request.headers())?;
-    let (_, args) = read_optional_json(&context, request).await?;
+    let args = read_optional_json(&context, request).await?;
     let called = context.clone();
     let body = context.to_the_end(async move { called.call_method(index, &at.id, args, key.as_ref()).await }).await?;
     Ok(respond::json(StatusCode::OK, body))
@@ -552,8 +552,13 @@ pub(super) async fn read_json(context: &Context, request: Request, patch: bool) 
     parse_json(&read_body(context, request).await?)
 }
 
+/// The arguments of a method; `None` when there is no body.
+pub(super) async fn read_optional_json(context: &Context, request: Request) -> Result<Option<Value>> {
+    Ok(read_body_and_json(context, request).await?.1)
+}
+
 /// A body, and what it says as JSON; `None` when there is none.
-pub(super) async fn read_optional_json(context: &Context, request: Request) -> Result<(Bytes, Option<Value>)> {
+pub(super) async fn read_body_and_json(context: &Context, request: Request) -> Result<(Bytes, Option<Value>)> {
     let typed = check_type(request.headers(), false);
     let body = read_body(context, request).await?;
     if body.is_empty() {

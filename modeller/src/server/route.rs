@@ -209,7 +209,7 @@ async fn read(
         asked.body = rest::read_body(context, request).await?;
         return Ok((asked, None));
     }
-    let (body, json) = rest::read_optional_json(context, request).await?;
+    let (body, json) = rest::read_body_and_json(context, request).await?;
     asked.body = body;
     Ok((asked, json))
 }
