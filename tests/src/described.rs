@@ -5,7 +5,7 @@ use modeller::{AppBuilder, server::RouteResponse};
 use serde_json::json;
 
 /// Somebody.
-#[model(id = "people", public, client_ids, trash)]
+#[model(id = "people", public, client_ids, trash = "90d")]
 pub struct Person {
     /// Where mail goes.
     #[field(unique, max_length = 80)]
@@ -95,7 +95,7 @@ pub async fn headcount(people: Model<Person>) -> Result<usize> {
 /// The oldest.
 #[method(Person, protected)]
 pub async fn oldest(people: Model<Person>) -> Result<Option<Doc<Person>>> {
-    Ok(people.list(Query::new().sort(Person::AGE.descending()).limit(1)).await?.items.into_iter().next())
+    Ok(people.list(Query::all().sort(Person::AGE.desc()).limit(1)).await?.items.into_iter().next())
 }
 
 /// A number of a path.
