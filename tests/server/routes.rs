@@ -3,7 +3,7 @@
 use modeller::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{CANARY, SECRET, app, ask, ask_with, insert_user, serve, token, user};
+use crate::support::{CANARY, SECRET, app, ask, ask_with, insert_user, serve, served, token, user};
 
 #[tokio::test]
 async fn documents_are_made_read_changed_and_deleted() {
@@ -256,4 +256,47 @@ async fn m14_extensions_have_routes_and_rights_of_their_own() {
     assert!(answer["result"]["subscription"].is_string(), "{answer}");
     let answer = socket.ask("call", json!({"model": "racks.units", "method": "tallest"})).await;
     assert_eq!(answer["result"], 2);
+}
+
+#[tokio::test]
+async fn s5_models_methods_and_events_are_endpoints_without_wiring() {
+    let served = served().await;
+    let router = served.app.router();
+    let user = insert_user(&router, "ada@example.com").await;
+    let path = format!("/users/{}", user["_id"].as_str().unwrap());
+    assert_eq!(ask(&router, "GET", &path, Value::Null).await.json(), user);
+    assert_eq!(ask(&router, "POST", "/users/ping", Value::Null).await.json(), "pong");
+    // The same by a socket, where an event reaches the room.
+    let mut socket = served.socket(None).await;
+    let answer = socket.ask("call", json!({"model": "users", "method": "ping"})).await;
+    assert_eq!(answer["result"], "pong");
+    let room = json!({"role": "user"});
+    socket.ask("subscribe", json!({"model": "users", "filter": room})).await;
+    let said = json!({"model": "users", "filter": room, "event": "shout", "args": {"text": "hello"}});
+    socket.request("dispatch", said).await;
+    assert_eq!(socket.frame().await.unwrap()["params"]["payload"], "hello");
+    // Behind what the model says of who may reach it.
+    ask(&router, "GET", "/notes", Value::Null).await.assert_problem(401, "UNAUTHENTICATED");
+    ask(&router, "GET", "/ledger", Value::Null).await.assert_problem(404, "MODEL_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn s7_the_metadata_advertises_models_operations_and_events() {
+    let app = app().await;
+    let router = app.router();
+    let metadata = ask(&router, "GET", "/@metadata", Value::Null).await.json();
+    let models = metadata["models"].as_array().unwrap();
+    let users = models.iter().find(|model| model["id"] == "users").unwrap();
+    let ids =
+        |of: &Value| of.as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert!(ids(&users["operations"]).contains(&"promote".to_owned()), "{users}");
+    assert_eq!(ids(&users["events"]), ["shout"]);
+    assert_eq!(users["access"], "public");
+    assert_eq!(users["schema"]["properties"]["email"]["type"], "string");
+    let promote = users["operations"].as_array().unwrap().iter().find(|it| it["id"] == "promote").unwrap();
+    assert_eq!(promote["description"], "Makes somebody an administrator.");
+    assert_eq!(promote["args"]["properties"]["email"]["type"], "string");
+    // Of what the caller may not reach it says nothing.
+    assert!(!ids(&users["operations"]).contains(&"secret_report".to_owned()));
+    assert!(models.iter().all(|model| model["id"] != "ledger"));
 }

@@ -25,6 +25,9 @@ pub struct Person {
     /// Where.
     #[field(default)]
     pub homes: Vec<Home>,
+    /// Where most often.
+    #[field(default)]
+    pub main_home: Option<Home>,
     /// Which team, if any.
     #[field(default, references = Team::_ID, on_delete = set_null)]
     pub team: Option<Id<Team>>,
@@ -145,7 +148,6 @@ pub async fn robots() -> Result<RouteResponse> {
 pub const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef-described";
 
 /// The application, without where its data is.
-#[must_use]
 pub fn builder() -> AppBuilder {
     let pages = json!({
         "type": "object",

@@ -230,7 +230,7 @@ fn parameters() -> Value {
             "`*`: there must be no such document (RFC 9110 §13.1.2)."),
         "IdempotencyKey": header("Idempotency-Key", json!({"type": "string", "pattern": "^[!#-~]{1,128}$"}),
             "A key under which the call is made once: asked for again, it is answered as it was the first time."),
-        "Id": {"name": "id", "in": "path", "required": true, "schema": id(), "description": "The id of the document."},
+        "Id": {"name": "id", "in": "path", "required": true, "schema": any_id(), "description": "The id of the document."},
         "Filter": of_query("filter", object(), "Which documents, as in MongoDB; all, unless given."),
         "FilterOfAll": {
             "name": "filter", "in": "query", "required": true, "content": {"application/json": {"schema": object()}},
@@ -249,10 +249,30 @@ fn parameters() -> Value {
     })
 }
 
-/// An id as a document's path has it.
-fn id() -> Value {
-    // Neither a route of ours nor a dot segment, which clients take out of a path (RFC 3986 §5.2.4).
-    json!({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES, "pattern": "^[A-Za-z0-9_-]+$"})
+/// No `/`, no control character, and no `@` at the beginning.
+const ID: &str = "^[^@/\\u0000-\\u001f\\u007f-\\u009f][^/\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/// How deep a schema is looked into.
+const DEPTH: usize = 16;
+
+/// Whether a value that fits may be an object.
+fn may_be_object(root: &Value, schema: &Value, depth: usize) -> bool {
+    let is_object = |kind: &Value| kind == "object";
+    let kind = schema.get("type");
+    let said =
+        kind.is_some_and(|kind| is_object(kind) || kind.as_array().is_some_and(|kinds| kinds.iter().any(is_object)));
+    let referred = schema.get("$ref").and_then(Value::as_str).and_then(|path| root.pointer(path.strip_prefix('#')?));
+    let several = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
+    let below = || referred.into_iter().chain(several).any(|inner| may_be_object(root, inner, depth + 1));
+    // What says nothing of its kind, and refers to nothing, may be anything.
+    let silent = kind.is_none()
+        && !["$ref", "anyOf", "oneOf", "allOf", "enum", "const"].iter().any(|name| schema.get(name).is_some());
+    depth > DEPTH || said || silent || below()
+}
+
+/// An id.
+fn any_id() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES, "pattern": ID})
 }
 
 fn skip() -> Value {
@@ -592,7 +612,7 @@ impl Description {
         if model.client_ids {
             let mut with_id = schema.clone();
             if let Some(properties) = with_id.get_mut("properties").and_then(Value::as_object_mut) {
-                properties.insert("_id".into(), id_of_a_client());
+                properties.insert("_id".into(), any_id());
             }
             one = self.component(&format!("New.{id}"), &with_id, Purpose::Input);
         }
@@ -616,19 +636,39 @@ impl Description {
     fn updates(&mut self, model: &ModelMetadata, schema: &Value) -> Value {
         let id = &model.id;
         let mut part = schema.clone();
-        if let Some(object) = part.as_object_mut() {
-            object.remove("required");
+        let required = part.as_object_mut().and_then(|object| {
             object.remove("description");
+            object.remove("required")
+        });
+        let set = self.component(&format!("Set.{id}"), &part, Purpose::Input);
+        let required: Vec<Value> = required.and_then(|required| required.as_array().cloned()).unwrap_or_default();
+        let mut patch = part.clone();
+        for (name, property) in patch.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+            let mut forms = vec![property.clone()];
+            // RFC 7396 §2: a part of an object is joined to what is there, and `null` takes a member away.
+            if may_be_object(schema, property, 0) {
+                forms.push(json!({"type": "object"}));
+            }
+            if !required.iter().any(|known| known == name) {
+                forms.push(json!({"type": "null"}));
+            }
+            if forms.len() > 1 {
+                let private = property.get("private").cloned();
+                *property = json!({"anyOf": forms});
+                property.as_object_mut().into_iter().for_each(|property| {
+                    property.extend(private.clone().map(|private| ("private".to_owned(), private)));
+                });
+            }
         }
-        let part = self.component(&format!("Patch.{id}"), &part, Purpose::Input);
+        let patch = self.component(&format!("Patch.{id}"), &patch, Purpose::Input);
         self.own(
             &format!("Update.{id}"),
             json!({
                 "description": "A merge patch, or update operators; of these `$set` is described, and there are those of MongoDB's manual: \
                                 `$unset`, `$inc`, `$mul`, `$min`, `$max`, `$rename`, `$currentDate`, `$push`, `$addToSet`, `$pull`, `$pop`, `$bit`.",
                 "anyOf": [
-                    part,
-                    {"type": "object", "properties": {"$set": part}, "required": ["$set"], "additionalProperties": false},
+                    patch,
+                    {"type": "object", "properties": {"$set": set}, "required": ["$set"], "additionalProperties": false},
                 ],
             }),
         )
@@ -771,11 +811,6 @@ fn referred(path: &str, name: &str, definitions: &[(String, String)]) -> String 
 
 fn id_member() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES, "readOnly": true})
-}
-
-/// An id that a client chooses: no `/`, no control characters, and no `@` at its beginning.
-fn id_of_a_client() -> Value {
-    json!({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[A-Za-z0-9_-]+$"})
 }
 
 fn rev_member() -> Value {
