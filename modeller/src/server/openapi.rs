@@ -228,7 +228,7 @@ fn parameters() -> Value {
             "The revision that the document has to have, or `*` (RFC 9110 §13.1.1)."),
         "IfNoneMatch": header("If-None-Match", json!({"enum": ["*"]}),
             "`*`: there must be no such document (RFC 9110 §13.1.2)."),
-        "IdempotencyKey": header("Idempotency-Key", json!({"type": "string", "pattern": "^[!#-~]{1,128}$"}),
+        "IdempotencyKey": header("Idempotency-Key", json!({"type": "string", "pattern": "^([!-~]{1,255}|\"[!-~]{1,255}\")$"}),
             "A key under which the call is made once: asked for again, it is answered as it was the first time."),
         "Id": {"name": "id", "in": "path", "required": true, "schema": any_id(), "description": "The id of the document."},
         "Filter": of_query("filter", object(), "Which documents, as in MongoDB; all, unless given."),
