@@ -20,6 +20,8 @@ mod protected;
 mod routes;
 mod schema_models;
 mod socket;
+mod socketio;
+mod sse;
 mod start;
 mod support;
 mod trash;

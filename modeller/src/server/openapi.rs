@@ -547,6 +547,7 @@ impl Description {
                 "post",
                 listing.answers(200, "A page of them.", &list, &[]).fails(invalid),
             );
+            self.events(model, op("events", "Subscribes, and sends what is published as server-sent events."));
             let one = op("get", "A document.").at_id().answers(200, "The document.", &document, &["ETag"]);
             self.add(format!("/{id}/{{id}}"), "get", one);
         }
@@ -604,6 +605,37 @@ impl Description {
         if model.trash {
             self.trash(model, &written);
         }
+    }
+
+    fn events(&mut self, model: &ModelMetadata, operation: Operation) {
+        let number = |minimum: u32| json!({"type": "integer", "minimum": minimum});
+        let seq = r"^[0-9]+(\.([0-9]+|all))?$";
+        let parameters = [
+            (
+                "query",
+                "since",
+                "The last commit that was heard of: what was published after it comes first.",
+                number(0),
+            ),
+            ("query", "received", "How many payloads of that commit were heard; all, unless given.", number(0)),
+            (
+                "header",
+                "Last-Event-ID",
+                "The id of the last event that was heard.",
+                json!({"type": "string", "pattern": seq}),
+            ),
+        ];
+        let parameters = parameters.map(|(place, name, description, schema)| {
+            json!({"in": place, "name": name, "description": description, "schema": schema})
+        });
+        let mut operation =
+            operation.with([parameter("Filter")]).with(parameters).fails(&[(400, &[ErrorCode::InvalidQuery][..])]);
+        let text = json!({"schema": {"type": "string"}});
+        operation.responses.insert(
+            "200".into(),
+            json!({"description": "`subscribed`, and a `publish` for each payload.", "content": {"text/event-stream": text}}),
+        );
+        self.add(format!("/{}/@events", model.id), "get", operation);
     }
 
     fn inserts(&mut self, model: &ModelMetadata, input: &Value, written: &Value, schema: &Value) {

@@ -88,6 +88,25 @@ fn problem(error: &Error) -> Response {
     response
 }
 
+/// The answer of a problem that was made for a session.
+pub(super) fn problem_response(problem: &Value) -> Response {
+    let status = problem.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let mut response = json(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), problem.to_string());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, PROBLEM);
+    // As in `problem`.
+    if status == Some(StatusCode::UNAUTHORIZED) {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = problem.get("retryAfter").and_then(Value::as_u64) {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    } else if status == Some(StatusCode::SERVICE_UNAVAILABLE) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
 /// The error of an answer that anyone may know a part of only, for the one who may know all of it.
 #[derive(Clone)]
 struct Whole(Arc<Error>);

@@ -16,7 +16,9 @@ use futures_util::FutureExt;
 use super::auth::jwt::Identity;
 use super::auth::{authenticate, logins};
 use super::call::Context;
-use super::carrier::websocket;
+#[cfg(feature = "socketio")]
+use super::carrier::socketio;
+use super::carrier::{sse, websocket};
 use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
 use super::respond::{MIN_SEQ, SEQ, for_verified, json};
@@ -28,7 +30,11 @@ use crate::model::caller::Caller;
 /// Whatever is ours begins with `@`, which no model and no operation does.
 pub(super) fn router(server: Arc<Server>) -> Router {
     let layer = axum::middleware::from_fn_with_state(server.clone(), around);
-    table(&server).router.fallback(nowhere).method_not_allowed_fallback(wrong_method).layer(layer).with_state(server)
+    let router = table(&server).router;
+    // The routes of a protocol of others, which describes them itself.
+    #[cfg(feature = "socketio")]
+    let router = router.route("/socket.io/", socketio::route(&server));
+    router.fallback(nowhere).method_not_allowed_fallback(wrong_method).layer(layer).with_state(server)
 }
 
 /// The routes as they are mounted, and their paths: what is mounted has to be described.
@@ -66,6 +72,7 @@ pub(super) fn table(server: &Server) -> Table {
         .route("/@auth/logout", post(logins::logout))
         .route("/{model}", get(rest::list).post(rest::insert).patch(rest::update_many).delete(rest::delete_many))
         .route("/{model}/@query", post(rest::query))
+        .route("/{model}/@events", get(sse::open))
         .route("/{model}/@trash", get(trash::list).delete(trash::purge_all))
         .route("/{model}/@trash/{id}", post(trash::restore).delete(trash::purge))
         .route(

@@ -26,6 +26,8 @@ use crate::core::collection::ModelIndex;
 use crate::core::query::parse::parse_filter;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::access::{Right, Rights};
+#[cfg(feature = "socketio")]
+use crate::model::caller::Caller;
 use crate::model::handler::With;
 use crate::model::once::{CallKey, answer_json};
 use crate::model::runtime::OperationKind;
@@ -144,6 +146,12 @@ impl Session {
     /// Whether the token that it was opened with has expired, or its login has ended.
     pub(super) fn is_over(&self) -> bool {
         self.identity.lock().is_over(&self.server.runtime)
+    }
+
+    /// Who the client is now.
+    #[cfg(feature = "socketio")]
+    pub(super) fn caller(&self) -> Caller {
+        self.identity.lock().caller.clone()
     }
 
     /// Waits until another request may be under way.

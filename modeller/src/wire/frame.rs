@@ -114,8 +114,10 @@ pub(crate) fn publish(subscription: &str, seq: u64, payload: &str) -> String {
 
 /// The notification that a subscription has ended because of who the client is now.
 pub(crate) fn unsubscribed(subscription: &str, code: &str) -> String {
-    let params = serde_json::json!({"subscription": subscription, "code": code});
-    format!("{{\"jsonrpc\":\"2.0\",\"method\":\"unsubscribed\",\"params\":{params}}}")
+    let code = Value::from(code);
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"method\":\"unsubscribed\",\"params\":{{\"subscription\":\"{subscription}\",\"code\":{code}}}}}"
+    )
 }
 
 fn write_value(out: &mut Vec<u8>, value: &Value) {

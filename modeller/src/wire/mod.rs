@@ -4,4 +4,6 @@ pub mod explanation;
 #[cfg(feature = "server")]
 pub(crate) mod frame;
 pub mod metadata;
+#[cfg(feature = "socketio")]
+pub(crate) mod packet;
 pub(crate) mod schema;
