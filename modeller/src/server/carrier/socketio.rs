@@ -405,7 +405,7 @@ impl Rooms {
             let Some(room) = rooms.get(subscription) else {
                 return Some(packet::event(push.event, push.params));
             };
-            let argument = format!(r#"{{"subscription":"{subscription}","room":{room}{}"#, behind);
+            let argument = format!(r#"{{"subscription":"{subscription}","room":{room}{behind}"#);
             return Some(packet::event(push.event, &argument));
         }
         let (id, behind) = frame.strip_prefix(r#"{"jsonrpc":"2.0","id":""#)?.split_once(r#"","#)?;
