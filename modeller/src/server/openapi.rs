@@ -548,6 +548,11 @@ impl Description {
                 listing.answers(200, "A page of them.", &list, &[]).fails(invalid),
             );
             self.events(model, op("events", "Subscribes, and sends what is published as server-sent events."));
+            self.add(
+                format!("/{id}/@events"),
+                "get",
+                events(op("events", "What is published to a room, as server-sent events.")),
+            );
             let one = op("get", "A document.").at_id().answers(200, "The document.", &document, &["ETag"]);
             self.add(format!("/{id}/{{id}}"), "get", one);
         }
@@ -864,6 +869,25 @@ fn with_members(schema: &Value) -> Value {
         }
     }
     schema
+}
+
+/// A subscription as a stream that does not end by itself.
+fn events(operation: Operation) -> Operation {
+    let since = json!({"name": "since", "in": "query", "schema": {"type": "integer", "minimum": 0},
+                       "description": "The commit that was heard last; what came after it is sent first."});
+    let received = json!({"name": "received", "in": "query", "schema": {"type": "integer", "minimum": 0},
+                          "description": "How many payloads of that commit were heard; all, unless given."});
+    let last = json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"},
+                      "description": "The id of the last event, as browsers send it when they connect again."});
+    let mut operation =
+        operation.with([parameter("Filter"), since, received, last]).fails(&[(400, &[ErrorCode::InvalidQuery])]);
+    let stream = json!({
+        "description": "The events: `subscribed` first.",
+        "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    });
+    operation.responses.insert("200".into(), stream);
+    operation
 }
 
 fn counted(name: &str) -> Value {
