@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use modeller::prelude::*;
+use modeller::{LogEntry, LogFeature, LogLevel, LogSettings};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, SECRET, Socket, ask, ask_with, serve, token};
@@ -269,6 +270,27 @@ async fn roles_and_metadata() {
     assert_eq!(rights("").await["rights"], json!(["read"]));
     assert_eq!(rights("ada").await["rights"], json!(["read", "insert", "update", "delete"]));
     assert_eq!(rights("ada").await["access"], "public");
+}
+
+#[tokio::test]
+async fn the_log_says_at_the_start_what_is_reached_by_whom() {
+    let said: std::sync::Arc<std::sync::Mutex<Vec<String>>> = std::sync::Arc::default();
+    let noted = said.clone();
+    let settings = LogSettings::new().on_entry(move |entry: &LogEntry| {
+        if entry.initial && entry.feature == LogFeature::Access && entry.level == LogLevel::Info {
+            noted.lock().unwrap().push(format!("{}: {}", entry.model.as_deref().unwrap_or_default(), entry.message));
+        }
+    });
+    let app = App::new().model::<Person>().model::<Member>().model::<Message>().log(settings);
+    app.schema_model(SchemaModel::new("pages", json!({})).protected()).in_memory().open().await.unwrap();
+    let said = said.lock().unwrap().clone();
+    assert_eq!(
+        said,
+        [
+            "messages: reached from outside: its documents by anyone, as its rule says; `all_texts`, `join_and_read`, `remove`, `texts` by anyone",
+            "pages: reached from outside: its documents by verified callers",
+        ]
+    );
 }
 
 #[tokio::test]

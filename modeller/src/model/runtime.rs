@@ -302,6 +302,24 @@ impl ModelRuntime {
             || operations.any(|operation| operation.access != Visibility::Internal)
     }
 
+    /// What of it is reached from outside, and by whom.
+    fn reached(&self) -> String {
+        let by = |visibility| if visibility == Visibility::Public { "anyone" } else { "verified callers" };
+        let mut parts = Vec::new();
+        if self.visibility() != Visibility::Internal {
+            let rule = if self.rule.is_some() { ", as its rule says" } else { "" };
+            parts.push(format!("its documents by {}{rule}", by(self.visibility())));
+        }
+        for visibility in [Visibility::Public, Visibility::Protected] {
+            let of = self.operations.values().filter(|operation| operation.access == visibility);
+            let ids: Vec<String> = of.map(|operation| format!("`{}`", operation.declaration.id)).collect();
+            if !ids.is_empty() {
+                parts.push(format!("{} by {}", ids.join(", "), by(visibility)));
+            }
+        }
+        format!("reached from outside: {}", parts.join("; "))
+    }
+
     fn has_hooks_on(&self, event: HookEvent) -> bool {
         self.hooks.now().iter().any(|hook| hook.on.contains(&event))
     }
@@ -370,6 +388,9 @@ impl Runtime {
             }
             for operation in model.operations.values() {
                 journal.registered(&operation.subject(index));
+            }
+            if model.is_known_outside() {
+                journal.reached(&Subject::new(index, LogFeature::Access), || model.reached());
             }
         }
         self.workers().register(journal);

@@ -191,6 +191,14 @@ impl Journal {
         }
     }
 
+    /// Tells what of a model is reached from outside.
+    pub(crate) fn reached(&self, subject: &Subject, words: impl FnOnce() -> String) {
+        let pages = self.pages(subject.model);
+        if self.wants(pages, subject.feature, LogLevel::Info) {
+            self.give(pages, subject.clone(), LogLevel::Info, true, Words::new(words()));
+        }
+    }
+
     fn give(&self, pages: &Pages, subject: Subject, level: LogLevel, initial: bool, words: Words) {
         let entry = LogEntry {
             level,
