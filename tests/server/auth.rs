@@ -257,6 +257,7 @@ async fn hostile_tokens_are_refused_with_one_body_also_where_none_is_needed() {
     headers.extend(
         ["Bearer", "Bearer ", "", "Basic YTpi", "Token x", "DPoP x", "Bearer\t", good.as_str()].map(str::to_owned),
     );
+    headers.extend([format!("Bearer {}", "a".repeat(1 << 20)), format!("Bearer {}.a.a", "e".repeat(1 << 20))]);
     headers.extend([format!("Bearer={good}"), format!("Bearer {good},Bearer {good}"), format!("Bearer {good} {good}")]);
     let expected = ask(&router, "POST", "/notes", json!({"text": "x"})).await;
     expected.assert_problem(401, "UNAUTHENTICATED");
@@ -293,6 +294,50 @@ async fn hostile_tokens_are_refused_with_one_body_also_where_none_is_needed() {
 
 fn good_header(token: &str) -> String {
     format!("Bearer {token}")
+}
+
+/// A model and a method that are protected, with the secret of the program, with one that is made in the data folder and found there
+/// again, and with one that lives as long as the application.
+#[tokio::test]
+async fn s8_what_is_protected_needs_a_bearer_token() {
+    let folder = std::env::temp_dir().join(format!("modeller-s8-{}", uuid::Uuid::new_v4()));
+    let builder = || modeller::App::new().model::<crate::support::Note>().model::<crate::support::User>();
+    let mut made: Vec<String> = Vec::new();
+    for round in 0..4 {
+        let builder = match round {
+            0 => builder().secret(SECRET).in_memory(),
+            1 => builder().in_memory(),
+            _ => builder().data(&folder),
+        };
+        let app = builder.open().await.unwrap();
+        let router = app.router();
+        let bearer = good_header(&token(&app, "ada"));
+        for (method, path) in [("GET", "/notes"), ("POST", "/users/secret_report")] {
+            ask(&router, method, path, Value::Null).await.assert_problem(401, "UNAUTHENTICATED");
+            let known = ask_with(&router, method, path, Value::Null, &[("authorization", &bearer)]).await;
+            assert_eq!(known.status, 200, "{method} {path}");
+            // No other application's.
+            for other in made.iter().take(2) {
+                let answer = ask_with(&router, method, path, Value::Null, &[("authorization", other)]).await;
+                assert_eq!(answer.status, 401);
+            }
+        }
+        // What is public needs none.
+        assert_eq!(ask(&router, "GET", "/users", Value::Null).await.status, 200);
+        if round == 3 {
+            let answer = ask_with(&router, "GET", "/notes", Value::Null, &[("authorization", &made[2])]).await;
+            assert_eq!(answer.status, 200, "the secret is that of the last start");
+        }
+        made.push(bearer);
+    }
+    #[cfg(unix)]
+    {
+        let mode = std::fs::metadata(folder.join("secret")).unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+    }
+    let short = builder().secret("short").in_memory().open().await;
+    assert_eq!(short.unwrap_err().code().as_str(), "INVALID_SECRET");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A million inputs: filters, sorts, projections, updates, documents, patterns, schemas and raw text, near to what is valid and far from
+//! A million inputs: filters, sorts, projections, updates, documents, patterns, schemas, tokens and raw text, near to what is valid and far from
 //! it. Nothing may panic, and nothing may take long.
 //!
 //! `MODELLER_FUZZ` is the number of inputs, `MODELLER_SEED` the seed.
@@ -6,6 +6,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::document::{AnyValue, DocView, DynDoc};
@@ -19,6 +21,7 @@ use super::query::project::RawProjection;
 use super::query::update::RawUpdate;
 use super::random::Random;
 use super::schema::parse_json;
+use super::token::{Checks, Keyring, SecretKey, Unverified};
 use super::validate::Validator;
 use super::value::{AsValue, ValueRef};
 
@@ -146,6 +149,42 @@ const PIECES: &[&str] = &[
 struct Fuzzer(Random);
 
 impl Fuzzer {
+    /// A token, as somebody may make one who knows the secret, or who only changes one.
+    fn token(&mut self) -> String {
+        const NOW: u64 = 1_700_000_000_000;
+        const MEMBERS: &[&str] = &["sub", "exp", "nbf", "iat", "iss", "aud", "sid"];
+        let ring = |issuer: Option<&str>| {
+            let checks = Checks { issuer: issuer.map(str::to_owned), audience: None, leeway: Duration::from_secs(5) };
+            Keyring::new(&[7; 32], &[vec![8; 32]], checks).unwrap()
+        };
+        let mut claims = self.tree(MEMBERS, 2);
+        if self.0.one_in(2) {
+            claims["sub"] = self.text().into();
+            claims["exp"] = json!(NOW / 1_000 + 60);
+        }
+        let key = SecretKey::of(&[if self.0.one_in(3) { 8 } else { 7 }; 32]).unwrap();
+        let Ok(made) = key.sign(claims.as_object().unwrap()) else { return "a token that is too long".into() };
+        let text = match self.0.below(3) {
+            0 => made.clone(),
+            1 => String::from_utf8_lossy(&self.broken(&made)).into_owned(),
+            _ => {
+                let header = self.tree(&["alg", "kid", "typ", "crit", "jwk"], 2).to_string();
+                let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+                format!(
+                    "{}.{}.{}",
+                    part(&self.broken(&header)),
+                    part(&self.broken(&claims.to_string())),
+                    part(&[0; 32])
+                )
+            }
+        };
+        for ring in [ring(None), ring(Some("string"))] {
+            let until = Unverified::read(&text).and_then(|token| ring.verify(&token, NOW));
+            assert!(until.is_none_or(|until| until > NOW && text == made), "{text} is taken");
+        }
+        format!("token {text}")
+    }
+
     fn number(&mut self) -> Value {
         let numbers = [
             json!(0),
@@ -361,6 +400,7 @@ fn one(seed: u64) -> String {
             projection(&fields, &documents);
             format!("sort {json}, projection {fields}")
         }
+        6 if seed % 16 == 14 => fuzzer.token(),
         6 => {
             let text = fuzzer.tree(OPERATORS, 2).to_string();
             let bytes = fuzzer.broken(&text);

@@ -396,7 +396,7 @@ pub trait HookArg<M, E> {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a method here",
     label = "not offered to a method",
-    note = "a method takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `Log`, `State<…>` in any order"
+    note = "a method takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Transaction`, `Log`, `Logins`, `State<…>` in any order"
 )]
 pub trait MethodArg {}
 
@@ -412,7 +412,7 @@ pub trait EventArg<M> {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a method that is no transaction",
     label = "not offered to a method that is no transaction",
-    note = "it takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Log`, `State<…>` in any order; what it does with a `Model<…>` is a transaction for each operation"
+    note = "it takes its arguments first, one `#[value]` type, then `Model<…>`, `System<Model<…>>`, `Caller`, `Call`, `Log`, `Logins`, `State<…>` in any order; what it does with a `Model<…>` is a transaction for each operation"
 )]
 pub trait LongMethodArg {}
 
