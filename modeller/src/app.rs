@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -29,7 +30,7 @@ use crate::model::login::{self, LoginSettings, LoginState, Logins};
 use crate::model::once::{self, Calls};
 use crate::model::route::GivenRoute;
 use crate::model::runtime::{Inner, ModelRuntime, OperationKind, Runtime, next_number};
-use crate::model::subscription::Rooms;
+use crate::model::subscription::{Keep, Rooms};
 use crate::model::transaction::Transaction;
 use crate::model::trash;
 use crate::model::worker::Workers;
@@ -283,6 +284,7 @@ pub struct AppBuilder {
     pub(crate) rehearses: bool,
     pub(crate) data: Option<PathBuf>,
     secret: Option<Vec<u8>>,
+    published: Keep,
     pub(crate) logins: LoginSettings,
     pub(crate) extras: Extras,
     /// What is wrong with what was said so far; told when the application is opened.
@@ -306,6 +308,7 @@ impl Default for AppBuilder {
             rehearses: false,
             data: None,
             secret: None,
+            published: Keep::default(),
             logins: LoginSettings::default(),
             extras: Extras::default(),
             mistakes: Vec::new(),
@@ -360,6 +363,21 @@ impl AppBuilder {
             DeclaredRoutes::All => {}
             DeclaredRoutes::In(modules) => modules.push(module.into()),
         }
+        self
+    }
+
+    /// With what was published kept in memory for so long, and within so many bytes for all subscriptions together, so that a
+    /// client whose connection was cut is sent what it has missed. Two minutes and 16 MiB unless given; a client that was away
+    /// for longer is told so.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # use std::time::Duration;
+    /// let builder = App::discover().keep_published(64 << 20, Duration::from_secs(600));
+    /// # drop(builder);
+    /// ```
+    pub fn keep_published(mut self, bytes: usize, time: Duration) -> Self {
+        self.published = Keep { bytes, time };
         self
     }
 
@@ -496,7 +514,7 @@ impl AppBuilder {
             .await
             .map_err(Error::internal)??;
         let log = Arc::new(log);
-        let rooms = Arc::new(Rooms::new(journal.clone(), log.durable().seq));
+        let rooms = Arc::new(Rooms::new(journal.clone(), self.published, log.durable().seq));
         log.follow(rooms.clone());
         let emitters = Arc::new(Emitters::new(assembly.models.len()));
         log.follow(emitters.clone());

@@ -3,6 +3,10 @@
 //! What is published leaves with the commit of its transaction: the rooms follow the log, so that listeners hear commits in
 //! their order, each once it is durable and before the one who made it is answered. A listener that does not keep up never
 //! holds a commit back: in process it is told how much it missed, a socket is closed and has to subscribe again.
+//!
+//! What was published lately is kept in memory, for all rooms within one bound, so that a client that was cut off is sent what
+//! it has missed. Who joins a room and what was published before is decided under one lock, which the delivery of commits holds
+//! as well: so nothing falls between what was kept and what follows, and nothing is in both.
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -32,15 +36,17 @@ use crate::error::Result;
 /// How many payloads wait for a listener in process before it misses the oldest.
 const LISTENER_BACKLOG: usize = 1_024;
 
-/// How many bytes of what was published are kept for those who were away.
-const RECENT_BYTES: usize = 16 << 20;
-/// For how long.
-const RECENT_TIME: Duration = Duration::from_secs(120);
+/// How many payloads one who was away is sent at once; who has missed more is better off to read afresh.
+const MOST_MISSED: usize = 16_384;
+/// How many bytes they have.
+const MOST_MISSED_BYTES: usize = 4 << 20;
 
 /// A payload as it was published.
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) seq: u64,
+    /// How many payloads of its commit there are in this room with this one, when more of them follow.
+    pub(crate) received: Option<u32>,
     /// JSON text.
     pub(crate) payload: Arc<str>,
     /// The document that it is about.
@@ -95,37 +101,33 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     /// Of an application that starts with this commit.
-    pub(crate) fn new(journal: Arc<Journal>, seq: u64) -> Self {
-        let recent = Recent { entries: VecDeque::new(), bytes: 0, complete_after: seq };
-        Self { open: Mutex::default(), recent: Mutex::new(recent), next: AtomicU64::new(0), journal }
+    pub(crate) fn new(journal: Arc<Journal>, keep: Keep, seq: u64) -> Self {
+        let recent = Mutex::new(Recent { keep, entries: VecDeque::new(), bytes: 0, head: seq, complete_after: seq });
+        Self { open: Mutex::default(), recent, next: AtomicU64::new(0), journal }
     }
 
     /// Lets a socket listen. Where it says what it has heard, what it has missed is delivered first; what follows is delivered
-    /// once. `joining` is called before anything is delivered, with whether all that was missed is there.
+    /// once. `joining` is called before anything is delivered.
     pub(crate) fn join(
         &self,
         room: &Room,
         since: Option<Since>,
         (number, sink): (u64, &Arc<dyn Sink>),
-        joining: impl FnOnce(bool),
+        joining: impl FnOnce(Joining),
     ) {
         let recent = self.recent.lock();
-        // Of the commit itself a part may have been heard.
-        let complete = since.is_none_or(|since| match since.received {
-            None => since.seq >= recent.complete_after,
-            Some(_) => since.seq > recent.complete_after,
-        });
-        joining(complete);
-        if let Some(since) = since.filter(|_| complete) {
-            let mut heard = since.received.unwrap_or(usize::MAX);
-            let own = recent.entries.iter().filter(|kept| kept.room.0 == room.model && kept.room.1 == room.key);
-            for kept in own.filter(|kept| kept.published.seq >= since.seq) {
-                if kept.published.seq == since.seq && heard > 0 {
-                    heard -= 1;
-                    continue;
-                }
-                sink.deliver(room, &kept.published);
-            }
+        let head = Since { seq: recent.head, received: None };
+        let (since, missed, complete) = match since {
+            None => (head, Vec::new(), true),
+            Some(since) => match recent.after(room, since) {
+                Some(missed) => (since, missed, true),
+                None => (head, Vec::new(), false),
+            },
+        };
+        // Still under the lock, which whoever delivers needs.
+        joining(Joining { since, complete });
+        for published in &missed {
+            sink.deliver(room, published);
         }
         room.join(number, Arc::downgrade(sink));
     }
@@ -167,10 +169,25 @@ pub(crate) fn event_key(name: &str) -> Arc<str> {
 
 impl Follower for Rooms {
     fn committed(&self, commits: &[Arc<Commit>]) {
-        for commit in commits.iter().filter(|commit| !commit.published.is_empty()) {
-            // Held until all is delivered: whoever joins a room comes before a commit or after it.
-            let mut recent = self.recent.lock();
+        // Held until all is delivered: whoever joins a room comes before a commit or after it.
+        let mut recent = self.recent.lock();
+        for commit in commits {
+            if commit.seq > recent.head + 1 {
+                // What the commits between had published is not known here.
+                recent.complete_after = commit.seq - 1;
+            }
+            // How many payloads of the commit are yet to come in each room, and how many have been.
+            let mut counts: HashMap<(ModelIndex, &str), (u32, u32)> = HashMap::new();
+            if commit.published.len() > 1 {
+                for publish in &commit.published {
+                    counts.entry((publish.model, &*publish.room)).or_default().0 += 1;
+                }
+            }
             for publish in &commit.published {
+                let received = counts.get_mut(&(publish.model, &*publish.room)).and_then(|(left, been)| {
+                    (*left, *been) = (left.saturating_sub(1), been.saturating_add(1));
+                    (*left > 0).then_some(*been)
+                });
                 let about = publish.about.as_ref().map(|id| {
                     let change = commit.changes.iter().find(|change| change.model == publish.model && change.id == *id);
                     let doc = change.and_then(|change| change.after.clone().or_else(|| change.before.clone()));
@@ -178,33 +195,64 @@ impl Follower for Rooms {
                 });
                 let published = Arc::new(Published {
                     seq: commit.seq,
+                    received,
                     payload: publish.payload.clone(),
                     about,
                     encoded: OnceLock::new(),
                 });
-                recent.push(publish, &published);
                 let room = self.open.lock().get(&(publish.model, publish.room.clone())).and_then(Weak::upgrade);
                 if let Some(room) = room {
                     room.deliver(&published);
                 }
+                // Those who hear the events of a model are in the process, and are never cut off.
+                if !publish.room.starts_with('@') {
+                    recent.push(publish, published);
+                }
             }
+            recent.head = recent.head.max(commit.seq);
         }
+        recent.trim(Instant::now());
     }
 }
 
 /// From where on somebody wants to hear what was published in a room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Since {
     /// The last commit that he has heard of.
     pub(crate) seq: u64,
     /// How many payloads of that he has heard in the room; all of them unless given.
-    pub(crate) received: Option<usize>,
+    pub(crate) received: Option<u32>,
 }
 
-/// What was published a short while ago, for those who were away for that long.
+/// What one who joins a room has to know.
+pub(crate) struct Joining {
+    /// From where on it hears everything.
+    pub(crate) since: Since,
+    /// Whether that is from where it asked for.
+    pub(crate) complete: bool,
+}
+
+/// How much of what was published is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    pub(crate) bytes: usize,
+    pub(crate) time: Duration,
+}
+
+impl Default for Keep {
+    /// Two minutes: so long Socket.IO, too, lets clients that were cut off go on.
+    fn default() -> Self {
+        Self { bytes: 16 << 20, time: Duration::from_secs(120) }
+    }
+}
+
+/// What was published a short while ago, for those who were away for that long, in the order of the commits.
 struct Recent {
+    keep: Keep,
     entries: VecDeque<Kept>,
     bytes: usize,
+    /// The last commit that was delivered.
+    head: u64,
     /// All that was published after this commit is here.
     complete_after: u64,
 }
@@ -216,22 +264,55 @@ struct Kept {
 }
 
 impl Recent {
-    /// About how many bytes a payload takes that is kept.
+    /// About how many bytes a payload takes that is kept, with its encoded form.
     fn weight(published: &Published) -> usize {
-        published.payload.len() + 256
+        2 * published.payload.len() + 256
     }
 
-    fn push(&mut self, publish: &Publish, published: &Arc<Published>) {
-        let now = Instant::now();
-        self.bytes += Self::weight(published);
-        let room = (publish.model, publish.room.clone());
-        self.entries.push_back(Kept { room, published: published.clone(), at: now });
-        let is_over = |kept: &Kept, bytes| bytes > RECENT_BYTES || now.duration_since(kept.at) > RECENT_TIME;
-        while let Some(kept) = self.entries.front().filter(|kept| is_over(kept, self.bytes)) {
+    fn push(&mut self, publish: &Publish, published: Arc<Published>) {
+        self.bytes += Self::weight(&published);
+        self.entries.push_back(Kept { room: (publish.model, publish.room.clone()), published, at: Instant::now() });
+    }
+
+    /// Lets go of what is too much or too old. Of a commit all or nothing is kept.
+    fn trim(&mut self, now: Instant) {
+        while let Some(kept) = self.entries.front() {
+            let is_over = self.bytes > self.keep.bytes || now.saturating_duration_since(kept.at) > self.keep.time;
+            if !is_over && kept.published.seq > self.complete_after {
+                return;
+            }
             self.bytes -= Self::weight(&kept.published);
-            self.complete_after = kept.published.seq;
+            self.complete_after = self.complete_after.max(kept.published.seq);
             self.entries.pop_front();
         }
+    }
+
+    /// What was published in a room after this; `None` when that is not known any more, or is more than one is sent at once.
+    fn after(&self, room: &Room, since: Since) -> Option<Vec<Arc<Published>>> {
+        // In the middle of a commit that is gone one cannot go on; and what is to come is of another history.
+        let reaches = since.seq > self.complete_after || (since.seq == self.complete_after && since.received.is_none());
+        if !reaches || since.seq > self.head {
+            return None;
+        }
+        // Of the commit itself, all but so many.
+        let mut heard = since.received.unwrap_or(u32::MAX);
+        let from = self.entries.partition_point(|kept| kept.published.seq < since.seq);
+        let (mut missed, mut bytes) = (Vec::new(), 0);
+        for Kept { room: of, published, .. } in self.entries.range(from..) {
+            if of.0 != room.model || of.1 != room.key {
+                continue;
+            }
+            if published.seq == since.seq && heard > 0 {
+                heard -= 1;
+                continue;
+            }
+            bytes += published.payload.len();
+            if missed.len() == MOST_MISSED || bytes > MOST_MISSED_BYTES {
+                return None;
+            }
+            missed.push(published.clone());
+        }
+        Some(missed)
     }
 }
 
@@ -444,6 +525,161 @@ impl Listener {
             }),
             Err(broadcast::error::RecvError::Lagged(missed)) => Some(Heard::Missed(missed)),
             Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::journal::LogSettings;
+
+    /// One who hears, and whose connection can be cut.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Arc<Published>>>);
+
+    impl Sink for Heard {
+        fn deliver(&self, _: &Room, published: &Arc<Published>) {
+            self.0.lock().push(published.clone());
+        }
+    }
+
+    fn rooms(keep: Keep) -> Arc<Rooms> {
+        let journal = Journal::new(LogSettings::default(), std::iter::once("users"), Default::default()).unwrap();
+        Arc::new(Rooms::new(Arc::new(journal), keep, 7))
+    }
+
+    fn commit(seq: u64, rooms: &[&str], text: &str) -> Arc<Commit> {
+        let of = |(at, room): (usize, &&str)| Publish {
+            model: 0,
+            room: (*room).into(),
+            payload: format!("\"{seq}.{at}{text}\"").into(),
+            about: None,
+        };
+        Arc::new(Commit { seq, changes: Vec::new(), published: rooms.iter().enumerate().map(of).collect() })
+    }
+
+    /// Joins as one who has heard so much.
+    fn join(rooms: &Rooms, room: &Room, number: u64, heard: &Arc<Heard>, since: Option<Since>) -> (Since, usize, bool) {
+        let sink: Arc<dyn Sink> = heard.clone();
+        let mut told = None;
+        rooms.join(room, since, (number, &sink), |joining| told = Some(joining));
+        let Joining { since, complete } = told.unwrap();
+        (since, heard.0.lock().len(), complete)
+    }
+
+    fn positions(heard: &[Arc<Published>]) -> Vec<(u64, Option<u32>)> {
+        heard.iter().map(|published| (published.seq, published.received)).collect()
+    }
+
+    #[test]
+    fn payloads_of_one_commit_are_counted_but_the_last() {
+        let rooms = rooms(Keep::default());
+        let sink = Arc::new(Heard::default());
+        let room = rooms.room_of(0, "{}".into());
+        join(&rooms, &room, 1, &sink, None);
+        rooms.committed(&[commit(8, &["{}", "x", "{}", "{}", "x"], ""), commit(9, &["{}"], "")]);
+        let heard = positions(&sink.0.lock());
+        assert_eq!(heard, [(8, Some(1)), (8, Some(2)), (8, None), (9, None)]);
+    }
+
+    #[test]
+    fn what_is_not_kept_is_told() {
+        let rooms = rooms(Keep { bytes: 2_000, time: Duration::from_secs(60) });
+        let room = rooms.room_of(0, "{}".into());
+        let mut number = 0;
+        let mut ask = |seq, received| {
+            number += 1;
+            let told = join(&rooms, &room, number, &Arc::default(), Some(Since { seq, received }));
+            (told.0.seq, told.1, told.2)
+        };
+        assert_eq!(ask(7, None), (7, 0, true), "what the store has begun with");
+        assert_eq!(ask(6, None), (7, 0, false), "before this process");
+        assert_eq!(ask(8, None), (7, 0, false), "not of this history");
+        for seq in 8..40 {
+            rooms.committed(&[commit(seq, &["{}", "{}"], "")]);
+        }
+        assert_eq!(ask(39, None), (39, 0, true));
+        assert_eq!(ask(39, Some(1)), (39, 1, true), "in the middle of a commit");
+        assert_eq!(ask(38, None), (38, 2, true));
+        assert_eq!(ask(10, None), (39, 0, false));
+        let floor = rooms.recent.lock().complete_after;
+        assert_eq!((ask(floor, None).2, ask(floor, Some(1)).2, ask(floor - 1, None).2), (true, false, false));
+        let bytes = rooms.recent.lock().bytes;
+        assert!(bytes <= 2_000 && bytes > 500, "{bytes}");
+        // A gap: another node has published what is not known here.
+        rooms.committed(&[commit(50, &["{}"], "")]);
+        assert_eq!((ask(39, None).2, ask(49, None).1), (false, 1));
+        // And old is gone as well.
+        rooms.recent.lock().trim(Instant::now() + Duration::from_secs(61));
+        assert_eq!((ask(50, None), ask(49, None)), ((50, 0, true), (50, 0, false)));
+        assert_eq!((rooms.recent.lock().bytes, rooms.recent.lock().entries.len()), (0, 0));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// A client that is cut off at random, also in the middle of a commit, and comes back with what it has heard last, has
+        /// heard everything once and in order in the end, or was told that it has not.
+        #[test]
+        fn cuts_lose_nothing_and_double_nothing(
+            script in proptest::collection::vec((0_usize..4, 0_usize..5, any::<bool>(), 0_usize..8), 1..60),
+            bytes in prop_oneof![Just(1_usize << 20), Just(3_000_usize)],
+        ) {
+            let rooms = rooms(Keep { bytes, time: Duration::from_secs(60) });
+            let (mut expected, mut heard) = (Vec::new(), Vec::new());
+            let mut last = Since { seq: 7, received: None };
+            let mut number = 1;
+            let mut told = true;
+            let mut connected: Option<(Arc<Room>, Arc<Heard>)> = None;
+            for (step, (mine, others, away, taken)) in script.into_iter().enumerate() {
+                if connected.is_none() {
+                    let (room, sink) = (rooms.room_of(0, "{}".into()), Arc::new(Heard::default()));
+                    number += 1;
+                    let (since, _, complete) = join(&rooms, &room, number, &sink, Some(last));
+                    if !complete {
+                        told = false;
+                        // It reads afresh.
+                        heard.clone_from(&expected);
+                    }
+                    last = since;
+                    connected = Some((room, sink));
+                }
+                let in_rooms: Vec<&str> =
+                    (0..mine.max(others)).flat_map(|at| [(at < mine).then_some("{}"), (at < others).then_some("x")]).flatten().collect();
+                let commit = commit(8 + step as u64, &in_rooms, "");
+                let own = commit.published.iter().filter(|publish| &*publish.room == "{}");
+                expected.extend(own.map(|publish| publish.payload.clone()));
+                if away {
+                    // So many of its frames have arrived when it is cut off.
+                    let (room, sink) = connected.take().unwrap();
+                    rooms.committed(&[commit]);
+                    room.leave(number);
+                    for published in sink.0.lock().iter().take(taken) {
+                        heard.push(published.payload.clone());
+                        last = Since { seq: published.seq, received: published.received };
+                    }
+                } else {
+                    rooms.committed(&[commit]);
+                }
+            }
+            let (room, sink) = match connected {
+                Some(connected) => connected,
+                None => {
+                    let (room, sink) = (rooms.room_of(0, "{}".into()), Arc::new(Heard::default()));
+                    if !join(&rooms, &room, 0, &sink, Some(last)).2 {
+                        told = false;
+                        heard.clone_from(&expected);
+                    }
+                    (room, sink)
+                }
+            };
+            heard.extend(sink.0.lock().iter().map(|published| published.payload.clone()));
+            drop(room);
+            prop_assert_eq!(heard, expected);
+            prop_assert!(told || bytes < 1 << 20, "a large ring reaches back");
         }
     }
 }

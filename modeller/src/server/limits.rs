@@ -40,8 +40,8 @@ pub(super) const QUEUE_BYTES: usize = 16 << 20;
 pub(super) const FRAME_BYTES: usize = 1 << 20;
 /// How often a client is pinged.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(25);
-/// A client of whom nothing was heard for so long is gone.
-pub(super) const SILENCE: Duration = Duration::from_secs(60);
+/// A client of whom nothing was heard for so long is gone: it has had 20 seconds to answer a ping, as in Socket.IO.
+pub(super) const SILENCE: Duration = Duration::from_secs(45);
 /// How long the goodbye of a socket may take.
 pub(super) const CLOSE_TIME: Duration = Duration::from_secs(5);
 

@@ -4,7 +4,7 @@
 //! There is one queue for pushes and answers. A push is put into it while its commit is published, and the one who made the
 //! commit is answered after that; so the frame of a commit goes out before the answer of the call that made it. The queue has
 //! a bound. A client that reads too slowly to stay below it loses the session, not single frames, because it could not know
-//! which ones; it subscribes again, and nobody else waits for it.
+//! which ones; it subscribes again, saying what it has heard last, and nobody else waits for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ use crate::model::caller::Caller;
 use crate::model::handler::With;
 use crate::model::once::{CallKey, answer_json};
 use crate::model::runtime::OperationKind;
-use crate::model::subscription::{Published, Room, Since, Sink};
+use crate::model::subscription::{Joining, Published, Room, Since, Sink};
 use crate::wire::frame::{self, Refusal, Request, code};
 
 /// What waits for the client.
@@ -300,7 +300,7 @@ impl Session {
         let (model, filter) = (params.text("model")?, params.value("filter")?);
         let since = match params.whole("since")? {
             Some(seq) => {
-                let received = params.whole("received")?.and_then(|received| usize::try_from(received).ok());
+                let received = params.whole("received")?.map(|received| u32::try_from(received).unwrap_or(u32::MAX));
                 Some(Since { seq, received })
             }
             None => None,
@@ -320,9 +320,13 @@ impl Session {
         let sink: Arc<dyn Sink> = self.clone();
         // Twice the same filter is one subscription, that has missed nothing.
         let missed = since.filter(|_| is_new);
-        self.server.runtime.rooms().join(&room, missed, (self.number, &sink), |complete| {
-            // The answer stands before the first frame of the room, and says from which commit on they come.
-            let mut answer = serde_json::json!({"subscription": room.name, "room": &*room.key});
+        let rooms = self.server.runtime.rooms();
+        rooms.join(&room, missed, (self.number, &sink), |Joining { since: from, complete }| {
+            // The answer stands before the first frame of the room, and says from where on they come.
+            let mut answer = serde_json::json!({"subscription": room.name, "room": &*room.key, "since": from.seq});
+            if let Some(received) = from.received {
+                answer["received"] = received.into();
+            }
             if since.is_some() {
                 answer["complete"] = complete.into();
             }
@@ -483,7 +487,7 @@ fn text_of(frame: Vec<u8>) -> Utf8Bytes {
 
 impl Sink for Session {
     fn deliver(&self, room: &Room, published: &Arc<Published>) {
-        let made = || frame::publish(&room.name, published.seq, &published.payload);
+        let made = || frame::publish(&room.name, published.seq, published.received, &published.payload);
         let shared = published.encoded.get_or_init(|| Box::new(Utf8Bytes::from(made())));
         let frame = shared.downcast_ref::<Utf8Bytes>().cloned().unwrap_or_else(|| made().into());
         match self.server.runtime.model(room.model) {

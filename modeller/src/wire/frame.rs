@@ -104,11 +104,13 @@ pub(crate) fn refusal(id: &Value, seq: u64, code: i32, message: &str, problem: &
     out
 }
 
-/// The notification that carries a payload, which is JSON text.
-pub(crate) fn publish(subscription: &str, seq: u64, payload: &str) -> String {
+/// The notification that carries a payload, which is JSON text. It says how many payloads of its commit there are in the room
+/// with this one, when more of them follow.
+pub(crate) fn publish(subscription: &str, seq: u64, received: Option<u32>, payload: &str) -> String {
+    let received = received.map(|received| format!(",\"received\":{received}")).unwrap_or_default();
     // The name of a subscription is ours, and needs no escapes.
     format!(
-        "{{\"jsonrpc\":\"2.0\",\"method\":\"publish\",\"params\":{{\"subscription\":\"{subscription}\",\"seq\":{seq},\"payload\":{payload}}}}}"
+        "{{\"jsonrpc\":\"2.0\",\"method\":\"publish\",\"params\":{{\"subscription\":\"{subscription}\",\"seq\":{seq}{received},\"payload\":{payload}}}}}"
     )
 }
 
@@ -163,7 +165,11 @@ mod tests {
             serde_json::from_slice(&refusal(&Value::Null, 7, -32000, "no\n", &serde_json::json!({"code": "X"})))
                 .unwrap();
         assert_eq!(wrong["error"]["data"]["code"], "X");
-        let push: Value = serde_json::from_str(&publish("s1", 9, "{\"a\":1}")).unwrap();
-        assert_eq!((&push["params"]["payload"]["a"], push.get("id")), (&1.into(), None));
+        let push = |received| serde_json::from_str::<Value>(&publish("s1", 9, received, "{\"a\":1}")).unwrap();
+        let last = push(None);
+        assert_eq!((&last["params"]["payload"]["a"], last.get("id")), (&1.into(), None));
+        assert_eq!(last["params"].get("received"), None);
+        let first = push(Some(1));
+        assert_eq!((&first["params"]["received"], &first["params"]["seq"]), (&1.into(), &9.into()));
     }
 }

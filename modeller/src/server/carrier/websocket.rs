@@ -27,6 +27,8 @@ use crate::server::{Server, stopped};
 const READ_BUFFER: usize = 4 << 10;
 /// So much is collected before it is written; what waits for the client waits in the session's queue.
 const WRITE_BUFFER: usize = 16 << 10;
+/// So many messages of one client are taken before others have their turn.
+const AT_ONCE: u32 = 32;
 
 /// `GET /@socket`
 pub(in crate::server) async fn open(
@@ -110,7 +112,13 @@ async fn carry(server: Arc<Server>, identity: Identity, socket: WebSocket) {
 }
 
 async fn read(session: &Arc<Session>, input: &mut SplitStream<WebSocket>) -> Ending {
+    let mut taken = 0_u32;
     loop {
+        taken = taken.wrapping_add(1);
+        if taken.is_multiple_of(AT_ONCE) {
+            // Many small messages come in one piece, and are read without a wait: others have their turn in between.
+            tokio::task::yield_now().await;
+        }
         // Who has enough under way is not read, and has to wait to be heard.
         let permit = session.admit().await;
         let text = loop {
