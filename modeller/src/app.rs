@@ -212,10 +212,15 @@ impl App {
         self.runtime.inner().jobs.start(&self.runtime);
     }
 
-    /// Stops all workers, begins no further job, and waits for what is under way.
-    pub async fn stop_workers(&self) {
+    /// Begins no further run of a worker and no further job.
+    pub(crate) fn cease_workers(&self) {
         self.runtime.workers().stop(None, None);
         self.runtime.inner().jobs.stop();
+    }
+
+    /// Stops all workers, begins no further job, and waits for what is under way.
+    pub async fn stop_workers(&self) {
+        self.cease_workers();
         self.runtime.workers().drained().await;
         self.runtime.inner().jobs.drained().await;
     }

@@ -100,4 +100,6 @@ pub use crate::model::subscription::{Heard, Listener, Subscription};
 pub use crate::model::transaction::Transaction;
 pub use crate::model::trash::{Deletion, Trash, TrashList, Trashed};
 pub use crate::model::upload::{Chunk, File};
+#[cfg(feature = "server")]
+pub use crate::server::Limits;
 pub use crate::wire::explanation::{Explanation, PlanKind};

@@ -276,7 +276,7 @@ async fn places_that_do_not_exist() {
     for (method, path, allow) in [
         ("PUT", "/users", "GET,HEAD,POST,PATCH,DELETE"),
         ("GET", "/users/@query", "POST"),
-        ("OPTIONS", "/users/x", "GET,HEAD,PATCH,PUT,DELETE,POST"),
+        ("TRACE", "/users/x", "GET,HEAD,PATCH,PUT,DELETE,POST"),
         ("POST", "/@health", "GET,HEAD"),
         ("PUT", "/@metadata", "GET,HEAD"),
         ("POST", "/@socket", "GET,HEAD"),

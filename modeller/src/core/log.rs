@@ -519,6 +519,13 @@ impl CommitLog {
         }
     }
 
+    /// How many commits are accepted and not yet durable.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server is asked"))]
+    pub(crate) fn waiting(&self) -> u64 {
+        let accept = self.shared.accept.lock();
+        accept.state.seq.saturating_sub(accept.durable_seq)
+    }
+
     /// Whether the turn has not been taken away.
     pub(crate) fn holds(&self, turn: &Turn<'_>) -> bool {
         self.shared.accept.lock().turn.as_ref().is_some_and(|held| held.id == turn.id)

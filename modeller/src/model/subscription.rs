@@ -142,6 +142,14 @@ impl Rooms {
         self.room_of(model, event_key(name))
     }
 
+    /// How many rooms are open, and how many sockets are in them.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server is asked"))]
+    pub(crate) fn count(&self) -> (usize, usize) {
+        // Counted outside of the lock, which the last one to leave a room needs.
+        let open: Vec<Arc<Room>> = self.open.lock().values().filter_map(Weak::upgrade).collect();
+        (open.len(), open.iter().map(|room| room.sinks.lock().len()).sum())
+    }
+
     fn room_of(self: &Arc<Self>, model: ModelIndex, key: Arc<str>) -> Arc<Room> {
         let mut open = self.open.lock();
         if let Some(room) = open.get(&(model, key.clone())).and_then(Weak::upgrade) {

@@ -1,8 +1,10 @@
 //! What HTTP and sockets share: who may reach what, and calls that outlive their caller.
 
 use std::future::Future;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tracing::Instrument;
 
 use super::Server;
 use crate::core::collection::ModelIndex;
@@ -120,12 +122,29 @@ impl Context {
         R: Send + 'static,
     {
         let counted = self.server.calls.enter().await;
-        tokio::spawn(async move {
+        let work = async move {
             let outcome = work.await;
             drop(counted);
             outcome
+        };
+        tokio::spawn(work.in_current_span()).await?
+    }
+
+    /// How long the caller of an operation waits at most. One that is a transaction has the time of one, and is answered as that
+    /// ends: once its commit is handed over, that it took too long would say nothing of what became of it.
+    pub(super) fn time_of(&self, index: ModelIndex, kind: OperationKind, id: &str) -> Result<Option<Duration>> {
+        let scope = self.scope();
+        let operation = scope.operation(index, kind, id)?;
+        Ok((!operation.declaration.transaction).then_some(self.server.configuration.limits.call_time))
+    }
+
+    /// What an operation answers, unless it takes longer. It goes on all the same.
+    pub(super) async fn in_time<R>(&self, most: Option<Duration>, call: impl Future<Output = Result<R>>) -> Result<R> {
+        let Some(most) = most else { return call.await };
+        tokio::time::timeout(most, call).await.unwrap_or_else(|_| {
+            let text = format!("the call took more than {} seconds; what it does goes on", most.as_secs_f32());
+            Err(Error::new(ErrorCode::Timeout).message(text))
         })
-        .await?
     }
 
     /// Calls a method or an event with arguments from outside.

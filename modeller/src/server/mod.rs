@@ -7,23 +7,34 @@
 mod auth;
 mod call;
 mod carrier;
+mod compress;
 pub(crate) mod console;
+mod cors;
+mod edge;
 mod events;
 mod limits;
 mod metadata;
+mod metrics;
+mod network;
 mod openapi;
 mod patience;
+mod probes;
+mod rate;
 mod respond;
 mod rest;
 mod route;
 mod router;
 pub(crate) mod serve;
 mod session;
+mod surround;
+#[cfg(feature = "tls")]
+mod tls;
 mod trash;
 
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
@@ -31,9 +42,13 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::auth::jwt::Keys;
+use self::edge::Edge;
 use self::events::Events;
 pub use self::events::{Authenticated, Connected, ConnectionKind, Issued, Mounted, Requested};
-use self::limits::{Gate, Limits};
+pub use self::limits::Limits;
+use self::limits::{Gate, Tally};
+use self::metrics::Metrics;
+use self::rate::Rates;
 pub use self::route::RouteResponse;
 use crate::app::{App, AppBuilder};
 use crate::error::Result;
@@ -45,6 +60,7 @@ struct Settings {
     limits: Limits,
     /// Pages of other origins that may act for their users.
     origins: Vec<String>,
+    edge: Edge,
     events: Events,
 }
 
@@ -53,6 +69,7 @@ struct Configuration {
     keys: Keys,
     limits: Limits,
     origins: Vec<String>,
+    edge: Edge,
     events: Events,
 }
 
@@ -77,8 +94,14 @@ struct Server {
     runtime: Runtime,
     configuration: Arc<Configuration>,
     sockets: Gate,
+    /// Sockets by whose they are.
+    sockets_of: Tally<String>,
+    rates: Rates,
+    metrics: Arc<Metrics>,
     /// Calls under way, also those whose clients are gone.
     calls: Gate,
+    /// Whether it is about to stop.
+    draining: AtomicBool,
     /// True when sockets have to say goodbye.
     stopping: watch::Sender<bool>,
 }
@@ -88,6 +111,10 @@ impl Server {
         Arc::new(Self {
             runtime: app.runtime.clone(),
             sockets: Gate::new(configuration.limits.sockets),
+            sockets_of: Tally::new(),
+            rates: Rates::new(),
+            metrics: Self::metrics_of(app),
+            draining: AtomicBool::new(false),
             configuration,
             calls: Gate::of_calls(),
             stopping: watch::Sender::new(false),
@@ -122,18 +149,21 @@ impl App {
     /// logged and no token is accepted.
     pub fn router(&self) -> axum::Router {
         let configuration = self.configuration().unwrap_or_else(|error| {
-            tracing::error!(?error, "there is no secret, so that no token is accepted");
-            let Settings { limits, origins, events } = self.settings();
-            Arc::new(Configuration { keys: Keys::none(), limits, origins, events })
+            tracing::error!(?error, "this cannot be served as it is set up; no token is accepted");
+            let Settings { limits, origins, edge, events } = self.settings();
+            Arc::new(Configuration { keys: Keys::none(), limits, origins, edge, events })
         });
         router::router(Server::new(self, configuration))
     }
 
     /// Proved when it is first needed.
     fn configuration(&self) -> Result<Arc<Configuration>> {
-        let Settings { limits, origins, events } = self.settings();
+        let Settings { limits, origins, edge, events } = self.settings();
         let keyring = self.runtime.keyring()?;
-        self.extras.get_or_make(|| Ok(Configuration { keys: Keys::new(keyring), limits, origins, events }))
+        self.extras.get_or_make(|| {
+            edge.check(&self.runtime)?;
+            Ok(Configuration { keys: Keys::new(keyring), limits, origins, edge, events })
+        })
     }
 
     fn settings(&self) -> Settings {
@@ -167,27 +197,6 @@ impl App {
 }
 
 impl AppBuilder {
-    /// With bodies of at most so many bytes, 1 MiB unless given.
-    pub fn body_limit(self, bytes: usize) -> Self {
-        self.set(|settings| settings.limits.body = bytes)
-    }
-
-    /// With pages of this origin (RFC 6454 §7), e.g. `https://app.example.com`, as a part of the application: their scripts may
-    /// read answers, and a session cookie counts in what they send. None but the server's own, unless given.
-    pub fn allow_origin(self, origin: impl Into<String>) -> Self {
-        self.set(|settings| settings.origins.push(origin.into()))
-    }
-
-    /// With at most so many connections at once, 10,000 unless given; others wait to be accepted.
-    pub fn max_connections(self, connections: usize) -> Self {
-        self.set(|settings| settings.limits.connections = connections)
-    }
-
-    /// With at most so many sockets at once, 10,000 unless given; others are refused with `UNAVAILABLE`.
-    pub fn max_sockets(self, sockets: usize) -> Self {
-        self.set(|settings| settings.limits.sockets = sockets)
-    }
-
     fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.extras.get::<Settings>().map(|settings| Settings::clone(&settings)).unwrap_or_default();
         change(&mut settings);

@@ -20,7 +20,11 @@ use crate::wire::metadata::{Metadata, ModelMetadata, OperationMetadata, RouteMet
 use crate::wire::schema::each;
 
 pub(super) async fn describe(context: Context) -> Result<Response> {
-    let described = openapi(&metadata::of(&context).await?);
+    let mut described = openapi(&metadata::of(&context).await?);
+    let prefix = &context.server.configuration.edge.prefix;
+    if let (false, Some(members)) = (prefix.is_empty(), described.as_object_mut()) {
+        members.insert("servers".into(), json!([{"url": prefix}]));
+    }
     Ok(respond::json(StatusCode::OK, serde_json::to_vec(&described)?))
 }
 
@@ -413,7 +417,18 @@ impl Description {
         self.add(
             "/@health",
             "get",
-            Operation::new("Server.health", "Whether the server is ready.").answers(200, "It is.", &health, &[]),
+            Operation::new("Server.health", "Whether the server lives.").answers(200, "It is.", &health, &[]),
+        );
+        let ready = json!({"type": "object", "properties": {"status": {"const": "ready"}}, "required": ["status"]});
+        self.add(
+            "/@ready",
+            "get",
+            Operation::new("Server.ready", "Whether the server is to be sent requests.").answers(
+                200,
+                "It is.",
+                &ready,
+                &[],
+            ),
         );
         let metadata = json!({
             "type": "object",
@@ -913,7 +928,7 @@ mod tests {
     use crate::server::router::{router, table};
 
     /// Routes that are not described here: methods, which a model that is given as JSON has none of.
-    const UNDESCRIBED: &[&str] = &["POST /{}/{}"];
+    const UNDESCRIBED: &[&str] = &["POST /{}/{}", "GET /@metrics"];
 
     /// `GET /things/{x}` of a model and of its operations as the table has them.
     fn as_mounted(path: &str, models: &[&str]) -> String {

@@ -5,35 +5,57 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::limits::WRITE_TIME;
+use super::limits::READ_RATE;
 
-/// A connection whose writes fail when nothing of them is taken for [`WRITE_TIME`].
+/// A connection whose writes fail when the client makes them wait for so long altogether. What it takes makes up for waiting, at a
+/// rate that any client has: else one that takes a byte now and then would be waited for all day.
 pub(super) struct Patient<T> {
     io: T,
+    most: Duration,
     /// Made by the first write that has to wait, and kept for the next.
     timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    /// Since when a write waits.
+    since: Option<Instant>,
+    /// How long writes have waited that nothing has made up for.
+    waited: Duration,
 }
 
 impl<T> Patient<T> {
-    pub(super) fn new(io: T) -> Self {
-        Self { io, timer: None, waiting: false }
+    pub(super) fn new(io: T, most: Duration) -> Self {
+        Self { io, most, timer: None, since: None, waited: Duration::ZERO }
     }
 
     fn watch<R>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if outcome.is_ready() {
-            self.waiting = false;
+            if let Some(since) = self.since.take() {
+                self.waited += since.elapsed();
+            }
             return outcome;
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
-        if !std::mem::replace(&mut self.waiting, true) {
-            timer.as_mut().reset(Instant::now() + WRITE_TIME);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.most)));
+        if self.since.is_none() {
+            let now = Instant::now();
+            self.since = Some(now);
+            timer.as_mut().reset(now + self.most.saturating_sub(self.waited));
         }
         timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The same for a write of so many bytes.
+    fn written(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let outcome = self.watch(context, outcome);
+        if let Poll::Ready(Ok(bytes)) = &outcome
+            && !self.waited.is_zero()
+        {
+            let taken = Duration::from_secs(*bytes as u64) / READ_RATE;
+            self.waited = self.waited.saturating_sub(taken);
+        }
+        outcome
     }
 }
 
@@ -50,7 +72,7 @@ impl<T: Read + Unpin> Read for Patient<T> {
 impl<T: Write + Unpin> Write for Patient<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.watch(context, outcome)
+        self.written(context, outcome)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -73,6 +95,6 @@ impl<T: Write + Unpin> Write for Patient<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.watch(context, outcome)
+        self.written(context, outcome)
     }
 }

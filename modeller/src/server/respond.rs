@@ -76,9 +76,8 @@ fn problem(error: &Error) -> Response {
         }
         // RFC 6585 §4.
         ErrorCode::RateLimited => {
-            if let Some(seconds) = error.get("retryAfter").and_then(Value::as_u64) {
-                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-            }
+            let seconds = error.get("retryAfter").and_then(Value::as_u64).unwrap_or(1);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         ErrorCode::Unavailable => {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::call::{Context, Written};
-use super::limits::{BODY_TIME, DISCARD_BYTES, DISCARD_TIME};
+use super::limits::{DISCARD_BYTES, DISCARD_TIME};
 use super::respond;
 use super::router::Segments;
 use crate::core::collection::ModelIndex;
@@ -236,6 +236,7 @@ fn all_that_match(context: &Context, index: ModelIndex, request: &Request) -> Re
         return Err(Error::query("", "a write to many documents takes a `filter` alone"));
     }
     let names = context.names(&context.server.runtime.model(index)?.schema);
+    context.server.configuration.limits.check_filter(&filter)?;
     Ok(Arc::new(parse_filter(&filter, &names)?))
 }
 
@@ -304,11 +305,12 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
 /// `POST /{model}/{operation}`
 pub(super) async fn call(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.visible(&at.model)?;
-    context.scope().operation(index, OperationKind::Method, &at.id)?;
+    let most = context.time_of(index, OperationKind::Method, &at.id)?;
     let key = idempotency_key(request.headers())?;
     let args = read_optional_json(&context, request).await?;
     let called = context.clone();
-    let body = context.to_the_end(async move { called.call_method(index, &at.id, args, key.as_ref()).await }).await?;
+    let call = context.to_the_end(async move { called.call_method(index, &at.id, args, key.as_ref()).await });
+    let body = context.in_time(most, call).await?;
     Ok(respond::json(StatusCode::OK, body))
 }
 
@@ -465,7 +467,10 @@ fn decode(text: &str) -> Result<String> {
 async fn answer_list(context: &Context, index: ModelIndex, asked: &Asked) -> Result<Response> {
     let schema = &context.server.runtime.model(index)?.schema;
     let names = context.names(schema);
-    let query = parse_query(&asked.parts, &names)?;
+    let limits = &context.server.configuration.limits;
+    asked.parts.filter.as_ref().map_or(Ok(()), |filter| limits.check_filter(filter))?;
+    let mut query = parse_query(&asked.parts, &names)?;
+    query.limit = Some(limits.page_of(query.limit)?);
     let fields = asked.parts.fields.as_ref().map(|fields| RawProjection::parse(fields, &names)).transpose()?;
     let fields = fields.as_ref();
     let scope = context.scope();
@@ -570,7 +575,8 @@ pub(super) async fn read_body_and_json(context: &Context, request: Request) -> R
 }
 
 pub(super) async fn read_body(context: &Context, request: Request) -> Result<Bytes> {
-    let most = context.server.configuration.limits.body;
+    let limits = &context.server.configuration.limits;
+    let most = limits.body;
     // Who waits for our consent before it sends (RFC 9110 §10.1.1) has not sent anything that is to be thrown away.
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
@@ -589,8 +595,8 @@ pub(super) async fn read_body(context: &Context, request: Request) -> Result<Byt
         }
         Ok(pieces.whole())
     };
-    let outcome = tokio::time::timeout(BODY_TIME, read).await.unwrap_or_else(|_| {
-        let text = format!("the body took more than {} seconds", BODY_TIME.as_secs());
+    let outcome = tokio::time::timeout(limits.body_time, read).await.unwrap_or_else(|_| {
+        let text = format!("the body took more than {} seconds", limits.body_time.as_secs_f32());
         Err(Error::new(ErrorCode::Timeout).message(text).status(StatusCode::REQUEST_TIMEOUT.as_u16()))
     });
     if let Err(error) = &outcome
@@ -600,7 +606,9 @@ pub(super) async fn read_body(context: &Context, request: Request) -> Result<Byt
         // Closed on bytes that were not read, a connection is reset, and the client never sees the answer.
         let _ = tokio::time::timeout(DISCARD_TIME, discard(&mut body)).await;
     }
-    outcome
+    let body = outcome?;
+    limits.check_depth(&body)?;
+    Ok(body)
 }
 
 fn too_large(most: usize) -> Error {

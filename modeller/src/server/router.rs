@@ -11,7 +11,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use futures_util::FutureExt;
 
 use super::auth::jwt::Identity;
 use super::auth::{authenticate, logins};
@@ -21,8 +20,10 @@ use super::carrier::socketio;
 use super::carrier::{sse, websocket};
 use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
-use super::respond::{MIN_SEQ, SEQ, for_verified, json};
-use super::{Server, metadata, openapi, rest, route, trash};
+use super::network::Peer;
+use super::respond::{MIN_SEQ, for_verified};
+use super::surround::surround;
+use super::{Server, metadata, openapi, probes, rest, route, trash};
 use crate::core::schema::Visibility;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
@@ -30,11 +31,14 @@ use crate::model::caller::Caller;
 /// Whatever is ours begins with `@`, which no model and no operation does.
 pub(super) fn router(server: Arc<Server>) -> Router {
     let layer = axum::middleware::from_fn_with_state(server.clone(), around);
-    let router = table(&server).router;
+    let prefix = server.configuration.edge.prefix.clone();
+    let routes = table(&server).router;
     // The routes of a protocol of others, which describes them itself.
     #[cfg(feature = "socketio")]
-    let router = router.route("/socket.io/", socketio::route(&server));
-    router.fallback(nowhere).method_not_allowed_fallback(wrong_method).layer(layer).with_state(server)
+    let routes = routes.route("/socket.io/", socketio::route(&server));
+    let routes = routes.method_not_allowed_fallback(wrong_method);
+    let routes = if prefix.is_empty() { routes } else { Router::new().nest(&prefix, routes) };
+    routes.fallback(nowhere).layer(layer).with_state(server)
 }
 
 /// The routes as they are mounted, and their paths: what is mounted has to be described.
@@ -63,7 +67,9 @@ impl Table {
 /// All routes of the server, of its models and of the program.
 pub(super) fn table(server: &Server) -> Table {
     let table = Table::new()
-        .route("/@health", get(health))
+        .route("/@health", get(probes::health))
+        .route("/@ready", get(probes::ready))
+        .route("/@metrics", get(probes::metrics))
         .route("/@metadata", get(metadata::describe))
         .route("/@openapi.json", get(openapi::describe))
         .route("/@socket", get(websocket::open))
@@ -82,46 +88,50 @@ pub(super) fn table(server: &Server) -> Table {
     route::mount(table, server)
 }
 
-/// Ready to serve: 200, or 503 when the store failed.
-async fn health(State(server): State<Arc<Server>>) -> Response {
-    match server.runtime.log().failed().now_or_never() {
-        None => json(StatusCode::OK, r#"{"status":"ok"}"#),
-        // Why is in the log of the process, where it was written when it happened.
-        Some(_) => Error::new(ErrorCode::Unavailable).message("the store failed").into_response(),
+async fn nowhere(request: Request) -> Response {
+    // RFC 9110 §9.3.7: what is asked of the server as a whole.
+    if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+        return StatusCode::NO_CONTENT.into_response();
     }
+    Error::not_found(ErrorCode::NotFound, request.uri().path()).into_response()
 }
 
-async fn nowhere(request: Request) -> Error {
-    Error::not_found(ErrorCode::NotFound, request.uri().path())
-}
-
-async fn wrong_method(request: Request) -> Error {
+/// The header `Allow`, which both answers have to have, is written by axum.
+async fn wrong_method(request: Request) -> Response {
+    if request.method() == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let method: String = request.method().as_str().chars().take(16).collect();
-    Error::new(ErrorCode::MethodNotAllowed).message(format!("this path cannot be asked with {method}"))
+    Error::new(ErrorCode::MethodNotAllowed).message(format!("this path cannot be asked with {method}")).into_response()
 }
 
-async fn around(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
-    let prepared = prepare(&server, request.method(), request.headers()).await;
+async fn around(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let of_request = server.clone();
+    surround(&server, request, |request| async move { answer(&of_request, request, next).await }).await
+}
+
+async fn answer(server: &Arc<Server>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    let prepared = prepare(server, request.method(), request.headers(), peer).await;
     if !server.configuration.events.request.is_empty() {
-        request = tell(&server, request, prepared.as_ref().ok()).await;
+        request = tell(server, request, prepared.as_ref().ok()).await;
     }
-    let mut response = match prepared {
-        Ok(identity) => {
-            let (verified, by_cookie) = (identity.caller.is_verified(), identity.by_cookie);
-            request.extensions_mut().insert(identity);
-            let mut response = next.run(request).await;
-            if by_cookie {
-                // Unlike what is asked with `Authorization` (RFC 9111 §3.5), shared caches could keep it.
-                response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private"));
-            }
-            if verified { for_verified(response) } else { response }
-        }
-        Err(error) => error.into_response(),
+    let identity = match prepared {
+        Ok(identity) => identity,
+        Err(error) => return error.into_response(),
     };
-    let headers = response.headers_mut();
-    headers.insert(SEQ, HeaderValue::from(server.runtime.durable().seq));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    let mut request = match server.admit_request(request, &identity.caller).await {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
+    let (verified, by_cookie) = (identity.caller.is_verified(), identity.by_cookie);
+    request.extensions_mut().insert(identity);
+    let mut response = next.run(request).await;
+    if by_cookie {
+        // Unlike what is asked with `Authorization` (RFC 9111 §3.5), shared caches could keep it.
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+    }
+    if verified { for_verified(response) } else { response }
 }
 
 /// Tells the callbacks of the program of a request.
@@ -153,8 +163,8 @@ fn is_protected(server: &Server, parts: &Parts, at: &Segments) -> bool {
     called.map_or(model.visibility(), |operation| operation.access) == Visibility::Protected
 }
 
-async fn prepare(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Identity> {
-    let identity = authenticate(server, method, headers).await?;
+async fn prepare(server: &Server, method: &Method, headers: &HeaderMap, peer: Peer) -> Result<Identity> {
+    let identity = authenticate(server, method, headers).await.map_err(|error| server.refuse(error, peer))?;
     if let Some(least) = headers.get(MIN_SEQ) {
         let least = least.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
             Error::new(ErrorCode::InvalidRequest).message("`Modeller-Min-Seq` is the sequence number of a commit")

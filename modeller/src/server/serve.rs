@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
@@ -17,11 +18,12 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use super::events::{Connected, ConnectionKind, Mounted};
-use super::limits::{DRAIN_TIME, Gate, HEADER_BYTES, HEADER_TIME};
+use super::limits::{Gate, HEADER_BYTES, Tally};
+use super::network::{client, is_in};
 use super::patience::Patient;
 use super::{Server, console, router, stopped};
 use crate::app::{App, AppBuilder};
@@ -29,11 +31,18 @@ use crate::core::secret;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
 
+/// How many connections at once are told why they are not taken; further ones are closed.
+const REFUSALS: usize = 64;
+/// How long that may take.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
 /// What the arguments of [`Options`] are.
 pub(crate) const USAGE: &str = "\
 --addr HOST:PORT    where to listen; also MODELLER_ADDR
 --data DIR          the folder of the data; also MODELLER_DATA
 --secret-file FILE  the secret of tokens and cursors, 32 bytes at least; also its text in MODELLER_SECRET
+--tls-cert FILE     the chain of certificates to serve TLS with, as PEM; also MODELLER_TLS_CERT
+--tls-key FILE      the private key of its first one, as PEM; also MODELLER_TLS_KEY
 --help              this text
 ";
 
@@ -44,6 +53,8 @@ pub(crate) struct Options {
     data: Option<PathBuf>,
     secret_file: Option<PathBuf>,
     secret: Option<Vec<u8>>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     pub(crate) help: bool,
 }
 
@@ -73,6 +84,8 @@ impl Options {
                 "--addr" => options.addr = Some(utf8("--addr", value()?)?),
                 "--data" => options.data = Some(value()?.into()),
                 "--secret-file" => options.secret_file = Some(value()?.into()),
+                "--tls-cert" => options.tls_cert = Some(value()?.into()),
+                "--tls-key" => options.tls_key = Some(value()?.into()),
                 "--help" | "-h" => options.help = true,
                 name if more(name, &mut value)? => {}
                 name => return Err(wrong(format!("unknown argument `{name}`; see --help"))),
@@ -85,10 +98,32 @@ impl Options {
         if options.data.is_none() {
             options.data = env("MODELLER_DATA").map(PathBuf::from);
         }
+        if (&options.tls_cert, &options.tls_key) == (&None, &None) {
+            options.tls_cert = env("MODELLER_TLS_CERT").map(PathBuf::from);
+            options.tls_key = env("MODELLER_TLS_KEY").map(PathBuf::from);
+        }
         if options.secret_file.is_none() {
             options.secret = env("MODELLER_SECRET").map(OsString::into_encoded_bytes);
         }
         Ok(options)
+    }
+
+    /// The application with the certificate that is named.
+    fn with_tls(&self, app: AppBuilder) -> Result<AppBuilder> {
+        let wrong = |what: String| Error::new("INVALID_ARGUMENT").message(what);
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(app),
+            #[cfg(feature = "tls")]
+            (Some(certificates), Some(key)) => {
+                let read = |path: &Path| {
+                    std::fs::read(path).map_err(|cause| wrong(format!("cannot read {}: {cause}", path.display())))
+                };
+                Ok(app.tls(read(certificates)?, read(key)?))
+            }
+            #[cfg(not(feature = "tls"))]
+            (Some(_), Some(_)) => Err(wrong("this program was built without the feature `tls` of modeller".into())),
+            _ => Err(wrong("`--tls-cert` and `--tls-key` go together".into())),
+        }
     }
 
     fn secret(&self) -> Result<Option<Vec<u8>>> {
@@ -102,11 +137,12 @@ impl Options {
 
 impl AppBuilder {
     /// Opens the application, starts its workers and serves it, until ctrl-c or SIGTERM: then no more is accepted, what is
-    /// under way is finished, for ten seconds at most, and sockets are told goodbye.
+    /// under way is finished, for ten seconds at most, and sockets are told goodbye. A second signal ends the process at once, with
+    /// exit code 130 or 143; what was answered is durable all the same.
     ///
     /// The address is the one that is used when neither the command line (`--addr HOST:PORT`, `--data DIR`,
-    /// `--secret-file FILE`) nor the environment (`MODELLER_ADDR`, `MODELLER_DATA`, `MODELLER_SECRET`) names another. When it
-    /// is ready it prints one line with its address and what it assembled. A program that has set up no `tracing` subscriber
+    /// `--secret-file FILE`, and with the feature `tls` `--tls-cert FILE` and `--tls-key FILE`) nor the environment
+    /// (`MODELLER_ADDR`, `MODELLER_DATA`, `MODELLER_SECRET`, `MODELLER_TLS_CERT`, `MODELLER_TLS_KEY`) names another. When it is ready it prints one line with its address and what it assembled. A program that has set up no `tracing` subscriber
     /// gets warnings and errors on standard error.
     ///
     /// ```no_run
@@ -135,6 +171,7 @@ impl AppBuilder {
         if let Some(secret) = options.secret()? {
             self = self.secret(secret);
         }
+        self = options.with_tls(self)?;
         if let Some(mistake) = self.mistakes.pop() {
             return Err(mistake);
         }
@@ -148,28 +185,48 @@ impl AppBuilder {
         };
         let listener = TcpListener::bind(addr).await.map_err(cannot)?;
         let local = listener.local_addr().map_err(cannot)?;
-        let shutdown = signal()?;
+        let mut signals = Signals::listen()?;
         let app = self.open().await?;
         // A secret that cannot be read or made is a failed start, and not one that is noticed when it is over.
-        app.configuration()?;
+        let configuration = app.configuration()?;
         app.pull().await?;
         app.start_workers();
         // Not by `println!`, which panics when nobody reads.
-        let _ = writeln!(io::stdout(), "modeller: http://{local}, {}", app.summary());
+        let scheme = if configuration.edge.is_encrypted() { "https" } else { "http" };
+        let _ = writeln!(io::stdout(), "modeller: {scheme}://{local}, {}", app.summary());
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let signals = tokio::spawn(async move {
+            signals.next().await;
+            if stop.send(()).is_ok() {
+                signals.next().await;
+            }
+            // Whoever asks twice does not want to wait. All that was answered is durable.
+            tracing::warn!("asked to stop once more; what is under way is broken off");
+            std::process::exit(signals.code());
+        });
+        let shutdown = async {
+            let _ = stopped.await;
+            // While it is waited for calls, workers and jobs begin nothing new.
+            app.cease_workers();
+        };
         let outcome = app.serve_on(listener, shutdown).await;
-        if tokio::time::timeout(DRAIN_TIME, app.stop_workers()).await.is_err() {
+        let time = configuration.limits.drain_time;
+        if tokio::time::timeout(time, app.stop_workers()).await.is_err() {
             tracing::warn!("a worker did not end in time");
         }
-        if tokio::time::timeout(DRAIN_TIME, app.synced()).await.is_err() {
+        if tokio::time::timeout(time, app.synced()).await.is_err() {
             tracing::warn!("an adapter did not take all changes in time");
+        }
+        if outcome.is_err() {
+            signals.abort();
         }
         outcome
     }
 }
 
 impl App {
-    /// Serves on a listener until `shutdown` resolves, then finishes what is under way, for ten seconds at most. Workers are
-    /// not started by this.
+    /// Serves on a listener until `shutdown` resolves, then finishes what is under way, for ten seconds at most unless
+    /// [`Limits::drain_time`](crate::Limits::drain_time) says otherwise. Workers are not started by this.
     ///
     /// ```
     /// # use modeller::prelude::*;
@@ -193,11 +250,18 @@ impl App {
         let service = TowerToHyperService::new(router::router(server.clone()));
         let connections = Gate::new(configuration.limits.connections);
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
+        let limits = configuration.limits;
+        http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(HEADER_BYTES);
         // A client that has sent all it wanted may close its side and still be answered; and one that is gone altogether does
         // not take back the call that it made.
         http.half_close(true);
-        let mut shutdown = pin!(shutdown);
+        let of_address = Tally::new();
+        let refusals = Gate::new(REFUSALS);
+        let mut shutdown = pin!(async {
+            shutdown.await;
+            server.draining.store(true, Ordering::Release);
+            tokio::time::sleep(configuration.edge.lame_duck).await;
+        });
         let mut failed = pin!(self.runtime.log().failed());
         let mut counted = None;
         let events = &configuration.events;
@@ -220,13 +284,36 @@ impl App {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    let address = client(peer.ip());
+                    let by_address =
+                        match server.counts(address) && !is_in(&configuration.edge.trusted_proxies, address) {
+                            false => None,
+                            true => match of_address.enter(address, limits.connections_per_address) {
+                                Some(counted) => Some(counted),
+                                None => {
+                                    server.metrics.limited();
+                                    if let Some(refusal) = refusals.try_enter() {
+                                        let text = format!(
+                                            "one address has at most {} connections",
+                                            limits.connections_per_address
+                                        );
+                                        let encrypted = configuration.edge.is_encrypted();
+                                        tokio::spawn(async move {
+                                            refuse(stream, encrypted, text).await;
+                                            drop(refusal);
+                                        });
+                                    }
+                                    continue;
+                                }
+                            },
+                        };
                     let (kind, caller) = (ConnectionKind::Http, Caller::anyone());
                     events.connection.tell(|| Connected { kind, peer: Some(peer), caller });
                     let (http, service, counted) = (http.clone(), service.clone(), counted.take());
-                    let stopping = server.stopping.subscribe();
+                    let (server, shown) = (server.clone(), server.metrics.connection());
                     tokio::spawn(async move {
-                        connection(&http, stream, peer, service, stopping).await;
-                        drop(counted);
+                        connection(&http, stream, peer, service, &server).await;
+                        drop((counted, by_address, shown));
                     });
                 }
                 Err(cause) if is_of_the_peer(&cause) => {}
@@ -246,7 +333,7 @@ impl App {
             server.sockets.drained().await;
             server.calls.drained().await;
         };
-        if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
+        if tokio::time::timeout(limits.drain_time, drained).await.is_err() {
             tracing::warn!("stopped with requests under way");
         }
         match failure {
@@ -264,15 +351,41 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     service: TowerToHyperService<axum::Router>,
-    mut stopping: watch::Receiver<bool>,
+    server: &Server,
 ) {
     // Answers and pushes are small, and none waits for the next.
     let _ = stream.set_nodelay(true);
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &server.configuration.edge.tls {
+        let mut stopping = server.stopping.subscribe();
+        // Who greets too slowly, or not in a way that is understood, is not answered.
+        let stream = tokio::select! {
+            stream = tls.accept(stream, server.configuration.limits.header_time) => stream,
+            () = stopped(&mut stopping) => None,
+        };
+        if let Some(stream) = stream {
+            exchange(http, stream, peer, service, server).await;
+        }
+        return;
+    }
+    exchange(http, stream, peer, service, server).await;
+}
+
+/// Answers all requests of a connection.
+async fn exchange<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    http: &http1::Builder,
+    stream: T,
+    peer: SocketAddr,
+    service: TowerToHyperService<axum::Router>,
+    server: &Server,
+) {
+    let mut stopping = server.stopping.subscribe();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         service.call(request)
     });
-    let mut connection = pin!(http.serve_connection(Patient::new(TokioIo::new(stream)), service).with_upgrades());
+    let stream = Patient::new(TokioIo::new(stream), server.configuration.limits.write_time);
+    let mut connection = pin!(http.serve_connection(stream, service).with_upgrades());
     // How a connection ends is the client's affair.
     tokio::select! {
         _ = connection.as_mut() => {}
@@ -283,6 +396,36 @@ async fn connection(
     }
 }
 
+/// Says why a connection is not taken, whatever is asked on it.
+async fn refuse(mut stream: TcpStream, encrypted: bool, text: String) {
+    if encrypted {
+        return;
+    }
+    let body = Error::new(ErrorCode::RateLimited).message(text).to_json_text();
+    let head = format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let told = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await?;
+        stream.shutdown().await?;
+        // Closed on bytes that were not read, the connection is reset, and the answer with it.
+        let mut left = HEADER_BYTES;
+        let mut buffer = [0; 1024];
+        while left > 0 {
+            let read = stream.read(&mut buffer).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
+        }
+        Ok::<_, io::Error>(())
+    };
+    let _ = tokio::time::timeout(REFUSAL_TIME, told).await;
+}
+
 /// Errors of `accept` that are about the connection and not about us.
 fn is_of_the_peer(cause: &io::Error) -> bool {
     matches!(
@@ -291,21 +434,43 @@ fn is_of_the_peer(cause: &io::Error) -> bool {
     )
 }
 
-/// Resolves when the process is asked to end. It listens from here on, so that no signal is missed while the data is opened.
-fn signal() -> Result<impl Future<Output = ()>> {
+/// The signals by which the process is asked to end. It listens from the start, so that none is missed while the data is opened.
+struct Signals {
     #[cfg(unix)]
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-    Ok(async move {
+    interrupt: tokio::signal::unix::Signal,
+    terminated: bool,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+            terminated: false,
+        })
+    }
+
+    /// Resolves when the process is asked to end, or is asked once more.
+    async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => self.terminated = true,
+            _ = self.interrupt.recv() => self.terminated = false,
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
-    })
+    }
+
+    /// The exit code of a process that the last signal has ended, as shells have it.
+    fn code(&self) -> i32 {
+        if self.terminated { 128 + 15 } else { 128 + 2 }
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use super::auth::identify;
 use super::auth::jwt::Identity;
 use super::call::Context;
 use super::limits::{IN_FLIGHT, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
+use super::network::Peer;
 use super::respond::problem_value;
 use crate::core::collection::ModelIndex;
 use crate::core::query::parse::parse_filter;
@@ -79,6 +80,8 @@ pub(super) struct Session {
     identity: Mutex<Identity>,
     /// Counts how often it was said who the client is.
     identified: AtomicU64,
+    /// Where the client is, where that is known.
+    peer: OnceLock<Peer>,
     /// By the id of the subscription, which is the name of the room.
     rooms: Mutex<HashMap<String, Arc<Room>>>,
     in_flight: Arc<Semaphore>,
@@ -99,6 +102,7 @@ impl Session {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             identity: Mutex::new(identity),
             identified: AtomicU64::new(0),
+            peer: OnceLock::new(),
             rooms: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
             queue: Mutex::default(),
@@ -106,6 +110,18 @@ impl Session {
             changed: Notify::new(),
             overflow: Notify::new(),
         })
+    }
+
+    /// Says where the client is, whose requests are counted by that while nobody knows who it is.
+    pub(super) fn comes_from(&self, peer: Peer) {
+        let _ = self.peer.set(peer);
+    }
+
+    /// Refuses an operation that the client has asked for too often.
+    fn admit_operation(&self, model: &str, id: &str) -> Result<()> {
+        let peer = self.peer.get().copied().unwrap_or_default();
+        let caller = self.identity.lock().caller.clone();
+        self.server.admit(&format!("{model}.{id}"), &caller, peer)
     }
 
     /// The next frame for the client, when one is there.
@@ -267,6 +283,10 @@ impl Session {
 
     /// Takes a frame of the client. What may take a while runs on its own, and holds the permit until it is answered.
     pub(super) async fn take(self: &Arc<Self>, text: &str, permit: Option<OwnedSemaphorePermit>) {
+        let limits = &self.server.configuration.limits;
+        if let Err(error) = limits.check_depth(text.as_bytes()) {
+            return self.push(self.refusal(&Value::Null, code::REQUEST, error));
+        }
         let Request { id, method, params } = match Request::parse(text) {
             Ok(request) => request,
             Err(Refusal { id, code, error }) => return self.push(self.refusal(&id, code, error)),
@@ -349,7 +369,8 @@ impl Session {
         let mut params = Params(params);
         let token = params.text("token")?;
         params.end()?;
-        let identity = identify(&self.server, &token).await?;
+        let peer = self.peer.get().copied().unwrap_or_default();
+        let identity = identify(&self.server, &token).await.map_err(|error| self.server.refuse(error, peer))?;
         *self.identity.lock() = identity;
         self.identified.fetch_add(1, Ordering::Release);
         let rooms: Vec<Arc<Room>> = self.rooms.lock().values().cloned().collect();
@@ -378,6 +399,7 @@ impl Session {
         };
         params.end()?;
         let index = self.context().visible(&model)?;
+        self.admit_operation(&model, &id)?;
         Ok(Plan { index, id, args, to: Called::Method(key) })
     }
 
@@ -390,6 +412,7 @@ impl Session {
         // The operation's own right is asked first, which may be wider than that of the documents.
         let index = context.visible(&model)?;
         context.scope().operation(index, OperationKind::Event, &id)?;
+        self.admit_operation(&model, &id)?;
         let room = self.room_of(index, &filter)?;
         Ok(Plan { index, id, args, to: Called::Event(room) })
     }
@@ -401,6 +424,7 @@ impl Session {
 
     fn room_of(&self, index: ModelIndex, filter: &Value) -> Result<Arc<Room>> {
         let runtime = &self.server.runtime;
+        self.server.configuration.limits.check_filter(filter)?;
         let filter = parse_filter(filter, &self.context().names(&runtime.model(index)?.schema))?;
         Ok(runtime.rooms().room(index, &filter))
     }
@@ -412,6 +436,8 @@ impl Session {
             Err(refused) => return self.answer(id.as_ref(), Err(refused)),
         };
         let (session, context) = (self.clone(), self.context());
+        let kind = if matches!(to, Called::Method(_)) { OperationKind::Method } else { OperationKind::Event };
+        let most = context.time_of(index, kind, &operation).unwrap_or_default();
         tokio::spawn(async move {
             // Of who asked, also when he says in the meantime that he is somebody else.
             let called = context.clone();
@@ -425,7 +451,7 @@ impl Session {
                     }
                 }
             };
-            let outcome = context.to_the_end(made).await;
+            let outcome = context.in_time(most, context.to_the_end(made)).await;
             if let Some(id) = &id {
                 let frame = outcome.and_then(|json| {
                     frame::answer(id, session.seq(), |out| {

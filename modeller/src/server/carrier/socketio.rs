@@ -28,16 +28,19 @@ use engineioxide::{Socket, Str};
 use hyper::service::Service;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use uuid::Uuid;
 
 use super::{Push, UNSUBSCRIBED, ask};
 use crate::error::{Error, ErrorCode};
+use crate::model::caller::Caller;
 use crate::server::auth::jwt::Identity;
+use crate::server::edge::SocketPlace;
 use crate::server::events::{Connected, ConnectionKind};
-use crate::server::limits::{BODY_TIME, CLOSE_TIME, FRAME_BYTES, PING_EVERY};
+use crate::server::limits::{CLOSE_TIME, FRAME_BYTES, PING_EVERY};
+use crate::server::network::Peer;
 use crate::server::session::Session;
 use crate::server::{Server, stopped};
 use crate::wire::packet::{self, Packet};
@@ -76,14 +79,17 @@ pub(in crate::server) fn route(server: &Arc<Server>) -> MethodRouter<Arc<Server>
 
 /// The place that a new socket has among those that the server takes, until the library has made the socket.
 #[derive(Clone)]
-struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+struct Place(Arc<Mutex<Option<SocketPlace>>>);
 
 async fn open(server: Arc<Server>, engine: EngineIoService<Carrier>, mut request: Request) -> Response {
     let query = request.uri().query().unwrap_or_default();
     if *request.method() == Method::GET && !query.split('&').any(|pair| pair.starts_with("sid=")) {
-        let Some(counted) = server.sockets.try_enter() else {
-            let text = "there are as many sockets as this server takes";
-            return Error::new(ErrorCode::Unavailable).message(text).into_response();
+        let extensions = request.extensions();
+        let caller = extensions.get::<Identity>().map_or_else(Caller::anyone, |identity| identity.caller.clone());
+        let from = extensions.get::<Peer>().copied().unwrap_or_default();
+        let counted = match server.admit_socket(&caller, from) {
+            Ok(counted) => counted,
+            Err(error) => return error.into_response(),
         };
         request.extensions_mut().insert(Place(Arc::new(Mutex::new(Some(counted)))));
     }
@@ -91,7 +97,7 @@ async fn open(server: Arc<Server>, engine: EngineIoService<Carrier>, mut request
     let brings = *request.method() == Method::POST;
     let answered = Service::call(&engine, request);
     let response = if brings {
-        match timeout(BODY_TIME, answered).await {
+        match timeout(server.configuration.limits.body_time, answered).await {
             Ok(response) => response,
             Err(_) => {
                 let error = Error::new(ErrorCode::Timeout).message("the body took too long").status(408);
@@ -242,6 +248,7 @@ async fn connect(server: &Arc<Server>, socket: &Socket<Inbox>) -> Option<Arc<Ses
             continue;
         }
         let session = Session::new(server.clone(), identity.clone());
+        session.comes_from(extensions.get::<Peer>().copied().unwrap_or_default());
         if let Some(token) = auth.remove("token")
             && let Err(problem) = ask(&session, "authenticate", json!({"token": token})).await
         {

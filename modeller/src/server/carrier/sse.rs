@@ -14,14 +14,16 @@ use axum::extract::{ConnectInfo, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{Push, UNSUBSCRIBED, ask};
 use crate::error::{Error, ErrorCode, Result};
 use crate::server::auth::jwt::Identity;
+use crate::server::edge::SocketPlace;
 use crate::server::events::{Connected, ConnectionKind};
 use crate::server::limits::PING_EVERY;
+use crate::server::network::Peer;
 use crate::server::respond::problem_response;
 use crate::server::rest::pairs;
 use crate::server::router::Segments;
@@ -76,6 +78,7 @@ pub(in crate::server) async fn open(
     identity: Identity,
     at: Segments,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Peer,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
@@ -90,10 +93,9 @@ pub(in crate::server) async fn open(
             None => drop(params.remove("received")),
         }
     }
-    let Some(counted) = server.sockets.try_enter() else {
-        return Err(Error::new(ErrorCode::Unavailable).message("there are as many sockets as this server takes"));
-    };
+    let counted = server.admit_socket(&identity.caller, from)?;
     let session = Session::new(server.clone(), identity.clone());
+    session.comes_from(from);
     let mut stream = Stream {
         stopping: server.stopping.subscribe(),
         heartbeat: interval_at(Instant::now() + PING_EVERY, PING_EVERY),
@@ -187,7 +189,7 @@ struct Stream {
     heard: Heard,
     /// What is there is the last.
     ended: bool,
-    _counted: OwnedSemaphorePermit,
+    _counted: SocketPlace,
 }
 
 impl Stream {

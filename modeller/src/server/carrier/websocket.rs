@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::server::auth::jwt::Identity;
 use crate::server::events::{Connected, ConnectionKind};
 use crate::server::limits::{CLOSE_TIME, FRAME_BYTES, PING_EVERY, QUEUE_BYTES, SILENCE};
+use crate::server::network::Peer;
 use crate::server::session::Session;
 use crate::server::{Server, stopped};
 
@@ -35,6 +36,7 @@ pub(in crate::server) async fn open(
     State(server): State<Arc<Server>>,
     identity: Identity,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Peer,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
@@ -44,10 +46,9 @@ pub(in crate::server) async fn open(
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
-    let Some(counted) = server.sockets.try_enter() else {
-        return Error::new(ErrorCode::Unavailable)
-            .message("there are as many sockets as this server takes")
-            .into_response();
+    let counted = match server.admit_socket(&identity.caller, from) {
+        Ok(counted) => counted,
+        Err(error) => return error.into_response(),
     };
     server.configuration.events.connection.tell(|| Connected {
         kind: ConnectionKind::Socket,
@@ -62,7 +63,7 @@ pub(in crate::server) async fn open(
         .max_message_size(FRAME_BYTES)
         .max_frame_size(FRAME_BYTES)
         .on_upgrade(async move |socket| {
-            carry(server, identity, socket).await;
+            carry(server, identity, from, socket).await;
             drop(counted);
         })
 }
@@ -75,9 +76,10 @@ enum Ending {
     Close(u16, &'static str),
 }
 
-async fn carry(server: Arc<Server>, identity: Identity, socket: WebSocket) {
+async fn carry(server: Arc<Server>, identity: Identity, from: Peer, socket: WebSocket) {
     let mut stopping = server.stopping.subscribe();
     let session = Session::new(server, identity);
+    session.comes_from(from);
     let (mut output, mut input) = socket.split();
     let ending = tokio::select! {
         ending = read(&session, &mut input) => ending,

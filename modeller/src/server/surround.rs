@@ -1,0 +1,270 @@
+//! What surrounds every request: its id, what it may not exceed, and what every answer carries.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{MatchedPath, OriginalUri, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::cors::{self, Page, REQUEST_ID};
+use super::limits::Limits;
+use super::network::{self, Peer};
+use super::respond::SEQ;
+use super::{Server, compress};
+use crate::error::{Error, ErrorCode, Result};
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// What is only read by `GET`: another route may do what has to be done to its end.
+const READ: &[&str] = &[
+    "/{model}",
+    "/{model}/{id}",
+    "/{model}/@trash",
+    "/{model}/@live",
+    "/@metadata",
+    "/@openapi.json",
+    "/@client.ts",
+    "/@health",
+    "/@ready",
+    "/@metrics",
+];
+/// How long an id may be that a client gives to its request.
+const MOST_ID: usize = 128;
+
+/// Answers a request by `inner`, within all that surrounds it.
+pub(super) async fn surround<F, Fut>(server: &Arc<Server>, mut request: Request, inner: F) -> Response
+where
+    F: FnOnce(Request) -> Fut,
+    Fut: Future<Output = Response> + Send,
+{
+    let begun = Instant::now();
+    let configuration = &server.configuration;
+    let id = id_of(request.headers());
+    let peer = Peer(network::address(request.extensions(), request.headers(), &configuration.edge.trusted_proxies));
+    request.extensions_mut().insert(peer);
+    let asked = Asked::of(server, &request, id);
+    let answered = async {
+        if let Some(response) = asked.page.preflight(&request) {
+            return response;
+        }
+        if let Err(error) = check_head(&configuration.limits, &request) {
+            return error.into_response();
+        }
+        let answer = inner(request);
+        if !asked.reads {
+            return answer.await;
+        }
+        // Nothing is lost by giving up on what only reads.
+        let time = configuration.limits.request_time;
+        tokio::time::timeout(time, answer).await.unwrap_or_else(|_| {
+            let text = format!("the request took more than {} seconds", time.as_secs_f32());
+            Error::new(ErrorCode::Timeout).message(text).into_response()
+        })
+    };
+    let span = asked.span();
+    let response = if span.is_disabled() {
+        answered.await
+    } else {
+        let response = answered.instrument(span.clone()).await;
+        let status = response.status();
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+        response
+    };
+    let (method, route) = (asked.method.clone(), asked.route.clone());
+    let response = asked.finish(server, response).await;
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    server.metrics.request(&method, route, response.status(), begun.elapsed());
+    response
+}
+
+/// What an answer depends on beside what it says.
+struct Asked {
+    id: HeaderValue,
+    method: Method,
+    route: Option<MatchedPath>,
+    page: Page,
+    /// Whether it changes nothing.
+    reads: bool,
+    takes_gzip: bool,
+    if_none_match: Option<HeaderValue>,
+    /// What stands in front of our paths, where the client sees it.
+    prefix: Option<String>,
+}
+
+impl Asked {
+    fn of(server: &Server, request: &Request, id: HeaderValue) -> Self {
+        let (headers, method) = (request.headers(), request.method());
+        let configuration = &server.configuration;
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let ends =
+            |ends: &[&str]| route.as_ref().is_some_and(|route| ends.iter().any(|end| route.as_str().ends_with(end)));
+        Self {
+            id,
+            method: method.clone(),
+            page: Page::of(&configuration.origins, headers),
+            reads: ends(&["/{model}/@query"]) || (is_read && ends(READ)),
+            takes_gzip: configuration.edge.compresses && compress::is_taken(headers),
+            if_none_match: is_read.then(|| headers.get(header::IF_NONE_MATCH).cloned()).flatten(),
+            prefix: (!is_read).then(|| prefix(&configuration.edge.prefix, request)).flatten(),
+            route,
+        }
+    }
+
+    /// Of the path the pattern alone, and nothing of the query string: what a client writes there is nobody else's business.
+    fn span(&self) -> tracing::Span {
+        let span = tracing::info_span!(
+            target: "modeller::request",
+            "request",
+            otel.name = tracing::field::Empty,
+            otel.kind = "server",
+            otel.status_code = tracing::field::Empty,
+            http.request.method = %self.method,
+            http.route = self.route.as_ref().map(MatchedPath::as_str),
+            http.response.status_code = tracing::field::Empty,
+            request_id = self.id.to_str().unwrap_or_default(),
+        );
+        if !span.is_disabled() {
+            let route = self.route.as_ref().map(MatchedPath::as_str).unwrap_or_default();
+            span.record("otel.name", format!("{} {route}", self.method).trim_end());
+        }
+        span
+    }
+
+    async fn finish(self, server: &Server, response: Response) -> Response {
+        let mut response = match &self.if_none_match {
+            Some(known) if response.status() == StatusCode::OK && is_known(known, response.headers()) => {
+                unmodified(response)
+            }
+            _ => response,
+        };
+        if server.configuration.edge.compresses {
+            response = compress::compressed(response, self.takes_gzip).await;
+        }
+        let status = response.status();
+        let headers = response.headers_mut();
+        if status == StatusCode::CREATED
+            && let (Some(prefix), Some(location)) = (&self.prefix, headers.get_mut(header::LOCATION))
+            && location.as_bytes().starts_with(b"/")
+            && let Ok(text) = location.to_str()
+            && let Ok(whole) = HeaderValue::try_from(format!("{prefix}{text}"))
+        {
+            *location = whole;
+        }
+        // What a server answers is no business of a cache, unless it is said: rights and documents change.
+        headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+        headers.insert(SEQ, HeaderValue::from(server.runtime.durable().seq));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        headers.insert(REQUEST_ID, self.id);
+        if !server.configuration.origins.is_empty() {
+            cors::vary(headers);
+            self.page.tell(headers);
+        }
+        response
+    }
+}
+
+/// What stands in front of our paths in what the client asked for.
+fn prefix(own: &str, request: &Request) -> Option<String> {
+    let outer = request.extensions().get::<OriginalUri>();
+    let outer = outer.and_then(|outer| outer.path().strip_suffix(request.uri().path())).unwrap_or_default();
+    (!own.is_empty() || !outer.is_empty()).then(|| format!("{outer}{own}"))
+}
+
+/// The id that the client gave to its request, where it is one; else a new one.
+fn id_of(headers: &HeaderMap) -> HeaderValue {
+    const REQUEST_ID_OF_THE_DRAFT: HeaderName = HeaderName::from_static("request-id");
+    let is_fine = |value: &&HeaderValue| {
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte);
+        (1..=MOST_ID).contains(&value.len()) && value.as_bytes().iter().all(allowed)
+    };
+    let given = headers.get(REQUEST_ID).or_else(|| headers.get(REQUEST_ID_OF_THE_DRAFT)).filter(is_fine);
+    let made = || {
+        let mut buffer = Uuid::encode_buffer();
+        let text = Uuid::now_v7().simple().encode_lower(&mut buffer);
+        HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    };
+    given.cloned().unwrap_or_else(made)
+}
+
+/// Refuses a request for the size of what stands before its body.
+fn check_head(limits: &Limits, request: &Request) -> Result<()> {
+    let url = request.uri().path_and_query().map_or(0, |all| all.as_str().len());
+    if url > limits.url {
+        return Err(too_large(
+            StatusCode::URI_TOO_LONG,
+            format!("path and query string have more than {} bytes", limits.url),
+        ));
+    }
+    let headers = request.headers();
+    if headers.len() > limits.header_fields {
+        let text = format!("the header has more than {} fields", limits.header_fields);
+        return Err(too_large(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > limits.header_bytes {
+        let text = format!("the header has more than {} bytes", limits.header_bytes);
+        return Err(too_large(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
+    }
+    Ok(())
+}
+
+fn too_large(status: StatusCode, text: String) -> Error {
+    Error::new(ErrorCode::PayloadTooLarge).message(text).status(status.as_u16())
+}
+
+/// Whether the client knows what it would be sent (RFC 9110 §13.1.2, with the weak comparison of §8.8.3.2).
+fn is_known(if_none_match: &HeaderValue, answer: &HeaderMap) -> bool {
+    let opaque = |text: &str| text.trim().trim_start_matches("W/").to_owned();
+    let tag = answer.get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(opaque);
+    let (Some(tag), Ok(known)) = (tag, if_none_match.to_str()) else { return false };
+    known.trim() == "*" || known.split(',').any(|known| opaque(known) == tag)
+}
+
+/// The same without what the client knows (RFC 9110 §15.4.5).
+fn unmodified(mut response: Response) -> Response {
+    if let Some(bytes) = response.body().size_hint().exact() {
+        // As it would have been, and not that of the body that is not there.
+        response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
+    }
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.body_mut() = Body::empty();
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_requests() {
+        let of = |text: &str| {
+            let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_str(text).unwrap())]);
+            id_of(&headers).to_str().unwrap().to_owned()
+        };
+        assert_eq!(of("req-1/a.b:c"), "req-1/a.b:c");
+        for wrong in ["", "a b", "a\"b", "<x>", &"x".repeat(129), "é"] {
+            assert_eq!(of(wrong).len(), 32, "{wrong}");
+        }
+        assert_ne!(id_of(&HeaderMap::new()), id_of(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_is_known_is_not_sent_again() {
+        let knows = |known: &'static str| {
+            let answer = HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static("\"7\""))]);
+            is_known(&HeaderValue::from_static(known), &answer)
+        };
+        assert!(knows("\"7\"") && knows("W/\"7\"") && knows("\"1\", \"7\"") && knows("*"));
+        assert!(!knows("\"8\"") && !knows("7") && !knows(""));
+        assert!(!is_known(&HeaderValue::from_static("*"), &HeaderMap::new()));
+    }
+}
