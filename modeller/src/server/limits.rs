@@ -168,7 +168,7 @@ impl Limits {
         self
     }
 
-    /// Names and values of all header fields of a request together have so many bytes at most (RFC 6585 §5). The whole head of a
+    /// Names and values of all header fields of a request but `Authorization` together have so many bytes at most (RFC 6585 §5). The whole head of a
     /// request beyond 80 KiB is refused without a body.
     #[must_use]
     pub fn header_bytes(mut self, bytes: usize) -> Self {
