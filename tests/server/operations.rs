@@ -260,7 +260,7 @@ async fn plain(router: &Router, method: &str, path: &str, body: Value) -> Answer
 }
 
 #[tokio::test]
-async fn all_routes_below_a_prefix() {
+async fn s1_a_server_with_a_domain_is_one_with_a_prefix() {
     let app = App::new().model::<User>().path_prefix("/api/v1").in_memory().open().await.unwrap();
     let router = app.router();
     let made = ask(&router, "POST", "/api/v1/users", crate::support::user("ada@example.com")).await;
@@ -332,4 +332,97 @@ async fn in_an_axum_service_of_ones_own() {
     assert_eq!(nested.clone().oneshot(notes).await.unwrap().status(), 200);
     let elsewhere = plain(&nested, "GET", "/elsewhere", Value::Null).await;
     assert_eq!((elsewhere.status.as_u16(), elsewhere.bytes.as_slice()), (418, b"mine".as_slice()));
+}
+
+#[tokio::test]
+async fn s8_what_is_protected_needs_a_bearer_token() {
+    let app = app().await;
+    let router = app.router();
+    let bearer = format!("Bearer {}", token(&app, "ada"));
+    for (method, path) in [("GET", "/notes"), ("POST", "/users/secret_report")] {
+        ask(&router, method, path, Value::Null).await.assert_problem(401, "UNAUTHENTICATED");
+        let cookie = [("cookie", bearer.as_str())];
+        ask_with(&router, method, path, Value::Null, &cookie).await.assert_problem(401, "UNAUTHENTICATED");
+        let answer = ask_with(&router, method, path, Value::Null, &[("authorization", &bearer)]).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let cut = &bearer[..bearer.len() - 2];
+        let wrong = ask_with(&router, method, path, Value::Null, &[("authorization", cut)]).await;
+        wrong.assert_problem(401, "UNAUTHENTICATED");
+    }
+}
+
+/// A subscriber that keeps the spans with what is recorded on them, and nothing else.
+#[derive(Default)]
+struct Spans(std::sync::Mutex<Vec<String>>);
+
+struct Recorded<'a>(&'a mut String);
+
+impl tracing::field::Visit for Recorded<'_> {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        use std::fmt::Write;
+        write!(self.0, " {}={value:?}", field.name()).unwrap();
+    }
+}
+
+impl tracing::Subscriber for Spans {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.target().starts_with("modeller::")
+    }
+
+    fn new_span(&self, attributes: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        let mut spans = self.0.lock().unwrap();
+        let mut text = attributes.metadata().name().to_owned();
+        attributes.record(&mut Recorded(&mut text));
+        spans.push(text);
+        tracing::span::Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, span: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        let mut spans = self.0.lock().unwrap();
+        values.record(&mut Recorded(&mut spans[span.into_u64() as usize - 1]));
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[model(id = "traced", public)]
+pub struct Traced {
+    pub name: String,
+}
+
+#[hook(Traced, before(insert))]
+async fn trace_me(traced: &mut Traced) -> Result<()> {
+    traced.name.push('!');
+    Ok(())
+}
+
+#[method(Traced)]
+async fn trace_call() -> Result<()> {
+    Ok(())
+}
+
+/// Each request and each run of a handler is a span; what a client sent is in none of them.
+#[tokio::test]
+async fn requests_and_runs_are_spans() {
+    let spans = std::sync::Arc::new(Spans::default());
+    let _guard = tracing::subscriber::set_default(spans.clone());
+    let app = App::new().model::<Traced>().in_memory().open().await.unwrap();
+    let router = app.router();
+    let made = ask(&router, "POST", "/traced", json!({"name": "s3cret"})).await.json();
+    let path = format!("/traced/{}?s3cret=1", made["_id"].as_str().unwrap());
+    ask_with(&router, "GET", &path, Value::Null, &[("x-request-id", "mine-7")]).await;
+    ask(&router, "POST", "/traced/trace_call", Value::Null).await;
+    let told = spans.0.lock().unwrap().clone();
+    let has = |parts: &[&str]| told.iter().any(|span| parts.iter().all(|part| span.contains(part)));
+    assert!(has(&["request ", "GET /{model}/{id}", "mine-7", "status_code=200", "otel.kind=\"server\""]), "{told:#?}");
+    assert!(has(&["request ", "POST /{model}", "status_code=201"]), "{told:#?}");
+    assert!(has(&["run ", "feature=\"hook\"", "operation=\"trace_me\"", "model=\"traced\""]), "{told:#?}");
+    assert!(has(&["run ", "feature=\"method\"", "operation=\"trace_call\""]), "{told:#?}");
+    assert!(!told.iter().any(|span| span.contains("s3cret")), "{told:#?}");
 }

@@ -284,3 +284,178 @@ async fn a_store_that_fails_ends_the_server() {
     let outcome = tokio::time::timeout(Duration::from_secs(15), served.serving).await.unwrap().unwrap();
     assert_eq!(outcome.unwrap_err().code(), &modeller::ErrorCode::Unavailable);
 }
+
+/// Writers whose answers stand for what has to be there after the end.
+#[test]
+fn the_end_loses_nothing_that_was_answered() {
+    let folder = Folder::new("load");
+    let data = folder.join("data");
+    let process = Process::start(&mut program(&["--data", text(&data)]));
+    let addr = process.addr.clone();
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let addr = addr.clone();
+            std::thread::spawn(move || {
+                let mut known = Vec::new();
+                let mut stream = TcpStream::connect(&addr).unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                for number in 0.. {
+                    let body = json!({"text": format!("{writer}-{number}")}).to_string();
+                    let head = format!(
+                        "POST /notes HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
+                        return known;
+                    }
+                    let (mut status, mut length) = (String::new(), 0);
+                    if reader.read_line(&mut status).unwrap_or(0) == 0 {
+                        return known;
+                    }
+                    loop {
+                        let mut line = String::new();
+                        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                            return known;
+                        }
+                        if line == "\r\n" {
+                            break;
+                        }
+                        let (name, value) = line.split_once(':').unwrap();
+                        if name.eq_ignore_ascii_case("content-length") {
+                            length = value.trim().parse().unwrap();
+                        }
+                    }
+                    let mut answer = vec![0; length];
+                    if reader.read_exact(&mut answer).is_err() {
+                        return known;
+                    }
+                    assert!(status.contains(" 201 "), "{status}");
+                    let doc: Value = serde_json::from_slice(&answer).unwrap();
+                    known.push(doc["_id"].as_str().unwrap().to_owned());
+                }
+                known
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(700));
+    let begun = Instant::now();
+    process.signal("TERM");
+    let known: Vec<String> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+    assert_eq!(process.end(), (Some(0), String::new(), String::new()));
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert!(known.len() > 50, "{} were written", known.len());
+    let again = Process::start(&mut program(&["--data", text(&data)]));
+    for id in &known {
+        assert_eq!(again.ask("GET", &format!("/notes/{id}"), "", "").0, 200, "{id} is lost");
+    }
+    again.signal("TERM");
+    assert_eq!(again.end().0, Some(0));
+}
+
+/// Somebody holds the end up, and the operator does not want to wait.
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let folder = Folder::new(signal);
+        let process = Process::start(&mut program(&["--data", text(&folder.join("data"))]));
+        let mut busy = TcpStream::connect(&process.addr).unwrap();
+        busy.write_all(
+            b"POST /notes HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{",
+        )
+        .unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        let begun = Instant::now();
+        process.signal("TERM");
+        std::thread::sleep(Duration::from_millis(500));
+        process.signal(signal);
+        let (status, _, errors) = process.end();
+        assert_eq!(status, Some(code), "{errors}");
+        assert!(begun.elapsed() < Duration::from_secs(4) && errors.contains("once more"), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn ready_says_so_before_connections_are_refused() {
+    let app = App::new().model::<User>().lame_duck(Duration::from_millis(600)).in_memory().open().await.unwrap();
+    let mut served = serve(app).await;
+    let probe = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").into_bytes();
+    assert!(served.raw(&probe("/@ready")).await.ends_with(r#"{"status":"ready"}"#));
+    served.stop.take();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let told = served.raw(&probe("/@ready")).await;
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("UNAVAILABLE"), "{told}");
+    assert!(served.raw(&probe("/@health")).await.starts_with("HTTP/1.1 200"), "it serves on");
+    served.serving.await.unwrap().unwrap();
+    assert!(tokio::net::TcpStream::connect(served.addr).await.is_err());
+}
+
+/// A certificate for `localhost` that nobody but the test trusts, and its key.
+fn certificate() -> (rcgen::CertifiedKey<rcgen::KeyPair>, tokio_rustls::TlsConnector) {
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(own.cert.der().clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(std::sync::Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    (own, tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)))
+}
+
+#[tokio::test]
+async fn connections_may_be_encrypted() {
+    let (own, connector) = certificate();
+    let (cert, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+    let limits = modeller::Limits::new().header_time(Duration::from_millis(500));
+    let app = App::new().model::<User>().tls(&cert, &key).limits(limits).in_memory().open().await.unwrap();
+    let served = serve(app).await;
+    let mut stream = connector.connect("localhost".try_into().unwrap(), served.connect().await).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
+    stream.write_all(b"GET /@health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    // What is no greeting, or none in time, is not answered, and holds nobody up.
+    let plain = served.raw(b"GET /@health HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(!plain.contains("200"), "{plain}");
+    let mut silent = served.connect().await;
+    let mut buffer = [0; 16];
+    let ended = tokio::time::timeout(Duration::from_secs(5), silent.read(&mut buffer)).await;
+    assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+    for (cert, key) in [(key.as_str(), cert.as_str()), ("", &key), (&cert, ""), (&cert, "nonsense")] {
+        let error = App::new().tls(cert, key).in_memory().open().await.unwrap_err();
+        assert_eq!(error.code().as_str(), "INVALID_DECLARATION");
+        assert!(!error.to_string().contains("PRIVATE"), "{error}");
+    }
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().signing_key.serialize_pem();
+    assert!(App::new().tls(&cert, other).in_memory().open().await.is_err(), "a key of another certificate");
+}
+
+#[test]
+fn a_process_serves_encrypted() {
+    let folder = Folder::new("tls");
+    let (own, connector) = certificate();
+    fs::write(folder.join("cert.pem"), own.cert.pem()).unwrap();
+    fs::write(folder.join("key.pem"), own.signing_key.serialize_pem()).unwrap();
+    let (data, cert, key) = (folder.join("data"), folder.join("cert.pem"), folder.join("key.pem"));
+    let args = ["--data", text(&data), "--tls-cert", text(&cert), "--tls-key", text(&key)];
+    assert!(refused(&mut program(&args[..4])).contains("go together"));
+    assert!(refused(&mut program(&["--tls-cert", text(&key), "--tls-key", text(&cert)])).contains("certificate"));
+    let mut child = program(&args).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let addr = line.strip_prefix("modeller: https://").and_then(|rest| rest.split(',').next()).unwrap().to_owned();
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+        stream.write_all(b"GET /@health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, watch};
+use tracing::Instrument;
 
 use super::caller::Caller;
 use super::handle::Model;
@@ -528,6 +529,7 @@ async fn run(runtime: &Runtime, job: &Doc<Record>) {
                 }
             }
         })
+        .instrument(journal.span(&subject))
         .await;
     let error = match done {
         Ok(()) => return journal.ran(&subject, what, began, data, Ok(())),

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::access::{Callers, Right, Rights, Rule};
 use super::adapter::Mirrors;
@@ -865,7 +866,7 @@ impl Scope {
                         self.caller.clone(),
                     );
                     // A panic is a failure of the operation, and told as one.
-                    let outcome = caught(run).await;
+                    let outcome = caught(run).instrument(journal.span(&subject)).await;
                     journal.hook(&subject, event, began, outcome.as_ref().map(drop));
                     outcome
                 }
@@ -932,7 +933,7 @@ impl Scope {
                     };
                     let began = journal.begin(&subject);
                     // The operation is done, and cannot be refused any more.
-                    let outcome = caught(hook.run(invocation)).await;
+                    let outcome = caught(hook.run(invocation)).instrument(journal.span(&subject)).await;
                     journal.hook(&subject, event, began, outcome.as_ref().map(drop));
                 }
             })
@@ -1673,7 +1674,8 @@ impl Scope {
         };
         let journal = self.runtime.journal();
         let began = journal.begin(&subject);
-        let outcome = caught((operation.declaration.run)(invocation)).await;
+        let run = caught((operation.declaration.run)(invocation)).instrument(journal.span(&subject));
+        let outcome = run.await;
         journal.operation(&subject, began, outcome.as_ref().err());
         outcome
     }

@@ -228,6 +228,25 @@ impl Journal {
         }
     }
 
+    /// The span of a run, for what collects traces; disabled, and as good as nothing, where nobody does. There is nothing in it of
+    /// what the handler was given.
+    pub(crate) fn span(&self, subject: &Subject) -> tracing::Span {
+        let span = tracing::info_span!(
+            target: "modeller::run",
+            "run",
+            otel.name = tracing::field::Empty,
+            feature = subject.feature.as_str(),
+            model = tracing::field::Empty,
+            operation = subject.name(),
+        );
+        if !span.is_disabled() {
+            let model = self.pages(subject.model).model.as_deref().unwrap_or_default();
+            span.record("model", model);
+            span.record("otel.name", format!("{} {model}.{}", subject.feature.as_str(), subject.name()));
+        }
+        span
+    }
+
     /// What time it is, if anybody wants to know how long a run takes.
     pub(crate) fn begin(&self, subject: &Subject) -> Option<Instant> {
         let wants = self.wants(self.pages(subject.model), subject.feature, LogLevel::Debug);
