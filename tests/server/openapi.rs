@@ -170,8 +170,6 @@ fn exercise(program: &Path, arguments: &[&str]) {
             .arg(root.join("schemathesis.toml"))
             .args(["run", &format!("http://{}/@openapi.json", served.addr)])
             .args(["--checks", "all", "--exclude-checks", "ignored_auth"])
-            // What has no end.
-            .args(["--exclude-path-regex", "/@events$"])
             .args(["--seed", seed, "--max-examples", &asked_for("EXAMPLES", "15")])
             .args(["--exclude-path-regex", "@(socket|events)", "--workers", "1", "--no-color", "--continue-on-failure"])
             .args(arguments)

@@ -562,7 +562,6 @@ impl Description {
                 "post",
                 listing.answers(200, "A page of them.", &list, &[]).fails(invalid),
             );
-            self.events(model, op("events", "Subscribes, and sends what is published as server-sent events."));
             self.add(
                 format!("/{id}/@events"),
                 "get",
@@ -625,37 +624,6 @@ impl Description {
         if model.trash {
             self.trash(model, &written);
         }
-    }
-
-    fn events(&mut self, model: &ModelMetadata, operation: Operation) {
-        let number = |minimum: u32| json!({"type": "integer", "minimum": minimum});
-        let seq = r"^[0-9]+(\.([0-9]+|all))?$";
-        let parameters = [
-            (
-                "query",
-                "since",
-                "The last commit that was heard of: what was published after it comes first.",
-                number(0),
-            ),
-            ("query", "received", "How many payloads of that commit were heard; all, unless given.", number(0)),
-            (
-                "header",
-                "Last-Event-ID",
-                "The id of the last event that was heard.",
-                json!({"type": "string", "pattern": seq}),
-            ),
-        ];
-        let parameters = parameters.map(|(place, name, description, schema)| {
-            json!({"in": place, "name": name, "description": description, "schema": schema})
-        });
-        let mut operation =
-            operation.with([parameter("Filter")]).with(parameters).fails(&[(400, &[ErrorCode::InvalidQuery][..])]);
-        let text = json!({"schema": {"type": "string"}});
-        operation.responses.insert(
-            "200".into(),
-            json!({"description": "`subscribed`, and a `publish` for each payload.", "content": {"text/event-stream": text}}),
-        );
-        self.add(format!("/{}/@events", model.id), "get", operation);
     }
 
     fn inserts(&mut self, model: &ModelMetadata, input: &Value, written: &Value, schema: &Value) {
@@ -892,7 +860,7 @@ fn events(operation: Operation) -> Operation {
                        "description": "The commit that was heard last; what came after it is sent first."});
     let received = json!({"name": "received", "in": "query", "schema": {"type": "integer", "minimum": 0},
                           "description": "How many payloads of that commit were heard; all, unless given."});
-    let last = json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"},
+    let last = json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": r"^[0-9]+(\.([0-9]+|all))?$"},
                       "description": "The id of the last event, as browsers send it when they connect again."});
     let mut operation =
         operation.with([parameter("Filter"), since, received, last]).fails(&[(400, &[ErrorCode::InvalidQuery])]);
