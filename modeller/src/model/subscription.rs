@@ -623,7 +623,8 @@ mod tests {
         // And old is gone as well.
         rooms.recent.lock().trim(Instant::now() + Duration::from_secs(61));
         assert_eq!((ask(50, None), ask(49, None)), ((50, 0, true), (50, 0, false)));
-        assert_eq!((rooms.recent.lock().bytes, rooms.recent.lock().entries.len()), (0, 0));
+        let recent = rooms.recent.lock();
+        assert_eq!((recent.bytes, recent.entries.len()), (0, 0));
     }
 
     proptest! {

@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_notification_is_taken_apart_as_it_is_put_together() {
-        let frame = frame::publish("s12", 345, r#"{"a":"\"}"}"#);
+        let frame = frame::publish("s12", 345, None, r#"{"a":"\"}"}"#);
         let push = Push::read(&frame).unwrap();
         assert_eq!((push.event, push.seq), ("publish", Some(345)));
         let (name, behind) = push.subscription.unwrap();
