@@ -82,7 +82,7 @@ fn is_of_access(typ: &str) -> bool {
 }
 
 /// The object that is written in base64.
-fn object(text: &str) -> Option<Map<String, Value>> {
+pub(crate) fn object(text: &str) -> Option<Map<String, Value>> {
     match serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()? {
         Strict(Value::Object(members)) => Some(members),
         Strict(_) => None,

@@ -42,6 +42,9 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::auth::jwt::Keys;
+use self::auth::oidc::{Outside, Said};
+#[cfg(feature = "oidc")]
+pub use self::auth::{KeySet, oidc::OidcProvider};
 use self::edge::Edge;
 use self::events::Events;
 pub use self::events::{Authenticated, Connected, ConnectionKind, Issued, Mounted, Requested};
@@ -62,15 +65,26 @@ struct Settings {
     origins: Vec<String>,
     edge: Edge,
     events: Events,
+    /// Others who know users of the application.
+    outside: Said,
 }
 
 /// How an application is served, proved.
 struct Configuration {
     keys: Keys,
+    /// Others who know users of the application.
+    outside: Outside,
     limits: Limits,
     origins: Vec<String>,
     edge: Edge,
     events: Events,
+}
+
+impl Settings {
+    fn proved(self, keys: Keys, outside: Outside) -> Configuration {
+        let Self { limits, origins, edge, events, outside: _ } = self;
+        Configuration { keys, outside, limits, origins, edge, events }
+    }
 }
 
 impl Configuration {
@@ -150,19 +164,19 @@ impl App {
     pub fn router(&self) -> axum::Router {
         let configuration = self.configuration().unwrap_or_else(|error| {
             tracing::error!(?error, "this cannot be served as it is set up; no token is accepted");
-            let Settings { limits, origins, edge, events } = self.settings();
-            Arc::new(Configuration { keys: Keys::none(), limits, origins, edge, events })
+            Arc::new(self.settings().proved(Keys::none(), Outside::none()))
         });
         router::router(Server::new(self, configuration))
     }
 
     /// Proved when it is first needed.
     fn configuration(&self) -> Result<Arc<Configuration>> {
-        let Settings { limits, origins, edge, events } = self.settings();
-        let keyring = self.runtime.keyring()?;
+        let mut settings = self.settings();
+        let (keyring, secret) = (self.runtime.keyring()?, self.runtime.inner().secret.bytes()?);
         self.extras.get_or_make(|| {
-            edge.check(&self.runtime)?;
-            Ok(Configuration { keys: Keys::new(keyring), limits, origins, edge, events })
+            settings.edge.check(&self.runtime)?;
+            let outside = Outside::new(std::mem::take(&mut settings.outside), &secret)?;
+            Ok(settings.proved(Keys::new(keyring), outside))
         })
     }
 

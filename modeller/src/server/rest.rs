@@ -444,7 +444,7 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>> {
 
 /// The decoding of application/x-www-form-urlencoded (<https://url.spec.whatwg.org/#urlencoded-parsing>), refusing what is
 /// malformed instead of passing it on.
-fn decode(text: &str) -> Result<String> {
+pub(super) fn decode(text: &str) -> Result<String> {
     let wrong = || Error::query("", "the query string is not well encoded");
     let hex = |byte: Option<u8>| {
         byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())

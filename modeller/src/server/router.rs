@@ -36,6 +36,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
     // The routes of a protocol of others, which describes them itself.
     #[cfg(feature = "socketio")]
     let routes = routes.route("/socket.io/", socketio::route(&server));
+    let routes = server.configuration.outside.routes(routes);
     let routes = routes.method_not_allowed_fallback(wrong_method);
     let routes = if prefix.is_empty() { routes } else { Router::new().nest(&prefix, routes) };
     routes.fallback(nowhere).layer(layer).with_state(server)

@@ -25,16 +25,24 @@ pub(in crate::server) struct Identity {
     pub(super) login: Option<RawId>,
     /// Whether it was shown by a cookie, which a browser sends without being asked.
     pub(in crate::server) by_cookie: bool,
+    /// Whether somebody else says who it is, whose subjects are not ours.
+    pub(super) is_of_another_issuer: bool,
 }
 
 impl Identity {
     pub(in crate::server) fn anyone() -> Self {
-        Self { caller: Caller::anyone(), until: None, login: None, by_cookie: false }
+        Self { caller: Caller::anyone(), until: None, login: None, by_cookie: false, is_of_another_issuer: false }
     }
 
     /// Somebody with these claims, until then.
     pub(in crate::server) fn verified(claims: Map<String, Value>, until: SystemTime) -> Self {
         Self { caller: Caller::verified(claims), until: Some(until), ..Self::anyone() }
+    }
+
+    /// Somebody with these claims of another issuer, until then.
+    #[cfg(feature = "oidc")]
+    pub(super) fn of_another_issuer(claims: Map<String, Value>, until: SystemTime) -> Self {
+        Self { is_of_another_issuer: true, ..Self::verified(claims, until) }
     }
 
     /// Somebody with a session cookie.

@@ -47,6 +47,8 @@ pub(in crate::server) async fn session(context: Context, identity: Identity, req
         }
         // What one cookie is good for is no other cookie.
         None if identity.by_cookie => return Err(unauthenticated()),
+        // A login is of a subject of ours, and theirs could be called the same.
+        None if identity.is_of_another_issuer => return Err(unauthenticated()),
         None => match (identity.login.clone(), identity.caller.subject()) {
             (Some(login), _) => context.to_the_end(async move { logins.give_cookie(&login).await }).await?,
             (None, Some(subject)) => {
@@ -131,7 +133,7 @@ fn claims_of(identity: &Identity) -> Map<String, Value> {
     claims.into_iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str())).collect()
 }
 
-fn agent(request: &Request) -> String {
+pub(super) fn agent(request: &Request) -> String {
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     agent.unwrap_or_default().to_owned()
 }

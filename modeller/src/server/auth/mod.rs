@@ -5,11 +5,22 @@
 //! the request; see [`cookie`]. Where there is a token as well, the token counts.
 
 pub(super) mod cookie;
+#[cfg(feature = "oidc")]
+mod jwks;
 pub(super) mod jwt;
 pub(super) mod logins;
+#[cfg(feature = "oidc")]
+pub(super) mod oidc;
+#[cfg(not(feature = "oidc"))]
+#[path = "without_oidc.rs"]
+pub(super) mod oidc;
+#[cfg(feature = "oidc")]
+mod upstream;
 
 use axum::http::{HeaderMap, Method, header};
 
+#[cfg(feature = "oidc")]
+pub use self::jwks::KeySet;
 use self::jwt::Identity;
 use super::Server;
 use crate::error::{Error, ErrorCode, Result};
@@ -37,9 +48,14 @@ pub(super) async fn authenticate(server: &Server, method: &Method, headers: &Hea
     }
 }
 
-/// Who a token speaks for.
+/// Who a token speaks for: one of our own, or one of somebody else whose keys are known.
 pub(super) async fn identify(server: &Server, token: &str) -> Result<Identity> {
-    recognize(server, server.configuration.keys.verify(&server.runtime, token)?).await
+    let identity = match server.configuration.keys.verify(&server.runtime, token) {
+        // Each is verified by the algorithm of its key, so that none that is refused here can be taken for one of the others.
+        Err(_) => server.configuration.outside.verify(&server.runtime, token).await?,
+        Ok(own) => own,
+    };
+    recognize(server, identity).await
 }
 
 async fn of_cookie(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Identity> {

@@ -1,0 +1,37 @@
+//! Without the feature `oidc` nobody else is known who knows users.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::jwt::Identity;
+use super::unauthenticated;
+use crate::error::Result;
+use crate::model::runtime::Runtime;
+use crate::server::Server;
+
+#[derive(Clone, Default)]
+pub(in crate::server) struct Said;
+
+pub(in crate::server) struct Outside;
+
+impl Outside {
+    #[expect(clippy::unnecessary_wraps, reason = "with the feature it can fail")]
+    pub(in crate::server) fn new(_: Said, _: &[u8]) -> Result<Self> {
+        Ok(Self)
+    }
+
+    pub(in crate::server) fn none() -> Self {
+        Self
+    }
+
+    #[expect(clippy::unused_self, reason = "with the feature it is used")]
+    pub(in crate::server) fn routes(&self, router: Router<Arc<Server>>) -> Router<Arc<Server>> {
+        router
+    }
+
+    #[expect(clippy::unused_async, reason = "with the feature keys are fetched")]
+    pub(in crate::server) async fn verify(&self, _: &Runtime, _: &str) -> Result<Identity> {
+        Err(unauthenticated())
+    }
+}
