@@ -462,6 +462,18 @@ impl Description {
                 .fails(&[(426, &[ErrorCode::InvalidRequest])]);
         socket.responses.insert("101".into(), json!({"description": "The connection is a WebSocket."}));
         self.add("/@socket", "get", socket);
+        let ready = json!({"type": "object", "properties": {"status": {"const": "ready"}}, "required": ["status"]});
+        let probe = Operation::new("Server.ready", "Whether the server takes requests.");
+        self.add("/@ready", "get", probe.answers(200, "It does.", &ready, &[]));
+        let mut metrics = Operation::new("Server.metrics", "What the server counts, in the text format of Prometheus.")
+            .fails(&[(404, &[ErrorCode::NotFound])]);
+        let text = json!({
+            "description": "The metrics; for operators alone, and not there for others.",
+            "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        });
+        metrics.responses.insert("200".into(), text);
+        self.add("/@metrics", "get", metrics);
         self.logins();
     }
 
