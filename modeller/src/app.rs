@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +57,9 @@ pub struct App {
     pub(crate) runtime: Runtime,
     pub(crate) summary: Arc<str>,
     pub(crate) extras: Extras,
+    /// The folder of its data, when it has one.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only the server keeps files of its own"))]
+    pub(crate) folder: Option<Arc<Path>>,
 }
 
 /// What the layers above keep with an application, one value of each type: this layer does not know them.
@@ -485,6 +488,7 @@ impl AppBuilder {
         if let Some(mistake) = self.mistakes.pop() {
             return Err(mistake);
         }
+        let folder: Option<Arc<Path>> = (!self.is_in_memory()).then(|| self.folder().into());
         let secret = Secret::new(match self.secret.take() {
             Some(secret) => Source::Given(secret),
             None if self.is_in_memory() => Source::Random,
@@ -569,7 +573,7 @@ impl AppBuilder {
         runtime.register();
         runtime.inner().mirrors.start(&runtime);
         trash::keep_short(&runtime, ended).await;
-        Ok(App { runtime, summary: summary.into(), extras: self.extras })
+        Ok(App { runtime, summary: summary.into(), extras: self.extras, folder })
     }
 }
 

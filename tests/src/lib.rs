@@ -6,10 +6,12 @@ pub mod encoding;
 pub mod http;
 pub mod node;
 pub mod process;
+pub mod proxy;
 pub mod random;
 pub mod served;
 pub mod shop;
 pub mod slow;
+pub mod uploads;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

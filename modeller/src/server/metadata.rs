@@ -82,11 +82,11 @@ fn describe_model(
             .map(|operation| describe_operation(operation, to))
             .collect::<Vec<_>>()
     };
-    // Uploads and streams are reached in process.
-    let [operations, events] = [OperationKind::Method, OperationKind::Event].map(described);
+    use OperationKind::{Event, Method, Stream, Upload};
+    let [operations, events, uploads, streams] = [Method, Event, Upload, Stream].map(described);
     let rights = rights.map(|rights| Right::ALL.into_iter().filter(|right| rights.has(*right)).collect::<Vec<_>>());
     let open = reaches(scope, model.visibility()) && rights.as_ref().is_none_or(|rights| !rights.is_empty());
-    if !open && operations.is_empty() && events.is_empty() {
+    if !open && [&operations, &events, &uploads, &streams].into_iter().all(Vec::is_empty) {
         return None;
     }
     let fields = schema.fields.iter().filter(|field| open && !field.is_hidden(to)).map(|field| FieldMetadata {
@@ -112,6 +112,8 @@ fn describe_model(
         fields,
         operations,
         events,
+        uploads,
+        streams,
         extensions: Vec::new(),
     })
 }

@@ -30,6 +30,7 @@ mod surround;
 #[cfg(feature = "tls")]
 mod tls;
 mod trash;
+mod upload;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ use self::limits::{Gate, Tally};
 use self::metrics::Metrics;
 use self::rate::Rates;
 pub use self::route::RouteResponse;
+pub use self::upload::Uploaded;
+use self::upload::Uploads;
 use crate::app::{App, AppBuilder};
 use crate::error::Result;
 use crate::model::runtime::Runtime;
@@ -67,6 +70,7 @@ struct Settings {
     events: Events,
     /// Others who know users of the application.
     outside: Said,
+    uploads: upload::Settings,
 }
 
 /// How an application is served, proved.
@@ -78,12 +82,14 @@ struct Configuration {
     origins: Vec<String>,
     edge: Edge,
     events: Events,
+    uploads: Uploads,
 }
 
 impl Settings {
-    fn proved(self, keys: Keys, outside: Outside) -> Configuration {
-        let Self { limits, origins, edge, events, outside: _ } = self;
-        Configuration { keys, outside, limits, origins, edge, events }
+    fn proved(self, app: &App, keys: Keys, outside: Outside) -> Configuration {
+        let Self { limits, origins, edge, events, uploads, outside: _ } = self;
+        let uploads = Uploads::new(uploads, app);
+        Configuration { keys, outside, limits, origins, edge, events, uploads }
     }
 }
 
@@ -105,6 +111,7 @@ impl Configuration {
 
 /// What the routes of one router share.
 struct Server {
+    app: App,
     runtime: Runtime,
     configuration: Arc<Configuration>,
     sockets: Gate,
@@ -123,6 +130,7 @@ struct Server {
 impl Server {
     fn new(app: &App, configuration: Arc<Configuration>) -> Arc<Self> {
         Arc::new(Self {
+            app: app.clone(),
             runtime: app.runtime.clone(),
             sockets: Gate::new(configuration.limits.sockets),
             sockets_of: Tally::new(),
@@ -164,7 +172,7 @@ impl App {
     pub fn router(&self) -> axum::Router {
         let configuration = self.configuration().unwrap_or_else(|error| {
             tracing::error!(?error, "this cannot be served as it is set up; no token is accepted");
-            Arc::new(self.settings().proved(Keys::none(), Outside::none()))
+            Arc::new(self.settings().proved(self, Keys::none(), Outside::none()))
         });
         router::router(Server::new(self, configuration))
     }
@@ -176,7 +184,7 @@ impl App {
         self.extras.get_or_make(|| {
             settings.edge.check(&self.runtime)?;
             let outside = Outside::new(std::mem::take(&mut settings.outside), &secret)?;
-            Ok(settings.proved(Keys::new(keyring), outside))
+            Ok(settings.proved(self, Keys::new(keyring), outside))
         })
     }
 

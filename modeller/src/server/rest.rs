@@ -17,6 +17,7 @@ use super::call::{Context, Written};
 use super::limits::{DISCARD_BYTES, DISCARD_TIME};
 use super::respond;
 use super::router::Segments;
+use super::upload;
 use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, DynDoc};
 use crate::core::id::RawId;
@@ -25,11 +26,11 @@ use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{QueryParts, parse_filter, parse_query};
 use crate::core::query::project::RawProjection;
 use crate::core::query::update::RawUpdate;
-use crate::core::schema::{ModelSchema, member_of_the_document, parse_json};
+use crate::core::schema::{ModelSchema, Visibility, member_of_the_document, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
 use crate::model::access::Right;
 use crate::model::once::CallKey;
-use crate::model::runtime::{Listed, OperationKind, Scope, Target};
+use crate::model::runtime::{Listed, ModelRuntime, OperationKind, Scope, Target};
 use crate::model::upload::Pieces;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -305,6 +306,11 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
 /// `POST /{model}/{operation}`
 pub(super) async fn call(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.visible(&at.model)?;
+    match kind(context.server.runtime.model(index)?, &at.id, request.headers()) {
+        OperationKind::Upload => return upload::form::upload(context, index, at.id, request).await,
+        OperationKind::Stream => return upload::stream::stream(context, index, at.id, request).await,
+        OperationKind::Method | OperationKind::Event => {}
+    }
     let most = context.time_of(index, OperationKind::Method, &at.id)?;
     let key = idempotency_key(request.headers())?;
     let args = read_optional_json(&context, request).await?;
@@ -312,6 +318,21 @@ pub(super) async fn call(context: Context, at: Segments, request: Request) -> Re
     let call = context.to_the_end(async move { called.call_method(index, &at.id, args, key.as_ref()).await });
     let body = context.in_time(most, call).await?;
     Ok(respond::json(StatusCode::OK, body))
+}
+
+/// What a request means to call. What is not there, or not for anybody outside, is what it looks like.
+fn kind(model: &ModelRuntime, id: &str, headers: &HeaderMap) -> OperationKind {
+    let known = model.operations.get(id).filter(|operation| operation.access != Visibility::Internal);
+    known.map_or_else(
+        || if is_form(headers) { OperationKind::Upload } else { OperationKind::Method },
+        |operation| operation.kind,
+    )
+}
+
+/// Whether the body is said to be a form with a file.
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
 /// The key under which a call is made once: of `Idempotency-Key`, as it is or as the string of a structured field

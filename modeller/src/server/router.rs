@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 use super::auth::jwt::Identity;
 use super::auth::{authenticate, logins};
@@ -23,6 +23,7 @@ use super::limits::MIN_SEQ_TIME;
 use super::network::Peer;
 use super::respond::{MIN_SEQ, for_verified};
 use super::surround::surround;
+use super::upload::tus;
 use super::{Server, metadata, openapi, probes, rest, route, trash};
 use crate::core::schema::Visibility;
 use crate::error::{Error, ErrorCode, Result};
@@ -77,6 +78,8 @@ pub(super) fn table(server: &Server) -> Table {
         .route("/@auth/refresh", post(logins::refresh))
         .route("/@auth/session", post(logins::session))
         .route("/@auth/logout", post(logins::logout))
+        .route("/@files", any(tus::all))
+        .route("/@files/{id}", any(tus::one))
         .route("/{model}", get(rest::list).post(rest::insert).patch(rest::update_many).delete(rest::delete_many))
         .route("/{model}/@query", post(rest::query))
         .route("/{model}/@events", get(sse::open))

@@ -246,6 +246,7 @@ impl App {
     /// `UNAVAILABLE` when the store failed.
     pub async fn serve_on(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
         let configuration = self.configuration()?;
+        configuration.uploads.begin().await;
         let server = Server::new(self, configuration.clone());
         let service = TowerToHyperService::new(router::router(server.clone()));
         let connections = Gate::new(configuration.limits.connections);

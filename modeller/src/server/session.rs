@@ -7,10 +7,14 @@
 //! which ones; it subscribes again, saying what it has heard last, and nobody else waits for it.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
@@ -23,6 +27,7 @@ use super::call::Context;
 use super::limits::{IN_FLIGHT, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
 use super::network::Peer;
 use super::respond::problem_value;
+use super::upload;
 use crate::core::collection::ModelIndex;
 use crate::core::query::parse::parse_filter;
 use crate::error::{Error, ErrorCode, Result};
@@ -33,6 +38,7 @@ use crate::model::handler::With;
 use crate::model::once::{CallKey, answer_json};
 use crate::model::runtime::OperationKind;
 use crate::model::subscription::{Joining, Published, Room, Since, Sink};
+use crate::model::upload::Chunk;
 use crate::wire::frame::{self, Refusal, Request, code};
 
 /// What waits for the client.
@@ -307,6 +313,18 @@ impl Session {
             }
             "call" => self.run(id, permit, self.plan_call(params)),
             "dispatch" => self.run(id, permit, self.plan_dispatch(params)),
+            "stream" => self.run(id, permit, self.plan_stream(params)),
+            "upload.create" | "upload.append" | "upload.offset" | "upload.terminate" => {
+                match upload_asked(&method, params) {
+                    Ok(asked) => {
+                        let context = self.context();
+                        let of_call = context.clone();
+                        let made = async move { upload::socket::ask(&of_call, asked).await };
+                        self.spawn(id, permit, context, None, made);
+                    }
+                    Err(refused) => self.answer(id.as_ref(), Err(refused)),
+                }
+            }
             _ => {
                 let shown: String = method.chars().take(64).collect();
                 let error = Error::new(ErrorCode::InvalidRequest).message(format!("there is no method `{shown}`"));
@@ -417,6 +435,15 @@ impl Session {
         Ok(Plan { index, id, args, to: Called::Event(room) })
     }
 
+    fn plan_stream(&self, params: Map<String, Value>) -> Result<Plan, Refused> {
+        let mut params = Params(params);
+        let (model, id, args) = (params.text("model")?, params.text("stream")?, params.0.remove("args"));
+        let chunk = params.chunk()?;
+        params.end()?;
+        let index = self.context().visible(&model)?;
+        Ok(Plan { index, id, args, to: Called::Stream(chunk) })
+    }
+
     /// The room of a filter of a model whose documents the client may reach.
     fn room(&self, model: &str, filter: &Value) -> Result<Arc<Room>> {
         self.room_of(self.context().open(model)?, filter)
@@ -435,22 +462,39 @@ impl Session {
             Ok(plan) => plan,
             Err(refused) => return self.answer(id.as_ref(), Err(refused)),
         };
-        let (session, context) = (self.clone(), self.context());
-        let kind = if matches!(to, Called::Method(_)) { OperationKind::Method } else { OperationKind::Event };
+        let context = self.context();
+        let kind = match &to {
+            Called::Method(_) => OperationKind::Method,
+            Called::Event(_) => OperationKind::Event,
+            Called::Stream(_) => OperationKind::Stream,
+        };
         let most = context.time_of(index, kind, &operation).unwrap_or_default();
-        tokio::spawn(async move {
-            // Of who asked, also when he says in the meantime that he is somebody else.
-            let called = context.clone();
-            let made = async move {
-                match to {
-                    Called::Method(key) => called.call_method(index, &operation, args, key.as_ref()).await,
-                    Called::Event(room) => {
-                        let output =
-                            called.call(index, OperationKind::Event, &operation, args, With::Room(room)).await?;
-                        answer_json(output.as_ref(), called.audience())
-                    }
+        // Of who asked, also when he says in the meantime that he is somebody else.
+        let called = context.clone();
+        let made = async move {
+            match to {
+                Called::Method(key) => called.call_method(index, &operation, args, key.as_ref()).await,
+                Called::Stream(chunk) => upload::stream::one(&called, index, &operation, args, chunk).await,
+                Called::Event(room) => {
+                    let output = called.call(index, OperationKind::Event, &operation, args, With::Room(room)).await?;
+                    answer_json(output.as_ref(), called.audience())
                 }
-            };
+            }
+        };
+        self.spawn(id, permit, context, most, made);
+    }
+
+    /// Does something on its own, and answers the JSON that it made.
+    fn spawn(
+        self: &Arc<Self>,
+        id: Option<Value>,
+        permit: Option<OwnedSemaphorePermit>,
+        context: Context,
+        most: Option<Duration>,
+        made: impl Future<Output = Result<Vec<u8>>> + Send + 'static,
+    ) {
+        let session = self.clone();
+        tokio::spawn(async move {
             let outcome = context.in_time(most, context.to_the_end(made)).await;
             if let Some(id) = &id {
                 let frame = outcome.and_then(|json| {
@@ -506,6 +550,32 @@ impl Session {
     }
 }
 
+/// What is asked of a resumable upload.
+fn upload_asked(method: &str, params: Map<String, Value>) -> Result<upload::socket::Asked, Refused> {
+    use upload::socket::Asked;
+    let mut params = Params(params);
+    let asked = match method {
+        "upload.create" => {
+            let length = params.whole("length")?;
+            match params.0.remove("metadata") {
+                None => Asked::Create { length, metadata: Map::new() },
+                Some(Value::Object(metadata)) => Asked::Create { length, metadata },
+                Some(_) => return Err(Params::wrong("`metadata` is an object".into())),
+            }
+        }
+        "upload.append" => Asked::Append {
+            id: params.text("id")?,
+            offset: params.whole("offset")?.ok_or_else(|| Params::wrong("`offset` is missing".into()))?,
+            length: params.whole("length")?,
+            data: params.bytes("data")?,
+        },
+        "upload.offset" => Asked::Offset { id: params.text("id")? },
+        _ => Asked::Terminate { id: params.text("id")? },
+    };
+    params.end()?;
+    Ok(asked)
+}
+
 /// JSON is UTF-8.
 fn text_of(frame: Vec<u8>) -> Utf8Bytes {
     Utf8Bytes::try_from(frame).unwrap_or_default()
@@ -537,6 +607,8 @@ enum Called {
     Method(Option<CallKey>),
     /// An event of a room.
     Event(Arc<Room>),
+    /// A stream, with the next of it.
+    Stream(Chunk),
 }
 
 /// An error with the code of JSON-RPC that it is answered with.
@@ -575,6 +647,22 @@ impl Params {
         match self.0.remove(name) {
             None => Ok(None),
             Some(value) => value.as_u64().map(Some).ok_or_else(|| Self::wrong(format!("`{name}` is a whole number"))),
+        }
+    }
+
+    /// Bytes in Base64 (RFC 4648 §4).
+    fn bytes(&mut self, name: &str) -> Result<Vec<u8>, Refused> {
+        let text = self.text(name)?;
+        BASE64_STANDARD.decode(text).map_err(|_| Self::wrong(format!("`{name}` is not Base64")))
+    }
+
+    /// A chunk of a stream.
+    fn chunk(&mut self) -> Result<Chunk, Refused> {
+        let chunk = Chunk::new(self.bytes("data")?).at(self.whole("offset")?.unwrap_or(0));
+        match self.0.remove("last").unwrap_or(Value::Bool(false)) {
+            Value::Bool(true) => Ok(chunk.last()),
+            Value::Bool(false) => Ok(chunk),
+            _ => Err(Self::wrong("`last` is true or false".into())),
         }
     }
 

@@ -38,7 +38,8 @@ impl Metadata {
     #[must_use]
     pub fn in_draft_07(mut self) -> Self {
         let all = self.models.iter_mut().flat_map(|model| {
-            let operations = model.operations.iter_mut().chain(&mut model.events);
+            let of_files = model.uploads.iter_mut().chain(&mut model.streams);
+            let operations = model.operations.iter_mut().chain(&mut model.events).chain(of_files);
             let of_operations =
                 operations.flat_map(|operation| operation.args.as_mut().into_iter().chain([&mut operation.output]));
             model.schema.as_mut().into_iter().chain(of_operations)
@@ -88,6 +89,12 @@ pub struct ModelMetadata {
     pub operations: Vec<OperationMetadata>,
     /// Its events, run by `dispatch`.
     pub events: Vec<OperationMetadata>,
+    /// Its uploads, called by `POST /{model}/{id}` with a file, or by a resumable upload that names them.
+    #[serde(default)]
+    pub uploads: Vec<OperationMetadata>,
+    /// Its streams, called by `POST /{model}/{id}` with the bytes, or chunk by chunk by `stream`.
+    #[serde(default)]
+    pub streams: Vec<OperationMetadata>,
     /// The ids of the models that extend it, within it: `ssh` for the model `system.ssh`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<String>,
@@ -142,7 +149,7 @@ pub struct RouteMetadata {
     pub output: Option<Value>,
 }
 
-/// A method or an event.
+/// A method, an event, an upload or a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationMetadata {
