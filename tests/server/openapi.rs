@@ -171,7 +171,14 @@ fn exercise(program: &Path, arguments: &[&str]) {
             .args(["run", &format!("http://{}/@openapi.json", served.addr)])
             .args(["--checks", "all", "--exclude-checks", "ignored_auth"])
             .args(["--seed", seed, "--max-examples", &asked_for("EXAMPLES", "15")])
-            .args(["--exclude-path-regex", "@(socket|events)", "--workers", "1", "--no-color", "--continue-on-failure"])
+            .args([
+                "--exclude-path-regex",
+                "@(socket|events|files)",
+                "--workers",
+                "1",
+                "--no-color",
+                "--continue-on-failure",
+            ])
             .args(arguments)
             .output()
             .unwrap();

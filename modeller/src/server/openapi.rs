@@ -419,17 +419,6 @@ impl Description {
             "get",
             Operation::new("Server.health", "Whether the server lives.").answers(200, "It is.", &health, &[]),
         );
-        let ready = json!({"type": "object", "properties": {"status": {"const": "ready"}}, "required": ["status"]});
-        self.add(
-            "/@ready",
-            "get",
-            Operation::new("Server.ready", "Whether the server is to be sent requests.").answers(
-                200,
-                "It is.",
-                &ready,
-                &[],
-            ),
-        );
         let metadata = json!({
             "type": "object",
             "properties": {"version": {"type": "integer"}, "modeller": {"type": "string"}, "models": {"type": "array", "items": {"type": "object"}}},
@@ -474,7 +463,29 @@ impl Description {
         });
         metrics.responses.insert("200".into(), text);
         self.add("/@metrics", "get", metrics);
+        self.files();
         self.logins();
+    }
+
+    /// Resumable uploads, a protocol of others: no more is said of it than that it is spoken here.
+    fn files(&mut self) {
+        let spoken = |name: &str, summary: &str, status: u16| {
+            let mut operation =
+                Operation::new(format!("Files.{name}"), format!("{summary} (tus 1.0, <https://tus.io>)."));
+            operation.responses.insert(status.to_string(), json!({"description": "It is done."}));
+            operation.responses.insert("default".into(), problem("an error of the protocol, or of the handler"));
+            operation
+        };
+        self.add("/@files", "post", spoken("create", "Begins a resumable upload", 201));
+        let file = "/@files/{id}";
+        for (method, name, summary, status) in [
+            ("get", "answer", "What the handler has answered to an upload", 200),
+            ("patch", "append", "Appends to an upload", 204),
+            ("delete", "terminate", "Ends an upload", 204),
+            ("post", "override", "One of the others, by `X-HTTP-Method-Override`", 204),
+        ] {
+            self.add(file, method, spoken(name, summary, status).at_id());
+        }
     }
 
     /// The routes of logins and sessions.
@@ -519,6 +530,20 @@ impl Description {
             let mut described = self.method(model, operation, Operation::new(name, &operation.description).of(model));
             described.protected = operation.access == "protected";
             self.add(path, "post", described);
+        }
+        for (operations, body) in [(&model.uploads, upload_body as fn(&_) -> _), (&model.streams, stream_body)] {
+            for operation in operations {
+                let name = format!("{id}.call.{}", operation.id);
+                let output =
+                    self.component(&format!("Output.{id}.{}", operation.id), &operation.output, Purpose::Output);
+                let described = Operation::new(name, &operation.description).of(model).of_a_handler();
+                let mut described = described
+                    .reads(body(operation))
+                    .answers(200, "What it answers.", &output, &[])
+                    .fails(&[(400, &[ErrorCode::InvalidRequest]), (415, &[ErrorCode::UnsupportedMediaType])]);
+                described.protected = operation.access == "protected";
+                self.add(format!("/{id}/{}", operation.id), "post", described);
+            }
         }
     }
 
@@ -864,6 +889,24 @@ fn with_members(schema: &Value) -> Value {
         }
     }
     schema
+}
+
+/// A form with one file, whose fields stand before it; or the file alone.
+fn upload_body(operation: &OperationMetadata) -> Value {
+    let of = |name: &str| operation.args.as_ref().and_then(|args| args.get(name)).cloned();
+    let mut properties = of("properties").unwrap_or_else(|| json!({}));
+    let mut required = of("required").unwrap_or_else(|| json!([]));
+    if let (Some(properties), Some(required)) = (properties.as_object_mut(), required.as_array_mut()) {
+        properties.insert("file".into(), json!({"type": "string", "contentMediaType": "application/octet-stream"}));
+        required.push("file".into());
+    }
+    let form = json!({"type": "object", "properties": properties, "required": required});
+    json!({"required": true, "content": {"multipart/form-data": {"schema": form}, "application/octet-stream": {}}})
+}
+
+/// Bytes, that are cut into chunks.
+fn stream_body(_: &OperationMetadata) -> Value {
+    json!({"required": true, "content": {"application/octet-stream": {}}})
 }
 
 /// A subscription as a stream that does not end by itself.

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, get, post};
 
 use super::auth::jwt::Identity;
 use super::auth::{authenticate, logins};
@@ -78,8 +78,8 @@ pub(super) fn table(server: &Server) -> Table {
         .route("/@auth/refresh", post(logins::refresh))
         .route("/@auth/session", post(logins::session))
         .route("/@auth/logout", post(logins::logout))
-        .route("/@files", any(tus::all))
-        .route("/@files/{id}", any(tus::one))
+        .route("/@files", post(tus::all).options(tus::all))
+        .route("/@files/{id}", get(tus::one).patch(tus::one).delete(tus::one).post(tus::one).options(tus::one))
         .route("/{model}", get(rest::list).post(rest::insert).patch(rest::update_many).delete(rest::delete_many))
         .route("/{model}/@query", post(rest::query))
         .route("/{model}/@events", get(sse::open))

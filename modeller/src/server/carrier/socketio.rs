@@ -504,7 +504,7 @@ mod tests {
             let made = frame::answer(&id.into(), 7, |out| serde_json::to_writer(out, &result)).unwrap();
             String::from_utf8(made).unwrap()
         };
-        let push = frame::publish("s1", 9, r#"{"a":1}"#);
+        let push = frame::publish("s1", 9, None, r#"{"a":1}"#);
         assert_eq!(rooms.packet(&push).unwrap(), r#"2["publish",{"subscription":"s1","seq":9,"payload":{"a":1}}]"#);
         let room = json!({"subscription": "s1", "room": r#"{"a":"x"}"#});
         let text = rooms.packet(&answer("4:s", room.clone())).unwrap();
@@ -521,7 +521,7 @@ mod tests {
         assert_eq!(rooms.packet(&answer(":us1", json!({}))), None);
         assert!(!rooms.packet(&push).unwrap().contains("room"));
         assert_eq!(rooms.packet(&answer(":s", json!({"subscription": "s2", "room": "{}"}))), None);
-        assert!(rooms.packet(&frame::publish("s2", 9, "1")).unwrap().contains(r#""room":"{}""#));
+        assert!(rooms.packet(&frame::publish("s2", 9, None, "1")).unwrap().contains(r#""room":"{}""#));
         assert!(rooms.packet(&frame::unsubscribed("s2", "FORBIDDEN")).unwrap().starts_with(r#"2["unsubscribed",{"#));
         assert!(rooms.0.lock().is_empty());
     }
