@@ -16,7 +16,7 @@ operation_keys! {
         transaction: true,
         receiver: "Subscription",
         entry: "dispatch",
-        taken: &["clone", "dispatch", "events", "id", "listen", "publish", "room"],
+        taken: &["clone", "dispatch", "events", "id", "listen", "publish", "publish_about", "room"],
     }
 }
 

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::access::{Member, Message, Person};
 use crate::signing::{EDDSA, ES256, OTHER, PS256, RS256, message, now, set};
 use crate::support::{SECRET, User, ask_with, serve, token};
 
@@ -429,4 +430,24 @@ async fn certificates_are_checked() {
         .in_memory()
         .open();
     assert!(opened.await.is_err());
+}
+
+/// Who is known by the subject of a token is known to the application alone: that of another issuer names nobody here.
+#[tokio::test]
+async fn subjects_of_others_are_no_ids_of_ours() {
+    let keys = KeySet::given(set(&[RS256.jwk("a")]));
+    let app =
+        App::new().model::<Person>().model::<Member>().model::<Message>().secret(SECRET).jwks(ISSUER, "api", keys);
+    let app = app.in_memory().open().await.unwrap();
+    let ada = Person { name: "Ada".into(), banned: false };
+    app.model::<Person>().insert_with_id("ada".parse().unwrap(), ada).await.unwrap();
+    let router = app.router();
+    for (token, status) in [(token(&app, "ada"), 200), (RS256.sign("a", &claims()), 401)] {
+        let bearer = format!("Bearer {token}");
+        let headers = &[("authorization", bearer.as_str())];
+        let answer = ask_with(&router, "POST", "/messages/join_and_read", Value::Null, headers).await;
+        assert_eq!(answer.status, status, "{}", answer.json());
+        // Verified they are both.
+        assert_eq!(ask_with(&router, "POST", "/messages/texts", Value::Null, headers).await.status, 200);
+    }
 }

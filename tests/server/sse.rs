@@ -102,7 +102,7 @@ async fn what_is_published_is_heard_as_on_a_socket() {
     assert!(events.head.contains("content-type: text/event-stream\r\n"), "{}", events.head);
     assert!(events.head.contains("cache-control: no-store\r\n") && events.head.contains("modeller-seq: "));
     let first = events.next().await.unwrap();
-    assert_eq!((first.name.as_str(), first.id), ("subscribed", format!("{}.all", served.app.seq())));
+    assert_eq!((first.name.as_str(), first.id), ("subscribed", served.app.seq().to_string()));
     assert_eq!(first.data, subscribed["result"]);
     // Another room is not heard.
     let users = served.app.model::<User>();

@@ -446,6 +446,11 @@ pub fn found<T, E: Into<Error>>(answer: Result<Id<T>, E>) -> Result<RawId> {
 }
 
 impl Runtime {
+    /// Whether the program says itself which document a caller is.
+    pub(crate) fn finds_callers(&self) -> bool {
+        self.inner().callers.as_ref().is_some_and(|callers| callers.find.is_some())
+    }
+
     /// The caller as the document that he is, where the program has a model of callers.
     ///
     /// # Errors

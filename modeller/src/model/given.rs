@@ -109,7 +109,7 @@ impl SchemaModel {
         self
     }
 
-    /// Open for what a rule says, which is asked at each operation of a caller; see [`Access`] and
+    /// Open for what a rule says, which is asked at each operation of a caller; see [`Access`](crate::Access) and
     /// [`access`](macro@crate::access). A model that says nothing else is reached by anyone then.
     ///
     /// ```

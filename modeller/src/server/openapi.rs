@@ -915,7 +915,7 @@ fn events(operation: Operation) -> Operation {
                        "description": "The commit that was heard last; what came after it is sent first."});
     let received = json!({"name": "received", "in": "query", "schema": {"type": "integer", "minimum": 0},
                           "description": "How many payloads of that commit were heard; all, unless given."});
-    let last = json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": r"^[0-9]+(\.([0-9]+|all))?$"},
+    let last = json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"},
                       "description": "The id of the last event, as browsers send it when they connect again."});
     let mut operation =
         operation.with([parameter("Filter"), since, received, last]).fails(&[(400, &[ErrorCode::InvalidQuery])]);

@@ -44,6 +44,8 @@ struct Push<'a> {
     /// The subscription, where it stands first in `params`, and what stands behind it.
     subscription: Option<(&'a str, &'a str)>,
     seq: Option<u64>,
+    /// How many payloads of that commit there are with this one, where more follow.
+    received: Option<u64>,
 }
 
 impl<'a> Push<'a> {
@@ -53,10 +55,14 @@ impl<'a> Push<'a> {
         let params = rest.strip_suffix('}')?;
         // The name of a subscription is ours, and has no escapes.
         let subscription = params.strip_prefix(r#"{"subscription":""#).and_then(|params| params.split_once('"'));
-        let seq = subscription.and_then(|(_, behind)| behind.strip_prefix(r#","seq":"#)).and_then(|behind| {
-            behind.split_once(|other: char| !other.is_ascii_digit()).and_then(|(digits, _)| digits.parse().ok())
-        });
-        Some(Self { event, params, subscription, seq })
+        let number = |behind: &'a str, name: &str| {
+            let behind = behind.strip_prefix(name)?;
+            let end = behind.find(|other: char| !other.is_ascii_digit())?;
+            Some((behind.get(..end)?.parse::<u64>().ok()?, behind.get(end..)?))
+        };
+        let counted = subscription.and_then(|(_, behind)| number(behind, r#","seq":"#));
+        let received = counted.and_then(|(_, behind)| number(behind, r#","received":"#)).map(|(received, _)| received);
+        Some(Self { event, params, subscription, seq: counted.map(|(seq, _)| seq), received })
     }
 }
 
@@ -74,6 +80,10 @@ mod tests {
         assert_eq!((name, behind), ("s12", r#","seq":345,"payload":{"a":"\"}"}}"#));
         let params: Value = serde_json::from_str(push.params).unwrap();
         assert_eq!(params, json!({"subscription": "s12", "seq": 345, "payload": {"a": "\"}"}}));
+        assert_eq!(push.received, None);
+        let followed = frame::publish("s12", 345, Some(2), "1");
+        let followed = Push::read(&followed).unwrap();
+        assert_eq!((followed.seq, followed.received), (Some(345), Some(2)));
         let ended = frame::unsubscribed("s1", "FORBIDDEN");
         let ended = Push::read(&ended).unwrap();
         assert_eq!((ended.event, ended.subscription.unwrap().0, ended.seq), (UNSUBSCRIBED, "s1", None));

@@ -1,8 +1,8 @@
 //! A session over server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>): one subscription,
 //! for clients that only listen.
 //!
-//! The id of an event is the commit, and from the second payload of the same commit on which one it is, `7.2`: a client that was
-//! cut off names the last that it has heard in `Last-Event-ID`, as browsers do by themselves, and hears the rest.
+//! The id of an event is the commit, and where more payloads of the same commit follow how many of them there are so far, `7.2`: a
+//! client that was cut off names the last that it has heard in `Last-Event-ID`, as browsers do by themselves, and hears the rest.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -45,8 +45,7 @@ impl Heard {
     /// Reads the id of an event.
     fn parse(id: &str) -> Option<Self> {
         let (seq, received) = match id.split_once('.') {
-            None => (id, Some(1)),
-            Some((seq, "all")) => (seq, None),
+            None => (id, None),
             Some((seq, received)) => (seq, Some(received.parse().ok()?)),
         };
         Some(Self { seq: seq.parse().ok()?, received })
@@ -56,16 +55,9 @@ impl Heard {
     fn id(self) -> String {
         let Self { seq, received } = self;
         match received {
-            None => format!("{seq}.all"),
-            Some(1) => seq.to_string(),
+            None => seq.to_string(),
             Some(received) => format!("{seq}.{received}"),
         }
-    }
-
-    /// Counts a payload of a commit.
-    fn hear(&mut self, seq: u64) {
-        let before = if self.seq == seq { self.received.unwrap_or(0) } else { 0 };
-        *self = Self { seq, received: Some(before + 1) };
     }
 }
 
@@ -100,7 +92,6 @@ pub(in crate::server) async fn open(
         stopping: server.stopping.subscribe(),
         heartbeat: interval_at(Instant::now() + PING_EVERY, PING_EVERY),
         next: Vec::new(),
-        heard: heard.unwrap_or_default(),
         ended: false,
         session: session.clone(),
         _counted: counted,
@@ -114,7 +105,8 @@ pub(in crate::server) async fn open(
     let begun = if answer.get("complete") == Some(&Value::Bool(true)) {
         None
     } else {
-        Some(Heard { seq, received: None }.id())
+        let since = answer.get("since").and_then(Value::as_u64).unwrap_or(seq);
+        Some(Heard { seq: since, received: None }.id())
     };
     write_event(&mut stream.next, "subscribed", begun.as_deref(), &answer.to_string());
     server.configuration.events.connection.tell(|| Connected {
@@ -185,8 +177,6 @@ struct Stream {
     heartbeat: Interval,
     /// What is sent next.
     next: Vec<u8>,
-    /// What the client has heard when it has that.
-    heard: Heard,
     /// What is there is the last.
     ended: bool,
     _counted: SocketPlace,
@@ -201,10 +191,7 @@ impl Stream {
             while self.next.len() < CHUNK && !self.ended {
                 let Some(frame) = self.session.fetch() else { break };
                 if let Some(push) = Push::read(&frame) {
-                    let id = push.seq.map(|seq| {
-                        self.heard.hear(seq);
-                        self.heard.id()
-                    });
+                    let id = push.seq.map(|seq| Heard { seq, received: push.received }.id());
                     write_event(&mut self.next, push.event, id.as_deref(), push.params);
                     // There is one subscription: when that has ended, nothing can follow.
                     self.ended = push.event == UNSUBSCRIBED;
@@ -250,16 +237,10 @@ mod tests {
 
     #[test]
     fn ids_say_what_was_heard() {
-        let mut heard = Heard::default();
-        let mut ids = Vec::new();
-        for seq in [7, 7, 7, 9, 10, 10] {
-            heard.hear(seq);
-            assert_eq!(Heard::parse(&heard.id()), Some(heard));
-            ids.push(heard.id());
+        for (received, id) in [(Some(1), "7.1"), (Some(2), "7.2"), (None, "7")] {
+            let heard = Heard { seq: 7, received };
+            assert_eq!((heard.id().as_str(), Heard::parse(id)), (id, Some(heard)));
         }
-        assert_eq!(ids, ["7", "7.2", "7.3", "9", "10", "10.2"]);
-        let begun = Heard { seq: 7, received: None };
-        assert_eq!((begun.id().as_str(), Heard::parse("7.all")), ("7.all", Some(begun)));
         for wrong in ["", "x", "7.", ".7", "7.x", "-1", "7.2.3"] {
             assert_eq!(Heard::parse(wrong), None, "{wrong}");
         }
