@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use modeller::Limits;
 use modeller::prelude::*;
 use modeller::server::OidcProvider;
 use serde_json::{Value, json};
@@ -299,7 +300,9 @@ fn memory() -> usize {
 #[ignore = "measures the memory of the process, which other tests use as well"]
 async fn logins_that_are_left_cost_nothing() {
     let provider = Cheat::new(Lies::default()).await;
-    let app = app([corp(&provider)]).await;
+    // More than are taken of one address unless it is said.
+    let builder = App::new().model::<User>().secret(SECRET).limits(Limits::new().sign_ins_per_minute(1 << 20));
+    let app = builder.oidc_providers("/@auth", [corp(&provider)]).in_memory().open().await.unwrap();
     let router = app.router();
     Browser::new(&router).login("corp").await;
     let (seq, before) = (app.seq(), memory());
