@@ -14,7 +14,6 @@ mod events;
 mod files;
 mod flattened;
 mod forms;
-mod idle;
 mod jwks;
 mod limits;
 mod lists;
