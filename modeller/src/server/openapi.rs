@@ -21,6 +21,7 @@ use crate::wire::schema::each;
 
 pub(super) async fn describe(context: Context) -> Result<Response> {
     let mut described = openapi(&metadata::of(&context).await?);
+    context.server.configuration.outside.describe(&mut described);
     let prefix = &context.server.configuration.edge.prefix;
     if let (false, Some(members)) = (prefix.is_empty(), described.as_object_mut()) {
         members.insert("servers".into(), json!([{"url": prefix}]));
@@ -979,11 +980,13 @@ mod tests {
             .schema_model(pages)
             .route(HttpMethod::Get, "/ping", |_| async { Ok(()) })
             .route(HttpMethod::Post, "/ping", |_| async { Ok(()) })
-            .protected_route(HttpMethod::Delete, "/files/{*path}", |_| async { Ok(()) })
-            .in_memory()
-            .open()
-            .await
-            .unwrap();
+            .protected_route(HttpMethod::Delete, "/files/{*path}", |_| async { Ok(()) });
+        #[cfg(feature = "oidc")]
+        let app = {
+            use crate::server::OidcProvider;
+            app.oidc_providers("/@auth", [OidcProvider::new("corp", "https://login.example.com", "id", "secret")])
+        };
+        let app = app.in_memory().open().await.unwrap();
         let server = Server::new(&app, app.configuration().unwrap());
         let models = ["pages"];
         let mut mounted = BTreeSet::new();
@@ -1001,7 +1004,8 @@ mod tests {
         }
         let caller = Caller::verified(Map::from_iter([("sub".to_owned(), "ada".into())]));
         let metadata = metadata::of(&Context { server: Arc::clone(&server), caller }).await.unwrap();
-        let description = openapi(&metadata);
+        let mut description = openapi(&metadata);
+        server.configuration.outside.describe(&mut description);
         let mut described: BTreeSet<String> = UNDESCRIBED.iter().map(|route| (*route).to_owned()).collect();
         for (path, item) in description["paths"].as_object().unwrap() {
             let path = as_mounted(path, &models);

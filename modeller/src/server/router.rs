@@ -37,7 +37,6 @@ pub(super) fn router(server: Arc<Server>) -> Router {
     // The routes of a protocol of others, which describes them itself.
     #[cfg(feature = "socketio")]
     let routes = routes.route("/socket.io/", socketio::route(&server));
-    let routes = server.configuration.outside.routes(routes);
     let routes = routes.method_not_allowed_fallback(wrong_method);
     let routes = if prefix.is_empty() { routes } else { Router::new().nest(&prefix, routes) };
     routes.fallback(nowhere).layer(layer).with_state(server)
@@ -89,7 +88,7 @@ pub(super) fn table(server: &Server) -> Table {
             "/{model}/{id}",
             get(rest::read).patch(rest::update).put(rest::replace).delete(rest::delete).post(rest::call),
         );
-    route::mount(table, server)
+    route::mount(server.configuration.outside.mount(table), server)
 }
 
 async fn nowhere(request: Request) -> Response {

@@ -1,14 +1,12 @@
 //! Without the feature `oidc` nobody else is known who knows users.
 
-use std::sync::Arc;
-
-use axum::Router;
+use serde_json::Value;
 
 use super::jwt::Identity;
 use super::unauthenticated;
 use crate::error::Result;
 use crate::model::runtime::Runtime;
-use crate::server::Server;
+use crate::server::router::Table;
 
 #[derive(Clone, Default)]
 pub(in crate::server) struct Said;
@@ -26,9 +24,12 @@ impl Outside {
     }
 
     #[expect(clippy::unused_self, reason = "with the feature it is used")]
-    pub(in crate::server) fn routes(&self, router: Router<Arc<Server>>) -> Router<Arc<Server>> {
-        router
+    pub(in crate::server) fn mount(&self, table: Table) -> Table {
+        table
     }
+
+    #[expect(clippy::unused_self, reason = "with the feature it is used")]
+    pub(in crate::server) fn describe(&self, _: &mut Value) {}
 
     #[expect(clippy::unused_async, reason = "with the feature keys are fetched")]
     pub(in crate::server) async fn verify(&self, _: &Runtime, _: &str) -> Result<Identity> {

@@ -12,8 +12,8 @@ mod provider;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::routing::{get, post};
+use serde_json::{Value, json};
 
 use self::attempt::Attempts;
 pub use self::provider::OidcProvider;
@@ -22,7 +22,7 @@ use super::jwks::Issuer;
 use super::upstream::{Address, Upstream};
 use crate::app::AppBuilder;
 use crate::error::{Error, Result};
-use crate::server::Server;
+use crate::server::router::Table;
 
 /// What the program says of others who know its users.
 #[derive(Clone, Default)]
@@ -68,14 +68,46 @@ impl Outside {
         Self::default()
     }
 
-    /// The routes of the logins, where there are providers.
-    pub(in crate::server) fn routes(&self, router: Router<Arc<Server>>) -> Router<Arc<Server>> {
-        let Some(providers) = &self.providers else { return router };
-        let at = |what: &str| format!("{}/{{provider}}/{what}", providers.path);
-        router
-            .route(&at("login"), get(flow::login))
-            .route(&at("callback"), get(flow::callback))
-            .route(&at("logout"), post(flow::logout))
+    /// With the routes of the logins, where there are providers.
+    pub(in crate::server) fn mount(&self, table: Table) -> Table {
+        let Some(providers) = &self.providers else { return table };
+        table
+            .route(&providers.route("login"), get(flow::login))
+            .route(&providers.route("callback"), get(flow::callback))
+            .route(&providers.route("logout"), post(flow::logout))
+    }
+
+    /// Adds them to a description in OpenAPI.
+    pub(in crate::server) fn describe(&self, described: &mut Value) {
+        let Some(providers) = &self.providers else { return };
+        let ids: Vec<&str> = providers.all.iter().map(|provider| provider.said.id.as_str()).collect();
+        let provider = json!({"name": "provider", "in": "path", "required": true, "schema": {"enum": ids}});
+        let of_query =
+            |name: &str| json!({"name": name, "in": "query", "required": false, "schema": {"type": "string"}});
+        let problem = json!({"description": "A problem (RFC 9457).", "content": {"application/problem+json": {}}});
+        for (what, method, names, summary) in [
+            ("login", "get", &["return"][..], "Sends a browser to a provider, to sign its user in."),
+            ("callback", "get", &["code", "state", "iss", "error"], "Where the provider sends the browser back to."),
+            ("logout", "post", &["return"], "Ends the login here, and sends the browser on to end it at the provider."),
+        ] {
+            let parameters: Vec<Value> =
+                std::iter::once(provider.clone()).chain(names.iter().map(|name| of_query(name))).collect();
+            let location = json!({"Location": {"schema": {"type": "string"}}});
+            let sent = json!({"description": "The browser is sent on.", "headers": location});
+            described["paths"][providers.route(what)][method] = json!({
+                "operationId": format!("Server.provider.{what}"),
+                "summary": summary,
+                "parameters": parameters,
+                "responses": {"303": sent, "default": problem},
+            });
+        }
+    }
+}
+
+impl Providers {
+    /// The route of one of the three, as it is mounted and described.
+    fn route(&self, what: &str) -> String {
+        format!("{}/{{provider}}/{what}", self.path)
     }
 }
 
