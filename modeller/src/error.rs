@@ -293,12 +293,17 @@ impl Error {
         self
     }
 
+    /// The one refusal for want of a verified token, and for all that is wrong with one: what exactly would help only those who try.
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(ErrorCode::Unauthenticated).message("a verified token is needed")
+    }
+
     /// The error as anyone may know it; `None` when that is all of it.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server answers callers"))]
     pub(crate) fn for_anyone(&self) -> Option<Self> {
         let known = self.0.known.as_ref()?;
         if known.is_empty() {
-            return Some(Self::new(ErrorCode::Unauthenticated).message("a verified token is needed"));
+            return Some(Self::unauthenticated());
         }
         let mut error = Self::validation(known.clone());
         error.0.details.clone_from(&self.0.details);

@@ -297,7 +297,7 @@ pub(super) fn refused(caller: &Caller) -> Error {
     if caller.is_verified() {
         Error::new(ErrorCode::Forbidden).message("this is not allowed to you")
     } else {
-        unknown()
+        Error::unauthenticated()
     }
 }
 
@@ -324,17 +324,7 @@ impl Scope {
         let asked = Box::pin(step.aside(name, |step| async move {
             let subject = rule.subject(index).in_call(step.call());
             let journal = self.runtime().journal();
-            let invocation = Invocation {
-                scope: self.as_application().in_step(step.clone()),
-                caller: self.caller().clone(),
-                call: step.call().clone(),
-                event: None,
-                payload: Payload::Taken,
-                previous: None,
-                with: With::Nothing,
-                subject: subject.clone(),
-            };
-            let outcome = caught(rule.run(invocation)).await;
+            let outcome = caught(rule.run(self.asking(&step, self.caller(), subject.clone()))).await;
             if let Err(error) = &outcome {
                 journal.failed(&subject, "an access rule failed", no_data, error);
             }
@@ -343,13 +333,34 @@ impl Scope {
         asked.await.map(Some)
     }
 
-    /// The same where the one who acts needs a right for something: refused where he has it for nothing.
-    pub(super) async fn rights_to(&self, right: Right, index: ModelIndex, step: &Arc<Step>) -> Result<Option<Rights>> {
-        let rights = self.rights(index, step).await?;
+    /// What a function of the program is given that is asked about a caller, as the application.
+    fn asking(&self, step: &Arc<Step>, caller: &Caller, subject: Subject) -> Invocation<'static> {
+        Invocation {
+            scope: self.as_application().in_step(step.clone()),
+            caller: caller.clone(),
+            call: step.call().clone(),
+            event: None,
+            payload: Payload::Taken,
+            previous: None,
+            with: With::Nothing,
+            subject,
+        }
+    }
+
+    /// These rights, where the one who acts has this one for something.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `UNAUTHENTICATED`.
+    fn having(&self, right: Right, rights: Option<Rights>) -> Result<Option<Rights>> {
         match &rights {
-            Some(rights) if !rights.has(right) && right != Right::Read => Err(refused(self.caller())),
+            Some(rights) if !rights.has(right) => Err(refused(self.caller())),
             _ => Ok(rights),
         }
+    }
+
+    /// The same where the one who acts needs a right for something: refused where he has it for nothing.
+    pub(super) async fn rights_to(&self, right: Right, index: ModelIndex, step: &Arc<Step>) -> Result<Option<Rights>> {
+        self.having(right, self.rights(index, step).await?)
     }
 
     /// What of the documents that match the one who acts has these rights for.
@@ -406,10 +417,7 @@ impl Scope {
     /// # Errors
     /// `FORBIDDEN`, `UNAUTHENTICATED`.
     pub(crate) async fn check_right(&self, index: ModelIndex, right: Right) -> Result<()> {
-        match self.rights_now(index).await? {
-            Some(rights) if !rights.has(right) => Err(refused(self.caller())),
-            _ => Ok(()),
-        }
+        self.having(right, self.rights_now(index).await?).map(drop)
     }
 
     /// Whether the one who acts may read this document.
@@ -462,8 +470,9 @@ impl Runtime {
         }
         let model = self.model(callers.model)?.schema.id.clone();
         let Some(find) = callers.find else {
-            let id = caller.subject().and_then(|subject| RawId::parse(subject).ok()).ok_or_else(unknown)?;
-            self.durable().get(callers.model, &id).ok_or_else(unknown)?;
+            let id =
+                caller.subject().and_then(|subject| RawId::parse(subject).ok()).ok_or_else(Error::unauthenticated)?;
+            self.durable().get(callers.model, &id).ok_or_else(Error::unauthenticated)?;
             return Ok(caller.known_as(&model, id));
         };
         let subject = subject_of(callers.model, find);
@@ -472,18 +481,8 @@ impl Runtime {
         let id = asked
             .own_step("authenticate", |step| async move {
                 let subject = subject_of(callers.model, find).in_call(step.call());
-                let invocation = Invocation {
-                    scope: asked.in_step(step.clone()),
-                    caller: caller_again.clone(),
-                    call: step.call().clone(),
-                    event: None,
-                    payload: Payload::Taken,
-                    previous: None,
-                    with: With::Nothing,
-                    subject,
-                };
-                let id = caught((find.run)(invocation)).await?;
-                step.transaction().get(callers.model, &id)?.ok_or_else(unknown)?;
+                let id = caught((find.run)(asked.asking(&step, caller_again, subject))).await?;
+                step.transaction().get(callers.model, &id)?.ok_or_else(Error::unauthenticated)?;
                 Ok(id)
             })
             .await;
@@ -493,7 +492,7 @@ impl Runtime {
                 if error.http_status() >= 500 {
                     self.journal().failed(&subject, "it could not be found out who calls", no_data, &error);
                 }
-                Err(if *error.code() == ErrorCode::NotFound { unknown() } else { error })
+                Err(if *error.code() == ErrorCode::NotFound { Error::unauthenticated() } else { error })
             }
         }
     }
@@ -501,9 +500,4 @@ impl Runtime {
 
 fn subject_of(model: ModelIndex, find: &AuthenticateDeclaration) -> Subject {
     Subject::new(model, LogFeature::Access).at(find.site)
-}
-
-/// The refusal of a token whose bearer is not there.
-fn unknown() -> Error {
-    Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")
 }

@@ -164,10 +164,6 @@ impl LoginState {
     }
 }
 
-fn unauthenticated() -> Error {
-    Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")
-}
-
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|cause| Error::internal(format!("no randomness: {cause}")))?;
@@ -523,7 +519,8 @@ impl Logins {
     pub(crate) async fn give_cookie(&self, id: &RawId) -> Result<Session> {
         let model = self.state().model;
         let given = self.scope.own_step("exchange", |step| async move {
-            let doc = step.transaction().get(model, id)?.and_then(|doc| record(&doc)).ok_or_else(unauthenticated)?;
+            let doc =
+                step.transaction().get(model, id)?.and_then(|doc| record(&doc)).ok_or_else(Error::unauthenticated)?;
             let bits = random::<RANDOM>()?;
             let next = Record { cookie: Some(hash("cookie", &bits)), used: self.now(), ..doc.value().clone() };
             put(&step, model, id, next, Expect::Present { if_rev: None })?;
@@ -535,7 +532,7 @@ impl Logins {
 
     /// Ends the login of a refresh token, of whatever age.
     pub(crate) async fn give_up(&self, token: &str) -> Result<()> {
-        let ended = self.use_up(token, "revoke", |_, _| Err::<(Record, ()), _>(unauthenticated())).await;
+        let ended = self.use_up(token, "revoke", |_, _| Err::<(Record, ()), _>(Error::unauthenticated())).await;
         match ended {
             Err(error) if *error.code() != ErrorCode::Unauthenticated => Err(error),
             _ => Ok(()),
@@ -554,7 +551,7 @@ impl Logins {
                 "a refresh token is good for one use, and a transaction may run twice; use it outside of one",
             ));
         }
-        let Some(token) = &RefreshToken::read(token) else { return Err(unauthenticated()) };
+        let Some(token) = &RefreshToken::read(token) else { return Err(Error::unauthenticated()) };
         let (model, now, next, id) = (self.state().model, self.now(), &next, &raw(token.id)?);
         let used = self.scope.own_step(name, |step| async move {
             let Some(known) = step.transaction().get(model, id)?.as_ref().and_then(record) else {
@@ -574,13 +571,13 @@ impl Logins {
         });
         match used.await? {
             Used::Well(made) => Ok(made),
-            Used::Not => Err(unauthenticated()),
+            Used::Not => Err(Error::unauthenticated()),
             Used::Again(id) => {
                 let subject = Subject::new(model, LogFeature::Method);
                 self.runtime().journal().note(&subject, LogLevel::Warn, || {
                     Words::new(format!("a refresh token of the login {id} was used twice; the login was revoked"))
                 });
-                Err(unauthenticated())
+                Err(Error::unauthenticated())
             }
         }
     }

@@ -774,7 +774,7 @@ impl Scope {
         match access {
             Visibility::Public => Ok(()),
             Visibility::Protected if self.caller.is_verified() => Ok(()),
-            Visibility::Protected => Err(Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")),
+            Visibility::Protected => Err(Error::unauthenticated()),
             Visibility::Internal => Err(Error::new(ErrorCode::Forbidden).message(format!(
                 "`{what}` is not reachable for a caller; a handler that means to act as the application takes `System<Model<…>>`"
             ))),

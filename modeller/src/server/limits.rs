@@ -448,6 +448,12 @@ impl<K: Eq + Hash + Clone> Tally<K> {
         *count += 1;
         Some(Counted { counts: self.0.clone(), key })
     }
+
+    /// How many there are who have something that is counted.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
 }
 
 /// One that is counted.

@@ -16,7 +16,7 @@ use crate::core::private::Audience;
 use crate::core::private::Level;
 use crate::core::query::update::RawUpdate;
 use crate::core::validate::Validator;
-use crate::error::{Error, ErrorCode, Result, Violation};
+use crate::error::{Error, Result, Violation};
 
 /// How many protected members are told of one value that should have none.
 const MAX_HIDDEN: usize = 100;
@@ -107,11 +107,6 @@ impl OpenForm {
         let known = known.collect();
         error.known_to_anyone(known)
     }
-}
-
-/// What somebody asks for who would have to say who he is.
-fn needs_token() -> Error {
-    Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")
 }
 
 /// Whether a violation speaks of nothing protected. One that stands for others stands for those of them that do not.
@@ -337,7 +332,7 @@ impl Checked {
         match &self.open {
             Some(open) if !by.sees(Level::Protected) => {
                 open.validator.check(json)?;
-                self.validator.check(json).map_err(|_| needs_token())
+                self.validator.check(json).map_err(|_| Error::unauthenticated())
             }
             _ => self.validator.check(json),
         }
@@ -404,7 +399,7 @@ impl ModelSchema {
     /// A value of somebody who knows of nothing protected, whose part of it fits.
     fn whole(&self, mut json: Value) -> Result<Box<dyn AnyValue>> {
         self.fill(&mut json)?;
-        self.check(&json).map_err(|_| needs_token())?;
+        self.check(&json).map_err(|_| Error::unauthenticated())?;
         self.value_from_json(json)
     }
 

@@ -18,7 +18,6 @@ use ring::signature::{
 use serde_json::{Map, Value};
 
 use super::jwt::Identity;
-use super::unauthenticated;
 use super::upstream::{Address, Fault, Upstream};
 use crate::app::AppBuilder;
 use crate::core::token::object;
@@ -121,7 +120,7 @@ impl Outside {
             Ok(identity) => Ok(identity),
             Err(fault) => {
                 tracing::debug!(%fault, "a token was refused");
-                Err(unauthenticated())
+                Err(Error::unauthenticated())
             }
         }
     }

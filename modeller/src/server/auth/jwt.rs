@@ -9,10 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
-use super::unauthenticated;
 use crate::core::id::RawId;
 use crate::core::token::{Keyring, Unverified};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::caller::Caller;
 use crate::model::runtime::Runtime;
 
@@ -77,7 +76,7 @@ impl Keys {
 
     /// Who a token of the application speaks for.
     pub(super) fn verify(&self, runtime: &Runtime, token: &str) -> Result<Identity> {
-        self.holds(runtime, token).ok_or_else(unauthenticated)
+        self.holds(runtime, token).ok_or_else(Error::unauthenticated)
     }
 
     fn holds(&self, runtime: &Runtime, token: &str) -> Option<Identity> {

@@ -9,8 +9,8 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Map, Value};
 
+use super::cookie;
 use super::jwt::Identity;
-use super::{cookie, unauthenticated};
 use crate::app::AppBuilder;
 use crate::core::clock::millis;
 use crate::core::id::RawId;
@@ -46,9 +46,9 @@ pub(in crate::server) async fn session(context: Context, identity: Identity, req
             context.to_the_end(async move { logins.exchange(&token).await }).await?.0
         }
         // What one cookie is good for is no other cookie.
-        None if identity.by_cookie => return Err(unauthenticated()),
+        None if identity.by_cookie => return Err(Error::unauthenticated()),
         // A login is of a subject of ours, and theirs could be called the same.
-        None if identity.is_of_another_issuer => return Err(unauthenticated()),
+        None if identity.is_of_another_issuer => return Err(Error::unauthenticated()),
         None => match (identity.login.clone(), identity.caller.subject()) {
             (Some(login), _) => context.to_the_end(async move { logins.give_cookie(&login).await }).await?,
             (None, Some(subject)) => {
@@ -60,7 +60,7 @@ pub(in crate::server) async fn session(context: Context, identity: Identity, req
                 };
                 context.to_the_end(begun).await?.0
             }
-            (None, None) => return Err(unauthenticated()),
+            (None, None) => return Err(Error::unauthenticated()),
         },
     };
     begun(&session)
@@ -82,7 +82,7 @@ pub(in crate::server) async fn logout(context: Context, identity: Identity, requ
     let has_cookie = cookie.is_some();
     let body = read_optional_json(&context, request).await?;
     if body.is_none() && !has_cookie && !identity.caller.is_verified() {
-        return Err(unauthenticated());
+        return Err(Error::unauthenticated());
     }
     let token = body.map(refresh_token).transpose()?;
     let logins = logins(&context);

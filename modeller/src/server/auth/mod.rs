@@ -25,26 +25,21 @@ use self::jwt::Identity;
 use super::Server;
 use crate::error::{Error, ErrorCode, Result};
 
-/// The one refusal for all that is wrong with a token: what exactly would help only those who try.
-pub(super) fn unauthenticated() -> Error {
-    Error::new(ErrorCode::Unauthenticated).message("a verified token is needed")
-}
-
 /// Who sent the headers: anyone, when they say nothing of it. A token that does not hold is refused, also where none is
 /// needed, because the client believes that it is known. A cookie that does not hold is nothing: browsers send it by themselves.
 pub(super) async fn authenticate(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Identity> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = given.next() else { return of_cookie(server, method, headers).await };
     if given.next().is_some() {
-        return Err(unauthenticated());
+        return Err(Error::unauthenticated());
     }
-    let value = value.to_str().map_err(|_| unauthenticated())?;
+    let value = value.to_str().map_err(|_| Error::unauthenticated())?;
     match value.split_once(' ') {
         // RFC 9110 §11.1: the name of the scheme is case-insensitive.
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
             identify(server, token.trim_start_matches(' ')).await
         }
-        _ => Err(unauthenticated()),
+        _ => Err(Error::unauthenticated()),
     }
 }
 

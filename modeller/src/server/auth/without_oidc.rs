@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::jwt::Identity;
-use super::unauthenticated;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::runtime::Runtime;
 use crate::server::router::Table;
 
@@ -33,6 +32,6 @@ impl Outside {
 
     #[expect(clippy::unused_async, reason = "with the feature keys are fetched")]
     pub(in crate::server) async fn verify(&self, _: &Runtime, _: &str) -> Result<Identity> {
-        Err(unauthenticated())
+        Err(Error::unauthenticated())
     }
 }

@@ -10,7 +10,7 @@ mod store;
 pub(super) mod stream;
 pub(super) mod tus;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -20,12 +20,11 @@ use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::http::{Extensions, HeaderMap};
-use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use self::store::{Bounds, Store};
-use super::limits::Gate;
+use super::limits::{Counted, Gate, Tally};
 use crate::app::{App, AppBuilder};
 use crate::core::clock::Clock;
 use crate::core::private::{Audience, written_for};
@@ -88,7 +87,7 @@ pub(super) struct Uploads {
     limit: u64,
     per_caller: usize,
     gate: Gate,
-    under_way: Arc<Mutex<HashMap<String, usize>>>,
+    under_way: Tally<String>,
     handler: Option<Arc<Handler>>,
     /// Where incomplete uploads lie; nowhere that stays, for an application in memory.
     folder: Option<PathBuf>,
@@ -105,7 +104,7 @@ impl Uploads {
             (app.folder.as_ref().map(|folder| folder.join(FOLDER)), app.runtime.inner().clock.clone());
         // One that is as long as an upload may be can be begun.
         let bounds = Bounds { limit, bytes_per_caller: of_one.max(limit), bytes_in_all: of_all.max(limit), expiry };
-        let under_way = Arc::default();
+        let under_way = Tally::new();
         let (gate, store) = (Gate::new(AT_ONCE), OnceCell::new());
         Self { limit, per_caller, gate, under_way, handler, folder, clock, bounds, store }
     }
@@ -136,33 +135,18 @@ impl Uploads {
         let place = self.gate.try_enter().ok_or_else(|| {
             Error::new(ErrorCode::Unavailable).message("there are as many uploads under way as this server takes")
         })?;
-        let owner = owner(caller, peer);
-        let mut under_way = self.under_way.lock();
-        let count = under_way.get(&owner).copied().unwrap_or(0);
-        if count >= self.per_caller {
+        let counted = self.under_way.enter(owner(caller, peer), self.per_caller).ok_or_else(|| {
             let text = format!("one caller has at most {} uploads under way", self.per_caller);
-            return Err(Error::new(ErrorCode::RateLimited).message(text));
-        }
-        under_way.insert(owner.clone(), count + 1);
-        Ok(UnderWay { _place: place, owner, all: self.under_way.clone() })
+            Error::new(ErrorCode::RateLimited).message(text)
+        })?;
+        Ok(UnderWay { _place: place, _counted: counted })
     }
 }
 
 /// A place among the uploads under way.
 struct UnderWay {
     _place: tokio::sync::OwnedSemaphorePermit,
-    owner: String,
-    all: Arc<Mutex<HashMap<String, usize>>>,
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let mut all = self.all.lock();
-        match all.get_mut(&self.owner) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(all.remove(&self.owner)),
-        }
-    }
+    _counted: Counted<String>,
 }
 
 /// Whose something is that is counted: of a verified caller, or else of an address.
@@ -264,6 +248,6 @@ mod tests {
         assert_eq!(code(uploads.enter(&anyone, other)), None);
         drop(first);
         assert_eq!(code(uploads.enter(&anyone, one)), None);
-        assert_eq!(uploads.under_way.lock().len(), 1, "who has none is forgotten");
+        assert_eq!(uploads.under_way.len(), 1, "who has none is forgotten");
     }
 }
