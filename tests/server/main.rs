@@ -21,6 +21,7 @@ mod logins;
 mod oidc;
 mod openapi;
 mod operations;
+mod otel;
 mod private;
 mod protected;
 mod resume;

@@ -42,7 +42,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(true)
     });
     crate::server::main(async move {
-        console::install();
+        console::install()?;
         let options = options?;
         if options.help {
             return print(&format!("{USAGE}{}", serve::USAGE)).map(drop);

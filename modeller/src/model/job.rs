@@ -18,7 +18,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, watch};
-use tracing::Instrument;
 
 use super::caller::Caller;
 use super::handle::Model;
@@ -502,35 +501,32 @@ async fn run(runtime: &Runtime, job: &Doc<Record>) {
     let what = || format!("job `{}.{}`", job.model, job.operation);
     let data = || json!({"job": id.to_string(), "attempt": job.attempts});
     let began = journal.begin(&subject);
-    let done = runtime
-        .transact(|step| {
-            let id = &id;
-            async move {
-                // Whoever has claimed it since, or taken it away, has the say.
-                let Some(current) = step.transaction().get(jobs, id)?.filter(|current| current.rev() == job.rev())
-                else {
-                    return Ok(());
-                };
-                perform(runtime, &step, job).await?;
-                let next = match &job.repeat {
-                    None => None,
-                    Some(repeat) => repeat.schedule().prove()?.next(runtime.inner().clock.now()),
-                };
-                // Its handler may have scheduled it anew, or taken it away.
-                let untouched = step.transaction().get(jobs, id)?.is_some_and(|now| now.rev() == current.rev());
-                match next {
-                    _ if !untouched => Ok(()),
-                    None => step.transaction().delete(jobs, id, Some(current.rev()), None).map(drop),
-                    Some(due) => {
-                        let next = Record { due: Some(due), attempts: 0, error: None, ..job.value() };
-                        let expect = Expect::Present { if_rev: Some(current.rev()) };
-                        step.transaction().put(jobs, id, Box::new(next), expect, true).map(drop)
-                    }
+    let run = runtime.transact(|step| {
+        let id = &id;
+        async move {
+            // Whoever has claimed it since, or taken it away, has the say.
+            let Some(current) = step.transaction().get(jobs, id)?.filter(|current| current.rev() == job.rev()) else {
+                return Ok(());
+            };
+            perform(runtime, &step, job).await?;
+            let next = match &job.repeat {
+                None => None,
+                Some(repeat) => repeat.schedule().prove()?.next(runtime.inner().clock.now()),
+            };
+            // Its handler may have scheduled it anew, or taken it away.
+            let untouched = step.transaction().get(jobs, id)?.is_some_and(|now| now.rev() == current.rev());
+            match next {
+                _ if !untouched => Ok(()),
+                None => step.transaction().delete(jobs, id, Some(current.rev()), None).map(drop),
+                Some(due) => {
+                    let next = Record { due: Some(due), attempts: 0, error: None, ..job.value() };
+                    let expect = Expect::Present { if_rev: Some(current.rev()) };
+                    step.transaction().put(jobs, id, Box::new(next), expect, true).map(drop)
                 }
             }
-        })
-        .instrument(journal.span(&subject))
-        .await;
+        }
+    });
+    let done = journal.traced(&subject, run).await;
     let error = match done {
         Ok(()) => return journal.ran(&subject, what, began, data, Ok(())),
         Err(error) if *error.code() == ErrorCode::Unavailable && runtime.log().is_closed() => return,

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::sync::oneshot;
-use tracing::Instrument;
 
 use super::access::{Callers, Right, Rights, Rule};
 use super::adapter::Mirrors;
@@ -866,7 +865,7 @@ impl Scope {
                         self.caller.clone(),
                     );
                     // A panic is a failure of the operation, and told as one.
-                    let outcome = caught(run).instrument(journal.span(&subject)).await;
+                    let outcome = journal.traced(&subject, caught(run)).await;
                     journal.hook(&subject, event, began, outcome.as_ref().map(drop));
                     outcome
                 }
@@ -933,7 +932,7 @@ impl Scope {
                     };
                     let began = journal.begin(&subject);
                     // The operation is done, and cannot be refused any more.
-                    let outcome = caught(hook.run(invocation)).instrument(journal.span(&subject)).await;
+                    let outcome = journal.traced(&subject, caught(hook.run(invocation))).await;
                     journal.hook(&subject, event, began, outcome.as_ref().map(drop));
                 }
             })
@@ -1674,8 +1673,7 @@ impl Scope {
         };
         let journal = self.runtime.journal();
         let began = journal.begin(&subject);
-        let run = caught((operation.declaration.run)(invocation)).instrument(journal.span(&subject));
-        let outcome = run.await;
+        let outcome = journal.traced(&subject, caught((operation.declaration.run)(invocation))).await;
         journal.operation(&subject, began, outcome.as_ref().err());
         outcome
     }

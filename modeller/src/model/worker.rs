@@ -10,7 +10,6 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
-use tracing::Instrument;
 
 use super::caller::{Call, Caller};
 use super::declaration::WorkerDeclaration;
@@ -271,7 +270,7 @@ async fn work(
         let runtime = Runtime::from_inner(inner);
         let (journal, subject) = (runtime.journal(), worker.subject());
         let started = journal.begin(&subject);
-        let outcome = caught(worker.run(&runtime)).instrument(journal.span(&subject)).await;
+        let outcome = journal.traced(&subject, caught(worker.run(&runtime))).await;
         journal.worker(&subject, started, outcome.as_ref().map(drop));
         // What took longer than the interval is followed at once, and by no more than one run for all that it has missed.
         due = worker.timetable.next(begun);

@@ -5,13 +5,28 @@ use std::fmt::{Debug, Write as _};
 use std::io::Write as _;
 
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Writes from here on, unless the program has its own.
-pub(crate) fn install() {
+use crate::error::Result;
+
+/// Writes from here on, and sends traces where there is somebody who collects them, unless the program has a subscriber of its own.
+pub(crate) fn install() -> Result<()> {
+    if tracing::dispatcher::has_been_set() {
+        return Ok(());
+    }
+    #[cfg(feature = "otel")]
+    if let Some(traces) = super::otel::layer()? {
+        use tracing_subscriber::layer::{Layer, SubscriberExt};
+        let both = tracing_subscriber::registry().with(traces).with(Console.with_filter(LevelFilter::WARN));
+        // Another thread may have been faster.
+        let _ = tracing::subscriber::set_global_default(both);
+        return Ok(());
+    }
     let _ = tracing::subscriber::set_global_default(Console);
+    Ok(())
 }
 
 struct Console;
@@ -21,8 +36,8 @@ impl Subscriber for Console {
         if self.enabled(metadata) { Interest::always() } else { Interest::never() }
     }
 
-    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
-        Some(tracing::level_filters::LevelFilter::WARN)
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::WARN)
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -38,18 +53,28 @@ impl Subscriber for Console {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line::default();
-        event.record(&mut line);
-        let level = event.metadata().level();
-        // One line each, whatever is in the values; where nobody reads, nothing is lost by not writing.
-        let text =
-            format!("{level} {}: {}{}", event.metadata().target(), line.message, line.fields).replace('\n', "\\n");
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        write(event);
     }
 
     fn enter(&self, _: &Id) {}
 
     fn exit(&self, _: &Id) {}
+}
+
+#[cfg(feature = "otel")]
+impl<S: Subscriber> tracing_subscriber::Layer<S> for Console {
+    fn on_event(&self, event: &Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        write(event);
+    }
+}
+
+fn write(event: &Event<'_>) {
+    let mut line = Line::default();
+    event.record(&mut line);
+    let level = event.metadata().level();
+    // One line each, whatever is in the values; where nobody reads, nothing is lost by not writing.
+    let text = format!("{level} {}: {}{}", event.metadata().target(), line.message, line.fields).replace('\n', "\\n");
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 #[derive(Default)]

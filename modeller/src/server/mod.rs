@@ -10,6 +10,8 @@ mod carrier;
 mod compress;
 pub(crate) mod console;
 mod cors;
+#[cfg(any(feature = "oidc", feature = "otel"))]
+mod dial;
 mod edge;
 mod events;
 mod limits;
@@ -17,6 +19,8 @@ mod metadata;
 mod metrics;
 mod network;
 mod openapi;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod patience;
 mod probes;
 mod rate;

@@ -157,7 +157,7 @@ impl AppBuilder {
     /// Those of [`AppBuilder::open`]; an argument or a secret that will not do; an address that cannot be listened on;
     /// `UNAVAILABLE` when the store failed while serving.
     pub async fn serve(self, addr: &str) -> Result<()> {
-        console::install();
+        console::install()?;
         let options = Options::read(std::env::args_os().skip(1), |name| std::env::var_os(name), &mut |_, _| Ok(false))?;
         if options.help {
             let _ = io::stdout().write_all(USAGE.as_bytes());
@@ -217,6 +217,8 @@ impl AppBuilder {
         if tokio::time::timeout(time, app.synced()).await.is_err() {
             tracing::warn!("an adapter did not take all changes in time");
         }
+        #[cfg(feature = "otel")]
+        super::otel::flush().await;
         if outcome.is_err() {
             signals.abort();
         }

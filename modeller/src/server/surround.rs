@@ -48,6 +48,8 @@ where
     let peer = Peer(network::address(request.extensions(), request.headers(), &configuration.edge.trusted_proxies));
     request.extensions_mut().insert(peer);
     let asked = Asked::of(server, &request, id);
+    #[cfg(feature = "otel")]
+    let parent = super::otel::parent(request.headers());
     let answered = async {
         if let Some(response) = asked.page.preflight(&request) {
             return response;
@@ -67,6 +69,8 @@ where
         })
     };
     let span = asked.span();
+    #[cfg(feature = "otel")]
+    let span = super::otel::continued(span, parent);
     let response = if span.is_disabled() {
         answered.await
     } else {

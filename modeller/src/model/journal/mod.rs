@@ -17,6 +17,7 @@ mod settings;
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
+use tracing::Instrument;
 
 pub use self::entry::{CallSite, LogEntry, LogFeature, LogLevel};
 use self::entry::{cut, trace};
@@ -228,9 +230,23 @@ impl Journal {
         }
     }
 
+    /// Runs a handler in a span of its own, which tells by its code how it failed.
+    pub(crate) async fn traced<R>(&self, subject: &Subject, run: impl Future<Output = Result<R>>) -> Result<R> {
+        let span = self.span(subject);
+        if span.is_disabled() {
+            return run.await;
+        }
+        let outcome = run.instrument(span.clone()).await;
+        if let Err(error) = &outcome {
+            span.record("error.type", error.code().as_str());
+            span.record("otel.status_code", "ERROR");
+        }
+        outcome
+    }
+
     /// The span of a run, for what collects traces; disabled, and as good as nothing, where nobody does. There is nothing in it of
     /// what the handler was given.
-    pub(crate) fn span(&self, subject: &Subject) -> tracing::Span {
+    fn span(&self, subject: &Subject) -> tracing::Span {
         let span = tracing::info_span!(
             target: "modeller::run",
             "run",
@@ -238,6 +254,8 @@ impl Journal {
             feature = subject.feature.as_str(),
             model = tracing::field::Empty,
             operation = subject.name(),
+            error.type = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
         );
         if !span.is_disabled() {
             let model = self.pages(subject.model).model.as_deref().unwrap_or_default();

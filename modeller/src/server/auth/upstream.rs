@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,16 +15,11 @@ use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::server::dial::{Dial, Stream};
 use crate::server::limits::Gate;
 
 /// How many bytes an answer has at most.
@@ -121,31 +115,16 @@ pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
 /// Makes the requests.
 pub(super) struct Upstream {
-    tls: TlsConnector,
+    dial: Dial,
     calls: Gate,
 }
 
 impl Upstream {
     /// One that trusts what browsers trust, and these certificates in PEM.
     pub(super) fn new(roots: &[Vec<u8>]) -> Result<Self> {
-        let mut trusted = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for certificate in roots.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem)) {
-            trusted.add(certificate.map_err(Error::internal)?).map_err(Error::internal)?;
-        }
-        // Named, so that it does not matter which other ones are built into the program.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(Error::internal)?
-            .with_root_certificates(trusted)
-            .with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), calls: Gate::new(AT_ONCE) })
+        Ok(Self { dial: Dial::new(roots)?, calls: Gate::new(AT_ONCE) })
     }
 
     /// What is there.
@@ -223,12 +202,7 @@ impl Upstream {
 
     async fn connect(&self, address: &Address) -> Result<Box<dyn Stream>, Fault> {
         let cannot = |cause: std::io::Error| Fault::new(format!("cannot connect to {}: {cause}", address.host));
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(cannot)?;
-        if !address.is_secure {
-            return Ok(Box::new(stream));
-        }
-        let name = ServerName::try_from(address.host.clone()).map_err(|_| Fault::new("the host is no name"))?;
-        Ok(Box::new(self.tls.connect(name, stream).await.map_err(cannot)?))
+        self.dial.connect(&address.host, address.port, address.is_secure).await.map_err(cannot)
     }
 }
 
