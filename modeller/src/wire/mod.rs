@@ -3,6 +3,7 @@
 pub mod explanation;
 #[cfg(feature = "server")]
 pub(crate) mod frame;
+pub mod live;
 pub mod metadata;
 #[cfg(feature = "socketio")]
 pub(crate) mod packet;
