@@ -243,6 +243,23 @@ pub(crate) enum Settled {
 /// Who wants to know of every commit, in order, when it is durable and before anybody is answered. It must not block.
 pub(crate) trait Follower: Send + Sync {
     fn committed(&self, commits: &[Arc<Commit>]);
+
+    /// The same for one who may have to look at what is there by then.
+    fn committed_to(&self, _: &dyn Heads, commits: &[Arc<Commit>]) {
+        self.committed(commits);
+    }
+}
+
+/// What is there, for one who has followed the log up to some commit.
+pub(crate) trait Heads {
+    /// A state that is that commit or later, and the commits that it is ahead by, in order.
+    fn ahead(&self, of: u64) -> (Arc<State>, Vec<Arc<Commit>>);
+}
+
+impl Heads for CommitLog {
+    fn ahead(&self, of: u64) -> (Arc<State>, Vec<Arc<Commit>>) {
+        self.shared.ahead(of)
+    }
 }
 
 enum Work {
@@ -286,6 +303,8 @@ struct Accept {
     recent: VecDeque<Arc<Commit>>,
     recent_changes: usize,
     pending: Vec<Pending>,
+    /// What is being written, or shown to the followers.
+    in_flight: Vec<Arc<Commit>>,
     waiters: BTreeMap<u64, Vec<oneshot::Sender<Result<Settled, ()>>>>,
     durable_seq: u64,
     turn: Option<TurnHeld>,
@@ -442,6 +461,7 @@ impl CommitLog {
                 recent: VecDeque::new(),
                 recent_changes: 0,
                 pending: Vec::new(),
+                in_flight: Vec::new(),
                 waiters: BTreeMap::new(),
                 turn: None,
                 turns: 0,
@@ -926,10 +946,26 @@ impl Accept {
     }
 }
 
+impl Heads for Shared {
+    fn ahead(&self, of: u64) -> (Arc<State>, Vec<Arc<Commit>>) {
+        let accept = self.accept.lock();
+        // What is in flight was put down before the state that holds it was shown, and stays until the followers have it.
+        let state = self.durable.load_full().unwrap_or_else(|| accept.state.clone());
+        let waiting = accept.pending.iter().map(|pending| &pending.commit);
+        let commits = accept.in_flight.iter().chain(waiting);
+        let ahead = commits.filter(|commit| commit.seq > of && commit.seq <= state.seq).cloned().collect();
+        (state, ahead)
+    }
+}
+
 impl Shared {
     /// The durable head.
     fn durable(&self) -> Arc<State> {
         self.durable.load_full().unwrap_or_else(|| self.accept.lock().state.clone())
+    }
+
+    fn in_flight(pending: &[Pending]) -> Vec<Arc<Commit>> {
+        pending.iter().map(|pending| pending.commit.clone()).collect()
     }
 
     /// Sees to it that what is pending is written: here where the engine is instant, else by the committer's thread.
@@ -985,11 +1021,14 @@ impl Shared {
             if !self.storage.keeps() {
                 let head = Head { seq: accept.state.seq, ..accept.head };
                 let pending = std::mem::take(&mut accept.pending);
+                accept.in_flight = Self::in_flight(&pending);
                 drop(accept);
                 self.publish(pending, None, head);
                 return true;
             }
-            (std::mem::take(&mut accept.pending), accept.state.clone(), accept.head)
+            let pending = std::mem::take(&mut accept.pending);
+            accept.in_flight = Self::in_flight(&pending);
+            (pending, accept.state.clone(), accept.head)
         };
         let group = match self.group(&mut pending) {
             Ok(group) => group,
@@ -1078,10 +1117,11 @@ impl Shared {
         let old = state.map(|state| self.durable.swap(Some(state)));
         let commits: Vec<Arc<Commit>> = pending.iter().map(|pending| pending.commit.clone()).collect();
         for follower in self.followers.read().iter() {
-            follower.committed(&commits);
+            follower.committed_to(self, &commits);
         }
         let due = {
             let mut accept = self.accept.lock();
+            accept.in_flight.clear();
             accept.head = head;
             accept.durable_seq = seq;
             let later = accept.waiters.split_off(&(seq + 1));
@@ -1167,6 +1207,7 @@ impl Shared {
         foreign.iter().for_each(|commit| accept.remember(commit.clone()));
         let state = Arc::new(state);
         accept.state = state.clone();
+        accept.in_flight.clone_from(&foreign);
         accept.head = head;
         accept.durable_seq = head.seq;
         let vanished: Vec<_> = std::mem::take(&mut accept.waiters).into_values().flatten().collect();
@@ -1174,13 +1215,14 @@ impl Shared {
 
         self.durable.store(Some(state));
         for follower in self.followers.read().iter() {
-            follower.committed(&foreign);
+            follower.committed_to(self, &foreign);
         }
         for waiter in vanished {
             let _ = waiter.send(Ok(Settled::Vanished));
         }
 
         let mut accept = self.accept.lock();
+        accept.in_flight.clear();
         for pending in in_flight.into_iter().chain(later) {
             let Pending { work, answer, .. } = pending;
             let seq = match &work {

@@ -12,6 +12,7 @@ pub(crate) mod field;
 mod fuzz;
 pub(crate) mod id;
 pub(crate) mod index;
+pub(crate) mod interest;
 pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod log;
@@ -30,6 +31,7 @@ pub(crate) mod trash;
 pub(crate) mod tree;
 pub(crate) mod validate;
 pub(crate) mod value;
+pub(crate) mod window;
 
 #[cfg(test)]
 #[path = "../../../tests/src/random.rs"]

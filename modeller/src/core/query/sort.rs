@@ -115,16 +115,17 @@ impl RawSort {
         Position { keys: keys.collect(), id: sorted.doc.id().clone() }
     }
 
+    /// Which of two positions of this order comes first.
+    pub(crate) fn compare_positions(&self, a: &Position, b: &Position) -> Ordering {
+        let keys = self.0.iter().zip(a.keys.iter().zip(&b.keys));
+        keys.map(|((_, direction), (a, b))| direction.directed(a.cmp(b)))
+            .find(|order| order.is_ne())
+            .unwrap_or_else(|| a.id.cmp(&b.id))
+    }
+
     /// Whether the document comes after that position.
     pub(crate) fn is_behind(&self, sorted: &Sorted<'_>, position: &Position) -> bool {
-        let own = self.position_of(sorted);
-        self.0
-            .iter()
-            .zip(own.keys.iter().zip(&position.keys))
-            .map(|((_, direction), (own, key))| direction.directed(own.cmp(key)))
-            .find(|order| order.is_ne())
-            .unwrap_or_else(|| own.id.cmp(&position.id))
-            .is_gt()
+        self.compare_positions(&self.position_of(sorted), position).is_gt()
     }
 
     /// What the document is sorted by.
