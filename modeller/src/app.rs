@@ -26,6 +26,7 @@ use crate::model::given::SchemaModel;
 use crate::model::handle::Model;
 use crate::model::job::{self, JobQueue, Jobs};
 use crate::model::journal::{Journal, LogFeature, LogSettings, Subject};
+use crate::model::live::Lives;
 use crate::model::login::{self, LoginSettings, LoginState, Logins};
 use crate::model::once::{self, Calls};
 use crate::model::route::GivenRoute;
@@ -525,6 +526,8 @@ impl AppBuilder {
         let log = Arc::new(log);
         let rooms = Arc::new(Rooms::new(journal.clone(), self.published, log.durable().seq));
         log.follow(rooms.clone());
+        let lives = Arc::new(Lives::new(log.durable().seq));
+        log.follow(lives.clone());
         let emitters = Arc::new(Emitters::new(assembly.models.len()));
         log.follow(emitters.clone());
         let workers = Workers::new(assembly.workers);
@@ -554,6 +557,7 @@ impl AppBuilder {
             models: assembly.models,
             states: self.states,
             rooms,
+            lives,
             journal,
             emitters,
             workers,

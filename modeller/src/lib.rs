@@ -93,6 +93,7 @@ pub use crate::model::job::{Job, JobQueue, Scheduling};
 pub use crate::model::journal::{
     CallSite, Log, LogEntries, LogEntry, LogFeature, LogLevel, LogSettings, LogSink, LogSwitches, LogWith, Logged,
 };
+pub use crate::model::live::local::{LiveChange, LiveCommit, LiveQuery};
 pub use crate::model::login::{Beginning, Login, Logins, Tokens};
 pub use crate::model::route::{HttpMethod, PathArgs, QueryArgs, RouteOutput, RouteRequest};
 pub use crate::model::schedule::Schedule;

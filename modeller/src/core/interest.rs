@@ -55,7 +55,8 @@ fn needs(filter: &RawFilter) -> Option<Vec<Need>> {
                     best = Some(found);
                 }
             }
-            let narrowest = ranges.into_iter().max_by_key(|(_, low, high)| (low.is_some() && high.is_some(), low.is_some()));
+            let narrowest =
+                ranges.into_iter().max_by_key(|(_, low, high)| (low.is_some() && high.is_some(), low.is_some()));
             match (best, narrowest) {
                 (Some(best), Some(_)) if cost(&best) <= RANGE_COST => Some(best),
                 (_, Some((path, low, high))) => Some(vec![Need::Within(path.clone(), low, high)]),
@@ -410,14 +411,22 @@ mod tests {
     }
 
     fn a_filter() -> impl Strategy<Value = Value> {
-        let value = || prop_oneof![(-3..4_i64).prop_map(Value::from), "[ab]{0,2}".prop_map(Value::from), Just(Value::Null), any::<bool>().prop_map(Value::from)];
+        let value = || {
+            prop_oneof![
+                (-3..4_i64).prop_map(Value::from),
+                "[ab]{0,2}".prop_map(Value::from),
+                Just(Value::Null),
+                any::<bool>().prop_map(Value::from)
+            ]
+        };
         let name = || prop_oneof![Just("a"), Just("b"), Just("c.d")];
         let leaf = prop_oneof![
             (name(), value()).prop_map(|(name, value)| json!({name: value})),
             (name(), prop_oneof![Just("$gt"), Just("$gte"), Just("$lt"), Just("$lte"), Just("$ne")], value())
                 .prop_map(|(name, operator, value)| json!({name: {operator: value}})),
             (name(), -3..4_i64, -3..4_i64).prop_map(|(name, low, high)| json!({name: {"$gte": low, "$lt": high}})),
-            (name(), proptest::collection::vec(value(), 0..4)).prop_map(|(name, values)| json!({name: {"$in": values}})),
+            (name(), proptest::collection::vec(value(), 0..4))
+                .prop_map(|(name, values)| json!({name: {"$in": values}})),
             Just(json!({})),
         ];
         leaf.prop_recursive(2, 8, 3, |inner| {
@@ -430,7 +439,14 @@ mod tests {
     }
 
     fn a_doc() -> impl Strategy<Value = Value> {
-        let single = || prop_oneof![(-3..4_i64).prop_map(Value::from), "[ab]{0,2}".prop_map(Value::from), Just(Value::Null), any::<bool>().prop_map(Value::from)];
+        let single = || {
+            prop_oneof![
+                (-3..4_i64).prop_map(Value::from),
+                "[ab]{0,2}".prop_map(Value::from),
+                Just(Value::Null),
+                any::<bool>().prop_map(Value::from)
+            ]
+        };
         let value = || prop_oneof![single(), proptest::collection::vec(single(), 0..3).prop_map(Value::from)];
         (value(), value(), value(), any::<bool>()).prop_map(|(a, b, d, listed)| {
             let c = json!({"d": d});
@@ -478,7 +494,8 @@ mod tests {
         for number in 0..5_000_i64 {
             interests.add(3 * number, &filter(&json!({"owner": number, "done": false})));
             interests.add(3 * number + 1, &filter(&json!({"age": {"$gte": number, "$lt": number + 2}})));
-            interests.add(3 * number + 2, &filter(&json!({"tags": {"$in": [format!("t{number}"), format!("u{number}")]}})));
+            interests
+                .add(3 * number + 2, &filter(&json!({"tags": {"$in": [format!("t{number}"), format!("u{number}")]}})));
         }
         let count = |json| {
             let mut count = 0;

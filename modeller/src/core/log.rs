@@ -73,7 +73,7 @@ pub(crate) struct Commit {
 }
 
 /// What a transaction has seen, so that it can be told whether somebody changed it since.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Reads {
     pub(crate) ids: HashSet<(ModelIndex, RawId)>,
     pub(crate) filters: Vec<(ModelIndex, Arc<RawFilter>)>,
@@ -82,7 +82,7 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    fn changed_by(&self, commit: &Commit) -> bool {
+    pub(crate) fn changed_by(&self, commit: &Commit) -> bool {
         commit.changes.iter().any(|change| {
             self.ids.contains(&(change.model, change.id.clone()))
                 || self.filters.iter().any(|(model, filter)| {

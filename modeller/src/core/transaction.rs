@@ -344,6 +344,11 @@ impl Transaction {
         std::mem::take(&mut self.inner.lock().written.later).into_iter().collect()
     }
 
+    /// What it has read by now, and the commit that it started from.
+    pub(crate) fn read_by_now(&self) -> Result<(Reads, u64)> {
+        self.open(|inner| Ok((inner.reads.clone(), self.seen.seq)))
+    }
+
     /// Whether it has anything to commit by now.
     pub(crate) fn has_written(&self) -> Result<bool> {
         self.open(|inner| Ok(!inner.written.changes.is_empty() || !inner.written.published.is_empty()))

@@ -141,7 +141,8 @@ impl Window {
     /// Most commits change one document that stays where it is.
     fn change_in_place(&mut self, change: &Change) -> Result<Option<Moved>> {
         let matches = |doc: &DynDoc| self.frame.filter.matches(&DocView(doc.as_ref()));
-        let (before, after) = (change.before.as_ref().filter(|doc| matches(doc)), change.after.as_ref().filter(|doc| matches(doc)));
+        let (before, after) =
+            (change.before.as_ref().filter(|doc| matches(doc)), change.after.as_ref().filter(|doc| matches(doc)));
         let (before, after) = match (before, after) {
             (None, None) => return Ok(Some(Moved::Nothing)),
             (Some(before), Some(after)) => (before, after),
@@ -294,7 +295,9 @@ fn stays(old: impl Iterator<Item = Option<usize>>, count: usize) -> (Vec<bool>, 
             *still = true;
         }
         let length = ends.partition_point(|(_, end)| *end < of);
-        if let (Some(previous), Some((before, _))) = (previous.get_mut(at), length.checked_sub(1).and_then(|at| ends.get(at))) {
+        if let (Some(previous), Some((before, _))) =
+            (previous.get_mut(at), length.checked_sub(1).and_then(|at| ends.get(at)))
+        {
             *previous = Some(*before);
         }
         match ends.get_mut(length) {

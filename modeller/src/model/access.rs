@@ -13,11 +13,13 @@ use super::declaration::{AccessDeclaration, AuthenticateDeclaration, RunRights};
 use super::handle::Model;
 use super::handler::{BoxFuture, Invocation, Payload, With};
 use super::journal::{CallSite, Log, LogFeature, Subject, no_data};
+use super::live::Ruled;
 use super::runtime::{Runtime, Scope, Step, Target, caught};
 use crate::core::collection::ModelIndex;
 use crate::core::document::{AnyValue, DocView, DynDoc};
 use crate::core::id::{Id, RawId};
 use crate::core::json::Document;
+use crate::core::log::Reads;
 use crate::core::query::filter::{Filter, RawFilter};
 use crate::core::schema::ModelType;
 use crate::core::transaction::missing;
@@ -347,15 +349,58 @@ impl Scope {
         }
     }
 
+    /// Whether the one who acts has this right for something.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `UNAUTHENTICATED`.
+    pub(crate) fn check_has(&self, right: Right, rights: Option<&Rights>) -> Result<()> {
+        match rights {
+            Some(rights) if !rights.has(right) => Err(refused(self.caller())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the one who acts may do with the documents of a model, and what that rests on.
+    ///
+    /// # Errors
+    /// What the rule answered.
+    pub(super) async fn ruled(&self, index: ModelIndex) -> Result<Ruled> {
+        let (outcome, read) = self.ruled_by(index).await?;
+        Ok(Ruled { rights: outcome?, read })
+    }
+
+    /// The same for one who follows the documents already: what became of the model is looked at as well, and a rule that fails
+    /// grants nothing.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `FORBIDDEN` where nothing of the model may be reached.
+    pub(super) async fn ruled_outside(&self, index: ModelIndex) -> Result<Ruled> {
+        let model = self.runtime().model(index)?;
+        self.allow(model.visibility(), &model.schema.id)?;
+        let (outcome, read) = self.ruled_by(index).await?;
+        // Why is in the log.
+        Ok(Ruled { rights: outcome.unwrap_or_else(|_| Some(Rights::default())), read })
+    }
+
+    async fn ruled_by(&self, index: ModelIndex) -> Result<(Result<Option<Rights>>, Option<(Reads, u64)>)> {
+        if !self.is_ruled(index)? {
+            return Ok((Ok(None), None));
+        }
+        let asked = self.own_step("access", |step| async move {
+            let outcome = self.rights(index, &step).await;
+            Ok((outcome, step.transaction().read_by_now()?))
+        });
+        let (outcome, read) = asked.await?;
+        Ok((outcome, Some(read)))
+    }
+
     /// These rights, where the one who acts has this one for something.
     ///
     /// # Errors
     /// `FORBIDDEN`, `UNAUTHENTICATED`.
     fn having(&self, right: Right, rights: Option<Rights>) -> Result<Option<Rights>> {
-        match &rights {
-            Some(rights) if !rights.has(right) => Err(refused(self.caller())),
-            _ => Ok(rights),
-        }
+        self.check_has(right, rights.as_ref())?;
+        Ok(rights)
     }
 
     /// The same where the one who acts needs a right for something: refused where he has it for nothing.

@@ -15,6 +15,7 @@ use super::handler::{self, HookEvent, With};
 use super::hook::{HookCall, HookFuture};
 use super::job::Scheduling;
 use super::journal::{CallSite, LogEntries, LogFeature, LogLevel};
+use super::live::local::LiveQuery;
 use super::once::CallKey;
 use super::runtime::{AsForm, Change, Hook, OperationKind, Runtime, Scope, Target};
 use super::schedule::Schedule;
@@ -572,6 +573,16 @@ impl<T: Stored> Model<T> {
     #[expect(clippy::needless_pass_by_value, reason = "filters are handed over, here as everywhere")]
     pub fn subscription(&self, filter: Filter<T>) -> Subscription<T> {
         Subscription::new(self.clone(), &filter)
+    }
+
+    /// A list that follows what happens: the documents of the query as they are at one commit, and then what each commit changes
+    /// in them; see [`LiveQuery`](crate::LiveQuery). The handler of a caller follows what that may read, by the rule of the
+    /// model, also when that changes. The hooks of `list` are not run.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY`; `FORBIDDEN`, `UNAUTHENTICATED` where nothing may be read.
+    pub async fn live(&self, query: impl Into<Query<T>>) -> Result<LiveQuery<T>> {
+        LiveQuery::open(self, &query.into()).await
     }
 
     /// Hears of each document that is inserted from here on; see [`Emissions`].

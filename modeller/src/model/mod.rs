@@ -12,6 +12,7 @@ pub(crate) mod handler;
 pub(crate) mod hook;
 pub(crate) mod job;
 pub(crate) mod journal;
+pub(crate) mod live;
 pub(crate) mod login;
 pub(crate) mod once;
 pub(crate) mod route;

@@ -27,6 +27,7 @@ use super::emitter::Emitters;
 use super::handler::{AnyOutput, AnyPayload, BoxFuture, HookEvent, Invocation, Operation, Payload, Timing, With};
 use super::job::{self, ATTEMPTS, Jobs};
 use super::journal::{CallSite, Journal, LogFeature, LogLevel, Subject, Words, no_data};
+use super::live::Lives;
 use super::login::LoginState;
 use super::once::Calls;
 use super::route::RouteRuntime;
@@ -74,6 +75,7 @@ pub(crate) struct Inner {
     pub(crate) models: Vec<ModelRuntime>,
     pub(crate) states: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) rooms: Arc<Rooms>,
+    pub(crate) lives: Arc<Lives>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) emitters: Arc<Emitters>,
     pub(crate) workers: Workers,
@@ -368,6 +370,10 @@ impl Runtime {
 
     pub(crate) fn models(&self) -> &[ModelRuntime] {
         &self.0.models
+    }
+
+    pub(crate) fn lives(&self) -> &Arc<Lives> {
+        &self.0.lives
     }
 
     pub(crate) fn rooms(&self) -> &Arc<Rooms> {
