@@ -17,6 +17,7 @@ mod forms;
 mod jwks;
 mod limits;
 mod lists;
+mod live;
 mod logins;
 mod oidc;
 mod openapi;

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::support::{Role, Served, User, app, ask, serve, served, token};
 
 /// A client that reads the chunks of an HTTP/1.1 answer, and the events in them.
-struct Events {
+pub(crate) struct Events {
     stream: TcpStream,
     head: String,
     bytes: Vec<u8>,
@@ -20,14 +20,14 @@ struct Events {
 }
 
 #[derive(Debug, Default, PartialEq)]
-struct Event {
-    name: String,
-    id: String,
-    data: Value,
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) data: Value,
 }
 
 impl Events {
-    async fn open(served: &Served, path: &str, headers: &str) -> Self {
+    pub(crate) async fn open(served: &Served, path: &str, headers: &str) -> Self {
         let mut stream = served.connect().await;
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -64,7 +64,7 @@ impl Events {
     }
 
     /// The next event that is no comment; `None` when the stream has ended.
-    async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 let mut event = Event::default();

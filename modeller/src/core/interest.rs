@@ -474,7 +474,9 @@ mod tests {
             }
             for doc in docs.into_iter().map(doc) {
                 let mut found = BTreeSet::new();
-                interests.concerned(doc.as_ref(), &mut |token| drop(found.insert(token)));
+                interests.concerned(doc.as_ref(), &mut |token| {
+                    found.insert(token);
+                });
                 for (token, filter) in filters.iter().enumerate() {
                     let is_there = !gone.contains(&token);
                     if is_there && filter.matches(&DocView(doc.as_ref())) {

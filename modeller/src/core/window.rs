@@ -71,7 +71,7 @@ impl Window {
     ///
     /// # Errors
     /// `INVALID_QUERY` when two fields of the sort are arrays in one document.
-    pub(crate) fn load(frame: Frame, collection: &Collection, ahead: &[&Change]) -> Result<Self> {
+    pub(crate) fn load(frame: &Frame, collection: &Collection, ahead: &[&Change]) -> Result<Self> {
         let mut margin = LEAST_MARGIN.max(frame.limit / 2) + ahead.len();
         loop {
             let from = frame.skip.saturating_sub(margin);
@@ -378,7 +378,7 @@ mod tests {
             }).collect();
             let mut collection = Collection::with(Vec::new());
             let mut followed: Vec<_> = frames.iter().map(|frame| {
-                (Window::load(frame.clone(), &collection, &[]).unwrap(), Vec::new(), Vec::new())
+                (Window::load(frame, &collection, &[]).unwrap(), Vec::new(), Vec::new())
             }).collect();
             let (mut then, mut since): (Vec<Vec<(RawId, u64)>>, Vec<Change>) = (Vec::new(), Vec::new());
             for (number, commit) in script.into_iter().enumerate() {
@@ -404,7 +404,7 @@ mod tests {
                         Moved::Nothing => {}
                         Moved::By(steps) => apply(list, &steps),
                         Moved::Lost(before) => {
-                            *window = Window::load(window.frame.clone(), &collection, &[]).unwrap();
+                            *window = Window::load(&window.frame, &collection, &[]).unwrap();
                             apply(list, &difference(&before, window.seen()));
                         }
                     }
@@ -425,7 +425,7 @@ mod tests {
                 }
             }
             for (frame, then) in frames.iter().zip(&then) {
-                let window = Window::load(frame.clone(), &collection, &since.iter().collect::<Vec<_>>()).unwrap();
+                let window = Window::load(frame, &collection, &since.iter().collect::<Vec<_>>()).unwrap();
                 prop_assert_eq!(&listed(window.seen()), then);
             }
             for (window, list, mut held) in followed {

@@ -39,6 +39,12 @@ pub(super) const IN_FLIGHT: usize = 64;
 pub(super) const QUEUE_FRAMES: usize = 65_536;
 /// How many bytes they have. This is what bounds the memory of a client that does not read.
 pub(super) const QUEUE_BYTES: usize = 16 << 20;
+/// So many bytes, and so many frames, of what commits change in live queries wait for a socket that reads slowly. It is told the
+/// difference later of what comes then, so that it costs one frame more at most, whatever is committed.
+pub(super) const LIVE_BYTES: usize = 256 << 10;
+pub(super) const LIVE_FRAMES: usize = 4_096;
+/// So many frames are on the way to a client that says which it has applied.
+pub(super) const LIVE_UNACKED: usize = 64;
 /// How many bytes a frame of a client has.
 pub(super) const FRAME_BYTES: usize = 1 << 20;
 /// How often a client is pinged.

@@ -139,6 +139,14 @@ impl Metrics {
         let (rooms, listeners) = runtime.rooms().count();
         out.one("modeller_rooms", "gauge", "Filters that somebody listens to.", rooms as u64);
         out.one("modeller_subscriptions", "gauge", "Subscriptions of sockets.", listeners as u64);
+        let (windows, clients) = runtime.lives().count();
+        out.one(
+            "modeller_live_queries",
+            "gauge",
+            "Live queries that are followed, equal ones counted once.",
+            windows as u64,
+        );
+        out.one("modeller_live_clients", "gauge", "Clients that follow live queries.", clients as u64);
         let state = runtime.durable();
         out.one("modeller_commits_total", "counter", "Sequence number of the last durable commit.", state.seq);
         let waiting = runtime.log().waiting();

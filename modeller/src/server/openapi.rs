@@ -605,6 +605,11 @@ impl Description {
                 "get",
                 events(op("events", "What is published to a room, as server-sent events.")),
             );
+            self.add(
+                format!("/{id}/@live"),
+                "get",
+                live(op("live", "A list that follows what happens, as server-sent events.")),
+            );
             let one = op("get", "A document.").at_id().answers(200, "The document.", &document, &["ETag"]);
             self.add(format!("/{id}/{{id}}"), "get", one);
         }
@@ -922,6 +927,19 @@ fn events(operation: Operation) -> Operation {
         operation.with([parameter("Filter"), since, received, last]).fails(&[(400, &[ErrorCode::InvalidQuery])]);
     let stream = json!({
         "description": "The events: `subscribed` first.",
+        "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    });
+    operation.responses.insert("200".into(), stream);
+    operation
+}
+
+fn live(operation: Operation) -> Operation {
+    let mut operation = operation
+        .with([parameter("Filter"), parameter("Sort"), parameter("Skip"), parameter("Limit")])
+        .fails(&[(400, &[ErrorCode::InvalidQuery])]);
+    let stream = json!({
+        "description": "The events: `snapshot` first, then `commit` and `reset`.",
         "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     });

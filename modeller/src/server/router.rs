@@ -82,6 +82,7 @@ pub(super) fn table(server: &Server) -> Table {
         .route("/{model}", get(rest::list).post(rest::insert).patch(rest::update_many).delete(rest::delete_many))
         .route("/{model}/@query", post(rest::query))
         .route("/{model}/@events", get(sse::open))
+        .route("/{model}/@live", get(sse::live))
         .route("/{model}/@trash", get(trash::list).delete(trash::purge_all))
         .route("/{model}/@trash/{id}", post(trash::restore).delete(trash::purge))
         .route(

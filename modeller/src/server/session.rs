@@ -6,7 +6,7 @@
 //! a bound. A client that reads too slowly to stay below it loses the session, not single frames, because it could not know
 //! which ones; it subscribes again, saying what it has heard last, and nobody else waits for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -24,19 +24,23 @@ use super::Server;
 use super::auth::identify;
 use super::auth::jwt::Identity;
 use super::call::Context;
-use super::limits::{IN_FLIGHT, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
+use super::limits::{IN_FLIGHT, LIVE_BYTES, LIVE_FRAMES, LIVE_UNACKED, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
 use super::network::Peer;
 use super::respond::problem_value;
 use super::upload;
 use crate::core::collection::ModelIndex;
-use crate::core::query::parse::parse_filter;
+use crate::core::id::RawId;
+use crate::core::private::Audience;
+use crate::core::query::MAX_LIMIT;
+use crate::core::query::parse::{QueryParts, parse_filter, parse_query};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::access::{Right, Rights};
 #[cfg(feature = "socketio")]
 use crate::model::caller::Caller;
 use crate::model::handler::With;
+use crate::model::live::{Flow, Holding, Listing, LiveSink, Opened, Part, Wanted};
 use crate::model::once::{CallKey, answer_json};
-use crate::model::runtime::OperationKind;
+use crate::model::runtime::{OperationKind, Scope};
 use crate::model::subscription::{Joining, Published, Room, Since, Sink};
 use crate::model::upload::Chunk;
 use crate::wire::frame::{self, Refusal, Request, code};
@@ -49,11 +53,43 @@ struct Queue {
     first: u64,
     bytes: usize,
     overflown: bool,
+    live: Live,
+}
+
+/// What of it is of live queries.
+#[derive(Default)]
+struct Live {
+    bytes: usize,
+    frames: usize,
+    /// The commits that a client has not said that it has applied, where it says so at all.
+    unacked: Option<VecDeque<u64>>,
+    /// Nothing more is taken until some of it is gone.
+    full: bool,
+    /// Kept for the next frame, while a rule is asked anew that decides what is in it.
+    place: Option<u64>,
+}
+
+impl Live {
+    fn is_too_much(&self) -> bool {
+        self.bytes > LIVE_BYTES
+            || self.frames > LIVE_FRAMES
+            || self.unacked.as_ref().is_some_and(|unacked| unacked.len() >= LIVE_UNACKED)
+    }
+
+    /// Whether it takes something again, after it did not.
+    fn opens(&mut self) -> bool {
+        let is_little = self.bytes <= LIVE_BYTES / 4
+            && self.frames <= LIVE_FRAMES / 4
+            && self.unacked.as_ref().is_none_or(|unacked| unacked.len() <= LIVE_UNACKED / 2);
+        is_little && std::mem::take(&mut self.full)
+    }
 }
 
 /// A place in the queue.
 enum Slot {
     Ready(Utf8Bytes),
+    /// Of live queries.
+    Live(Utf8Bytes),
     /// Kept for what is being looked at; what stands behind it waits.
     Waiting,
     /// What it was kept for is not for the client.
@@ -132,27 +168,77 @@ impl Session {
 
     /// The next frame for the client, when one is there.
     pub(super) fn fetch(&self) -> Option<Utf8Bytes> {
-        let mut queue = self.queue.lock();
-        loop {
-            match queue.frames.front()? {
-                Slot::Waiting => return None,
-                Slot::Dropped => {
-                    queue.frames.pop_front();
-                    queue.first += 1;
+        let (frame, opens) = {
+            let mut queue = self.queue.lock();
+            let frame = loop {
+                let is_live = match queue.frames.front()? {
+                    Slot::Waiting => return None,
+                    Slot::Ready(_) | Slot::Dropped => false,
+                    Slot::Live(_) => true,
+                };
+                queue.first += 1;
+                let Some(Slot::Ready(frame) | Slot::Live(frame)) = queue.frames.pop_front() else { continue };
+                queue.bytes -= frame.len();
+                if is_live {
+                    queue.live.bytes -= frame.len();
+                    queue.live.frames -= 1;
                 }
-                Slot::Ready(frame) => {
-                    let frame = frame.clone();
-                    queue.frames.pop_front();
-                    queue.first += 1;
-                    queue.bytes -= frame.len();
-                    if queue.frames.is_empty() {
-                        // A burst leaves no room behind that an idle client would hold on to.
-                        queue.frames.shrink_to(16);
-                    }
-                    return Some(frame);
-                }
+                break frame;
+            };
+            if queue.frames.is_empty() {
+                // A burst leaves no room behind that an idle client would hold on to.
+                queue.frames.shrink_to(16);
             }
+            (frame, queue.live.opens())
+        };
+        if opens {
+            self.server.runtime.lives().catch_up(self.number);
         }
+        Some(frame)
+    }
+
+    /// Puts a frame of live queries into the queue, in the place that was kept for it if there is one.
+    fn push_live(&self, seq: u64, frame: Utf8Bytes) -> Flow {
+        let mut flow = Flow::Full;
+        self.change(|queue| {
+            queue.bytes += frame.len();
+            queue.live.bytes += frame.len();
+            queue.live.frames += 1;
+            if let Some(unacked) = &mut queue.live.unacked {
+                unacked.push_back(seq);
+            }
+            let at = queue.live.place.take().and_then(|place| usize::try_from(place.checked_sub(queue.first)?).ok());
+            match at.and_then(|at| queue.frames.get_mut(at)) {
+                Some(slot) => *slot = Slot::Live(frame),
+                None => queue.frames.push_back(Slot::Live(frame)),
+            }
+            queue.live.full = queue.live.is_too_much();
+            if !queue.live.full {
+                flow = Flow::Open;
+            }
+        });
+        flow
+    }
+
+    /// The client has applied a commit.
+    fn acked(&self, seq: u64) {
+        let opens = {
+            let mut queue = self.queue.lock();
+            let unacked = queue.live.unacked.get_or_insert_default();
+            while unacked.front().is_some_and(|known| *known <= seq) {
+                unacked.pop_front();
+            }
+            queue.live.opens()
+        };
+        if opens {
+            self.server.runtime.lives().catch_up(self.number);
+        }
+    }
+
+    /// It cannot be told what it has missed, so that it has to begin again.
+    fn overflow(&self) {
+        *self.queue.lock() = Queue { overflown: true, ..Queue::default() };
+        self.overflow.notify_one();
     }
 
     /// Resolves when it is worth to fetch.
@@ -303,6 +389,15 @@ impl Session {
                     self.answer(id.as_ref(), Err(refused));
                 }
             }
+            "live" => {
+                if let Err(refused) = self.live(id.as_ref(), params).await {
+                    self.answer(id.as_ref(), Err(refused));
+                }
+            }
+            "ack" => {
+                let outcome = self.ack(params);
+                self.answer(id.as_ref(), outcome);
+            }
             "unsubscribe" => {
                 let outcome = self.unsubscribe(params);
                 self.answer(id.as_ref(), outcome);
@@ -373,10 +468,68 @@ impl Session {
         Ok(())
     }
 
+    /// A list, and what each commit changes in it from here on.
+    async fn live(self: &Arc<Self>, id: Option<&Value>, params: Map<String, Value>) -> Result<(), Refused> {
+        let mut params = Params(params);
+        let model = params.text("model")?;
+        let mut parts = QueryParts::default();
+        for name in ["filter", "sort", "skip", "limit"] {
+            *parts.part(name)? = params.0.remove(name);
+        }
+        let held = params.holding()?;
+        params.end()?;
+        let context = self.context();
+        let index = context.open(&model)?;
+        let limits = &self.server.configuration.limits;
+        parts.filter.as_ref().map_or(Ok(()), |filter| limits.check_filter(filter))?;
+        let runtime = &self.server.runtime;
+        let mut query = parse_query(&parts, &context.names(&runtime.model(index)?.schema))?;
+        query.limit = Some(limits.page_of(query.limit)?);
+        let wanted = Wanted::new(index, query)?;
+        let rooms = self.rooms.lock().len();
+        let sink: Arc<dyn LiveSink> = self.clone();
+        let opened = |opened: Opened<'_>| {
+            let Some(id) = id else { return Ok(()) };
+            let list = match &opened.from_held {
+                Some(changes) => changes.json().ok_or_else(|| Error::internal("a document cannot be written"))?.into(),
+                None => opened.list.json()?,
+            };
+            if list.len() > QUEUE_BYTES / 2 {
+                let text = format!("the list has more than {} bytes", QUEUE_BYTES / 2);
+                return Err(Error::new(ErrorCode::PayloadTooLarge).message(text));
+            }
+            let member = if opened.from_held.is_some() { "changes" } else { "items" };
+            let head = format!("{{\"subscription\":\"{}\",\"seq\":{},\"{member}\":", opened.name, opened.seq);
+            let frame = frame::answer(id, opened.seq, |out| {
+                out.extend_from_slice(head.as_bytes());
+                out.extend_from_slice(&list);
+                out.push(b'}');
+                Ok::<_, Error>(())
+            })?;
+            self.push(text_of(frame));
+            Ok(())
+        };
+        let most = SUBSCRIPTIONS.saturating_sub(rooms);
+        // On the heap: it asks rules, and most frames are something else.
+        Box::pin(runtime.lives().open(runtime.log(), (self.number, &sink), wanted, held, most, opened)).await?;
+        Ok(())
+    }
+
+    fn ack(&self, params: Map<String, Value>) -> Result<Value, Refused> {
+        let mut params = Params(params);
+        let seq = params.whole("seq")?.ok_or_else(|| Params::wrong("`seq` is missing".into()))?;
+        params.end()?;
+        self.acked(seq);
+        Ok(Value::Object(Map::new()))
+    }
+
     fn unsubscribe(&self, params: Map<String, Value>) -> Result<Value, Refused> {
         let mut params = Params(params);
         let subscription = params.text("subscription")?;
         params.end()?;
+        if self.server.runtime.lives().leave(self.number, &subscription) {
+            return Ok(Value::Object(Map::new()));
+        }
         let room = self.rooms.lock().remove(&subscription);
         room.ok_or_else(|| Error::not_found(ErrorCode::NotFound, &subscription))?.leave(self.number);
         Ok(Value::Object(Map::new()))
@@ -391,6 +544,7 @@ impl Session {
         let identity = identify(&self.server, &token).await.map_err(|error| self.server.refuse(error, peer))?;
         *self.identity.lock() = identity;
         self.identified.fetch_add(1, Ordering::Release);
+        self.server.runtime.lives().reidentify(self.number);
         let rooms: Vec<Arc<Room>> = self.rooms.lock().values().cloned().collect();
         for room in rooms {
             let context = self.context();
@@ -544,6 +698,7 @@ impl Session {
     /// Leaves all rooms. Not when it is dropped: that may happen inside of a delivery, which holds the lock of the room, and a
     /// room forgets who is gone by itself.
     pub(super) fn close(&self) {
+        self.server.runtime.lives().close(self.number);
         for room in std::mem::take(&mut *self.rooms.lock()).into_values() {
             room.leave(self.number);
         }
@@ -590,6 +745,78 @@ impl Sink for Session {
             Ok(model) if model.rule.is_none() => self.push(frame),
             _ => self.check(room.model, frame, published),
         }
+    }
+}
+
+impl LiveSink for Session {
+    fn deliver(&self, seq: u64, parts: &[Part]) -> Flow {
+        let made = || -> Option<Utf8Bytes> {
+            let lists: Option<Vec<(&str, &str)>> =
+                parts.iter().map(|part| Some((&*part.name, part.delta.json()?))).collect();
+            Some(frame::commit(seq, lists?.into_iter()).into())
+        };
+        let frame = match parts {
+            // The same for all who follow nothing else that the commit has changed.
+            [Part { delta, .. }] => {
+                let shared = delta.encoded.get_or_init(|| Box::new(made()));
+                shared.downcast_ref::<Option<Utf8Bytes>>().cloned().flatten()
+            }
+            _ => made(),
+        };
+        match frame {
+            Some(frame) => self.push_live(seq, frame),
+            None => {
+                self.overflow();
+                Flow::Full
+            }
+        }
+    }
+
+    fn reset(&self, name: &str, seq: u64, list: &Listing<'_>) -> Flow {
+        let Ok(Ok(items)) = list.json().map(String::from_utf8) else {
+            self.overflow();
+            return Flow::Full;
+        };
+        self.push_live(seq, frame::reset(name, seq, &items).into())
+    }
+
+    fn ended(&self, name: &str, error: &Error) {
+        self.push(frame::unsubscribed(name, error.code().as_str()).into());
+    }
+
+    fn is_open(&self) -> bool {
+        let queue = self.queue.lock();
+        !queue.live.full && !queue.overflown
+    }
+
+    fn stale(&self) {
+        // What becomes of the list has its place before whatever is sent from here on.
+        self.change(|queue| {
+            if queue.live.place.is_none() {
+                queue.live.place = Some(queue.first + queue.frames.len() as u64);
+                queue.frames.push_back(Slot::Waiting);
+            }
+        });
+        if let Some(session) = self.this.upgrade() {
+            self.tasks.spawn(async move {
+                let runtime = &session.server.runtime;
+                runtime.lives().refresh(runtime.log(), session.number).await;
+            });
+        }
+    }
+
+    fn refreshed(&self) {
+        self.change(|queue| {
+            let place = queue.live.place.take().and_then(|place| usize::try_from(place.checked_sub(queue.first)?).ok());
+            if let Some(slot) = place.and_then(|place| queue.frames.get_mut(place)) {
+                *slot = Slot::Dropped;
+            }
+        });
+    }
+
+    fn asks(&self) -> (Scope, Audience) {
+        let context = self.context();
+        (context.scope(), context.audience())
     }
 }
 
@@ -647,6 +874,33 @@ impl Params {
         match self.0.remove(name) {
             None => Ok(None),
             Some(value) => value.as_u64().map(Some).ok_or_else(|| Self::wrong(format!("`{name}` is a whole number"))),
+        }
+    }
+
+    /// What a client holds of a list, if it says so.
+    fn holding(&mut self) -> Result<Option<Holding>, Refused> {
+        let wrong = || {
+            Self::wrong(format!("`held` is a list of at most {MAX_LIMIT} pairs of an id and a revision, each id once"))
+        };
+        match (self.whole("since")?, self.0.remove("held")) {
+            (None, None) => Ok(None),
+            (Some(since), Some(Value::Array(pairs))) if pairs.len() <= MAX_LIMIT => {
+                let mut known = HashSet::with_capacity(pairs.len());
+                let mut list = Vec::with_capacity(pairs.len());
+                for pair in &pairs {
+                    let Some([Value::String(id), rev]) = pair.as_array().map(Vec::as_slice) else {
+                        return Err(wrong());
+                    };
+                    let id = RawId::parse(id).map_err(|_| wrong())?;
+                    if !known.insert(id.clone()) {
+                        return Err(wrong());
+                    }
+                    list.push((id, rev.as_u64().ok_or_else(wrong)?));
+                }
+                Ok(Some(Holding { since, list }))
+            }
+            (Some(_), Some(_)) => Err(wrong()),
+            _ => Err(Self::wrong("`since` and `held` belong together".into())),
         }
     }
 

@@ -114,6 +114,30 @@ pub(crate) fn publish(subscription: &str, seq: u64, received: Option<u32>, paylo
     )
 }
 
+/// The notification of what a commit changed in the lists of live queries: for each the name, and the changes as JSON text.
+pub(crate) fn commit<'a>(seq: u64, lists: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"commit\",\"params\":{{\"seq\":{seq},\"subscriptions\":[");
+    for (number, (subscription, changes)) in lists.enumerate() {
+        if number > 0 {
+            out.push(',');
+        }
+        out.push_str("{\"subscription\":\"");
+        out.push_str(subscription);
+        out.push_str("\",\"changes\":");
+        out.push_str(changes);
+        out.push('}');
+    }
+    out.push_str("]}}");
+    out
+}
+
+/// The notification that a list is this one, whatever it was before. `items` is JSON text.
+pub(crate) fn reset(subscription: &str, seq: u64, items: &str) -> String {
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"method\":\"reset\",\"params\":{{\"subscription\":\"{subscription}\",\"seq\":{seq},\"items\":{items}}}}}"
+    )
+}
+
 /// The notification that a subscription has ended because of who the client is now.
 pub(crate) fn unsubscribed(subscription: &str, code: &str) -> String {
     let code = Value::from(code);

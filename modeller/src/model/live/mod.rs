@@ -443,7 +443,7 @@ impl Lives {
             (state, ahead, inner.head)
         };
         let collection = state.collection(model).ok_or_else(|| Error::internal("unknown model"))?;
-        let window = Window::load(frame.clone(), collection, &of_model(&ahead, model))?;
+        let window = Window::load(frame, collection, &of_model(&ahead, model))?;
         Ok(Some(Prepared { window, seq }))
     }
 
@@ -616,7 +616,7 @@ impl Inner {
         let reload = || {
             let (state, ahead) = heads.ahead(head);
             let collection = state.collection(model).ok_or_else(|| Error::internal("unknown model"))?;
-            Window::load(frame.clone(), collection, &of_model(&ahead, model))
+            Window::load(&frame, collection, &of_model(&ahead, model))
         };
         let window = match prepared {
             Some(Prepared { mut window, seq }) if seq >= self.floor => {
@@ -863,7 +863,9 @@ impl Inner {
                             changes.push(change);
                         }
                     }
-                    Token::Rule(client, model) => drop(rules.insert((client, model))),
+                    Token::Rule(client, model) => {
+                        rules.insert((client, model));
+                    }
                 });
             }
         }
@@ -951,7 +953,7 @@ impl Watched {
             Moved::Lost(before) => {
                 let (state, ahead) = heads.ahead(seq);
                 let collection = state.collection(self.model).ok_or_else(|| Error::internal("unknown model"))?;
-                self.window = Window::load(self.window.frame.clone(), collection, &of_model(&ahead, self.model))?;
+                self.window = Window::load(&self.window.frame, collection, &of_model(&ahead, self.model))?;
                 Ok(difference(&before, self.window.seen()))
             }
         }

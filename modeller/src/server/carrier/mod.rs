@@ -61,8 +61,9 @@ impl<'a> Push<'a> {
             Some((behind.get(..end)?.parse::<u64>().ok()?, behind.get(end..)?))
         };
         let counted = subscription.and_then(|(_, behind)| number(behind, r#","seq":"#));
+        let of_commit = params.strip_prefix('{').and_then(|params| number(params, r#""seq":"#));
         let received = counted.and_then(|(_, behind)| number(behind, r#","received":"#)).map(|(received, _)| received);
-        Some(Self { event, params, subscription, seq: counted.map(|(seq, _)| seq), received })
+        Some(Self { event, params, subscription, seq: counted.or(of_commit).map(|(seq, _)| seq), received })
     }
 }
 
@@ -84,6 +85,13 @@ mod tests {
         let followed = frame::publish("s12", 345, Some(2), "1");
         let followed = Push::read(&followed).unwrap();
         assert_eq!((followed.seq, followed.received), (Some(345), Some(2)));
+        let frame = frame::commit(7, [("l1", "[]"), ("l2", "[]")].into_iter());
+        let commit = Push::read(&frame).unwrap();
+        assert_eq!((commit.event, commit.subscription, commit.seq), ("commit", None, Some(7)));
+        assert_eq!(serde_json::from_str::<Value>(commit.params).unwrap()["subscriptions"][1]["subscription"], "l2");
+        let frame = frame::reset("l1", 8, "[1]");
+        let reset = Push::read(&frame).unwrap();
+        assert_eq!((reset.event, reset.subscription.unwrap().0, reset.seq), ("reset", "l1", Some(8)));
         let ended = frame::unsubscribed("s1", "FORBIDDEN");
         let ended = Push::read(&ended).unwrap();
         assert_eq!((ended.event, ended.subscription.unwrap().0, ended.seq), (UNSUBSCRIBED, "s1", None));

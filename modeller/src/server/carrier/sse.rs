@@ -74,7 +74,8 @@ pub(in crate::server) async fn open(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
-    let mut params = read_query(query.as_deref().unwrap_or_default())?;
+    let mut params = read_query(query.as_deref().unwrap_or_default(), &["filter", "since", "received"])?;
+    params.entry("filter").or_insert_with(|| json!({}));
     params.insert("model".into(), at.model.into());
     let heard = last_heard(&headers)?;
     if let Some(Heard { seq, received }) = heard {
@@ -85,18 +86,7 @@ pub(in crate::server) async fn open(
             None => drop(params.remove("received")),
         }
     }
-    let counted = server.admit_socket(&identity.caller, from)?;
-    let session = Session::new(server.clone(), identity.clone());
-    session.comes_from(from);
-    let mut stream = Stream {
-        stopping: server.stopping.subscribe(),
-        heartbeat: interval_at(Instant::now() + PING_EVERY, PING_EVERY),
-        next: Vec::new(),
-        ended: false,
-        session: session.clone(),
-        _counted: counted,
-    };
-    stream.heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut stream, session) = begin(&server, &identity, from)?;
     let (answer, seq) = match ask(&session, "subscribe", Value::Object(params)).await {
         Ok(answer) => answer,
         Err(problem) => return Ok(problem_response(&problem)),
@@ -109,6 +99,56 @@ pub(in crate::server) async fn open(
         Some(Heard { seq: since, received: None }.id())
     };
     write_event(&mut stream.next, "subscribed", begun.as_deref(), &answer.to_string());
+    Ok(go_on(stream, &server, &identity, peer))
+}
+
+/// `GET /{model}/@live?filter=…&sort=…&skip=…&limit=…`
+///
+/// The first event is `snapshot`, with what a socket is answered; those that follow are `commit` and `reset`, each with the
+/// `params` of the notification as `data` and its `seq` as `id`. Who was cut off begins with a `snapshot` again.
+pub(in crate::server) async fn live(
+    State(server): State<Arc<Server>>,
+    identity: Identity,
+    at: Segments,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Peer,
+    RawQuery(query): RawQuery,
+) -> Result<Response> {
+    let mut params = read_query(query.as_deref().unwrap_or_default(), &["filter", "sort", "skip", "limit"])?;
+    params.insert("model".into(), at.model.into());
+    let (mut stream, session) = begin(&server, &identity, from)?;
+    let (answer, seq) = match ask(&session, "live", Value::Object(params)).await {
+        Ok(answer) => answer,
+        Err(problem) => return Ok(problem_response(&problem)),
+    };
+    write_event(&mut stream.next, "snapshot", Some(&seq.to_string()), &answer.to_string());
+    Ok(go_on(stream, &server, &identity, peer))
+}
+
+/// A session for one subscription, and the body that it fills.
+fn begin(server: &Arc<Server>, identity: &Identity, from: Peer) -> Result<(Stream, Arc<Session>)> {
+    let counted = server.admit_socket(&identity.caller, from)?;
+    let session = Session::new(server.clone(), identity.clone());
+    session.comes_from(from);
+    let mut stream = Stream {
+        stopping: server.stopping.subscribe(),
+        heartbeat: interval_at(Instant::now() + PING_EVERY, PING_EVERY),
+        next: Vec::new(),
+        ended: false,
+        session: session.clone(),
+        _counted: counted,
+    };
+    stream.heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Ok((stream, session))
+}
+
+/// The answer that goes on for as long as the client listens.
+fn go_on(
+    stream: Stream,
+    server: &Server,
+    identity: &Identity,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+) -> Response {
     server.configuration.events.connection.tell(|| Connected {
         kind: ConnectionKind::Socket,
         peer: peer.map(|Extension(ConnectInfo(peer))| peer),
@@ -123,18 +163,16 @@ pub(in crate::server) async fn open(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
-/// The parameters of the query string: all documents unless there is a `filter`, and where to go on as on a socket.
-fn read_query(query: &str) -> Result<Map<String, Value>> {
+/// The parameters of the query string, each JSON text.
+fn read_query(query: &str, known: &[&str]) -> Result<Map<String, Value>> {
     let mut params = Map::new();
     for (name, value) in pairs(query)? {
-        if !matches!(name.as_str(), "filter" | "since" | "received") {
-            return Err(Error::query(
-                &name,
-                "is no parameter of a stream of events; `filter`, `since` and `received` are",
-            ));
+        if !known.contains(&name.as_str()) {
+            let text = format!("is no parameter of a stream of events; `{}` are", known.join("`, `"));
+            return Err(Error::query(&name, text));
         }
         let value =
             serde_json::from_str(&value).map_err(|cause| Error::query(&name, format!("is not JSON: {cause}")))?;
@@ -142,7 +180,6 @@ fn read_query(query: &str) -> Result<Map<String, Value>> {
             return Err(Error::query(&name, "is given twice"));
         }
     }
-    params.entry("filter").or_insert_with(|| json!({}));
     Ok(params)
 }
 
@@ -227,7 +264,8 @@ mod tests {
 
     #[test]
     fn the_parameters_of_a_query_string() {
-        assert_eq!(Value::Object(read_query("").unwrap()), json!({"filter": {}}));
+        let read_query = |query| read_query(query, &["filter", "since", "received"]);
+        assert_eq!(Value::Object(read_query("").unwrap()), json!({}));
         let query = read_query("filter=%7B%22a%22%3A+1%7D&since=7&received=2").unwrap();
         assert_eq!(Value::Object(query), json!({"filter": {"a": 1}, "since": 7, "received": 2}));
         for wrong in ["filter=x", "filter={}&filter={}", "sort={}", "filter=%zz", "since="] {
