@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use modeller_tests::Folder;
+use modeller_tests::http::Connection;
 use modeller_tests::process::Served;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -157,4 +158,39 @@ async fn what_sockets_cost() {
     );
     assert!(most - before < 64.0 * 1024.0, "{most} {before}");
     drop(stuck);
+}
+
+/// A document of 50 KB is changed 2,000 times, once while nobody follows it and once while a client does that reads nothing.
+#[tokio::test]
+#[ignore = "takes 20 s; a server of its own is measured"]
+async fn a_client_that_reads_nothing_of_a_live_query_costs_less_than_a_megabyte() {
+    let folder = Folder::new();
+    let served = Served::start(env!("CARGO_BIN_EXE_crowd"), folder.path());
+    let addr = served.addr;
+    let mut writer = Connection::open(addr).await.unwrap();
+    let page = writer.json("POST", "/pages", Some(&json!({"n": 0, "text": "x".repeat(50_000)}))).await.unwrap().json();
+    let path = format!("/pages/{}", page["_id"].as_str().unwrap());
+    let mut n = 0;
+    let mut most = 0.0_f64;
+    let mut grown = Vec::new();
+    for follows in [false, false, true] {
+        let mut stuck = open(addr).await;
+        if follows {
+            send(&mut stuck, "live", json!({"model": "pages"})).await;
+        }
+        let before = most;
+        for _ in 0..2_000 {
+            n += 1;
+            let letter = char::from(b'a' + (n % 26) as u8).to_string();
+            let next = json!({"n": n, "text": letter.repeat(50_000)});
+            assert_eq!(writer.json("PATCH", &path, Some(&next)).await.unwrap().status, 200);
+            if n % 50 == 0 {
+                most = most.max(memory(&served));
+            }
+        }
+        grown.push(most - before);
+        drop(stuck);
+    }
+    println!("2,000 changes of 50 KB: {:.0} KiB more at most than when nobody follows", grown[2]);
+    assert!(grown[2] < 1024.0, "{grown:?}");
 }

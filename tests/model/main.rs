@@ -11,6 +11,7 @@ mod handles;
 mod hooks;
 mod jobs;
 mod later;
+mod live;
 mod logging;
 mod many;
 mod operations;

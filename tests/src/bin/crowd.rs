@@ -11,6 +11,13 @@ pub struct Talk {
     pub room: String,
 }
 
+/// Large documents that change.
+#[model(id = "pages", public)]
+pub struct Page {
+    pub n: u64,
+    pub text: String,
+}
+
 /// Says something in a room.
 #[value]
 pub struct Say {
@@ -43,5 +50,5 @@ async fn flood(args: Flood, talks: Model<Talk>) -> Result<()> {
 
 #[modeller::main]
 async fn main() -> Result<()> {
-    App::new().model::<Talk>().serve("127.0.0.1:0").await
+    App::new().model::<Talk>().model::<Page>().serve("127.0.0.1:0").await
 }
