@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use modeller::AppBuilder;
 use modeller::prelude::*;
 use modeller::wire::live::{LiveChange, apply};
+use modeller_tests::Folder;
 use modeller_tests::random::Random;
 use serde_json::{Map, Value, json};
 
@@ -22,8 +24,7 @@ pub(crate) struct Card {
     pub(crate) tags: Vec<String>,
     #[field(default)]
     pub(crate) note: Option<String>,
-    #[field(default)]
-    pub(crate) price: Protected<Option<i64>>,
+    pub(crate) price: Protected<i64>,
     pub(crate) secret: Private<String>,
 }
 
@@ -56,8 +57,12 @@ pub(crate) struct Note {
 const TEAMS: [&str; 3] = ["red", "green", "blue"];
 const WHO: [&str; 2] = ["ada", "bob"];
 
+fn builder() -> AppBuilder {
+    App::new().model::<Card>().model::<Membership>().model::<Note>().secret(SECRET)
+}
+
 async fn app() -> App {
-    App::new().model::<Card>().model::<Membership>().model::<Note>().secret(SECRET).in_memory().open().await.unwrap()
+    builder().in_memory().open().await.unwrap()
 }
 
 fn card(random: &mut Random) -> Card {
@@ -67,7 +72,7 @@ fn card(random: &mut Random) -> Card {
         open: random.one_in(4),
         tags: (0..random.below(3)).map(|_| format!("t{}", random.below(4))).collect(),
         note: random.one_in(2).then(|| format!("n{}", random.below(3))),
-        price: Protected::new(random.one_in(2).then(|| random.below(9) as i64)),
+        price: Protected::new(random.below(9) as i64),
         secret: Private::new("canary".to_owned()),
     }
 }
@@ -250,9 +255,14 @@ async fn fresh(served: &Served, who: Option<&str>, query: &Value) -> Vec<Map<Str
     serde_json::from_value(answer.json()["items"].clone()).unwrap_or_else(|_| panic!("{:?}", answer.json()))
 }
 
-async fn the_law(seed: u64, operations: usize) {
+/// With a folder, the server is stopped and started again now and then.
+async fn the_law(seed: u64, operations: usize, folder: Option<&Folder>) {
     let mut random = Random::new(seed);
-    let served = serve(app().await).await;
+    let open = async || match folder {
+        Some(folder) => builder().data(folder.path()).open().await.unwrap(),
+        None => app().await,
+    };
+    let mut served = serve(open().await).await;
     let mut clients: Vec<Client> = [None, Some("ada"), Some("bob"), Some("ada")]
         .into_iter()
         .enumerate()
@@ -272,6 +282,13 @@ async fn the_law(seed: u64, operations: usize) {
         });
         futures_util::future::join_all(writes).await;
         done += together;
+        if folder.is_some() && random.one_in(20) {
+            clients.iter_mut().for_each(|client| client.socket = None);
+            served.stop.take();
+            served.serving.await.unwrap().unwrap();
+            drop(served.app);
+            served = serve(open().await).await;
+        }
         for client in &mut clients {
             match random.below(12) {
                 0 => client.socket = None,
@@ -317,8 +334,9 @@ async fn the_law(seed: u64, operations: usize) {
 async fn whoever_has_applied_all_frames_holds_the_list() {
     let seed = Random::seed("SEED", 1);
     for seed in seed..seed + 3 {
-        the_law(seed, 600).await;
+        the_law(seed, 600, None).await;
     }
+    the_law(seed, 300, Some(&Folder::new())).await;
 }
 
 /// `OPERATIONS=1000000 cargo test -p modeller-tests --test server -- --ignored million_operations --nocapture`
@@ -330,7 +348,8 @@ async fn a_million_operations_leave_no_list_wrong() {
     let mut done = 0;
     let mut seed = Random::seed("SEED", 1_000);
     while done < operations {
-        the_law(seed, 2_000.min(operations - done)).await;
+        let folder = (seed % 10 == 0).then(Folder::new);
+        the_law(seed, 2_000.min(operations - done), folder.as_ref()).await;
         done += 2_000;
         seed += 1;
     }
@@ -404,7 +423,7 @@ async fn who_says_that_he_is_another_one_has_another_list() {
     let mut random = Random::new(2);
     for open in [true, false] {
         let mut one = card(&mut random);
-        (one.team, one.open, one.price) = ("red".into(), open, Protected::new(Some(7)));
+        (one.team, one.open, one.price) = ("red".into(), open, Protected::new(7));
         app.model::<Card>().insert(one).await.unwrap();
     }
     let mut socket = served.socket(None).await;
@@ -434,6 +453,7 @@ async fn what_is_no_live_query_is_refused() {
         (json!({"model": "cards", "sort": {"secret": 1}}), "INVALID_QUERY"),
         (json!({"model": "cards", "sort": {"price": 1}}), "INVALID_QUERY"),
         (json!({"model": "notes", "limit": 1_001}), "INVALID_QUERY"),
+        (json!({"model": "notes", "skip": 10_001}), "INVALID_QUERY"),
         (json!({"model": "notes", "cursor": "x"}), "INVALID_REQUEST"),
         (json!({"model": "notes", "since": 1}), "INVALID_REQUEST"),
         (json!({"model": "notes", "held": []}), "INVALID_REQUEST"),

@@ -35,6 +35,8 @@ use crate::error::{Error, ErrorCode, Result};
 
 /// Changes of recent commits that are kept while somebody reads a window or asks a rule.
 const MOST_RECENT: usize = 65_536;
+/// What is skipped may have to be held, where the list is hardly longer.
+const MOST_SKIP: usize = 10_000;
 /// How often a window is read and a rule is asked for one who subscribes, when it changes all the time.
 const MOST_TRIES: usize = 16;
 
@@ -201,10 +203,13 @@ impl Wanted {
     /// Of a query that says all by itself.
     ///
     /// # Errors
-    /// `INVALID_QUERY` when it goes on from a page.
+    /// `INVALID_QUERY` when it goes on from a page, or skips too much.
     pub(crate) fn new(model: ModelIndex, query: RawQuery) -> Result<Self> {
         match query.cursor {
             Some(_) => Err(Error::query("cursor", "a live query has `skip` and `limit`, and no cursor")),
+            None if query.skip > MOST_SKIP => {
+                Err(Error::query("skip", format!("a live query skips {MOST_SKIP} documents at most")))
+            }
             None => Ok(Self { model, query }),
         }
     }
