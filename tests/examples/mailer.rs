@@ -147,3 +147,8 @@ async fn p6_a_mail_five_seconds_after_an_insert() {
     // Nobody was welcomed twice.
     assert_eq!(sink.letters.lock().unwrap().len(), 3);
 }
+
+#[test]
+fn its_client_is_what_it_was() {
+    modeller_tests::typescript::is_golden("mailer", env!("CARGO_BIN_EXE_mailer"));
+}

@@ -79,3 +79,8 @@ async fn p7_what_was_mirrored_is_there_when_the_store_is_lost() {
     let served = start(mirror.path(), data.path());
     assert_eq!(texts(&served).await, expected);
 }
+
+#[test]
+fn its_client_is_what_it_was() {
+    modeller_tests::typescript::is_golden("mirror", env!("CARGO_BIN_EXE_mirror"));
+}

@@ -157,3 +157,8 @@ async fn who_subscribed_to_the_admins_hears_of_them() {
     // Nothing of another room came before the answer.
     assert_eq!(receive(&mut users).await["id"], 1);
 }
+
+#[test]
+fn its_client_is_what_it_was() {
+    modeller_tests::typescript::is_golden("quickstart", env!("CARGO_BIN_EXE_quickstart"));
+}

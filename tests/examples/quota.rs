@@ -73,3 +73,8 @@ async fn p5_no_number_of_inserts_at_the_same_time_gets_past_it() {
     }
     assert_eq!((stored, app.model::<Note>().count(Filter::all()).await.unwrap()), (3, 3));
 }
+
+#[test]
+fn its_client_is_what_it_was() {
+    modeller_tests::typescript::is_golden("quota", env!("CARGO_BIN_EXE_quota"));
+}

@@ -71,3 +71,8 @@ async fn p4_a_worker_that_follows_what_the_machine_listens_to() {
     drop(listener);
     knows(&served, addr.port(), false).await;
 }
+
+#[test]
+fn its_client_is_what_it_was() {
+    modeller_tests::typescript::is_golden("system", env!("CARGO_BIN_EXE_system"));
+}

@@ -11,6 +11,7 @@ pub mod random;
 pub mod served;
 pub mod shop;
 pub mod slow;
+pub mod typescript;
 pub mod uploads;
 
 use std::path::{Path, PathBuf};

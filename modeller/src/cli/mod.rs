@@ -1,5 +1,6 @@
-//! The program `modeller`, which needs no line of Rust from its user: `serve`, `migrate`, `validate` and `query`.
+//! The program `modeller`, which needs no line of Rust from its user: `serve`, `migrate`, `validate`, `query` and `client`.
 
+mod client;
 mod lines;
 #[cfg(feature = "sqlite")]
 mod migrate;
@@ -25,6 +26,8 @@ modeller validate SCHEMA.json < DOCUMENTS.jsonl
     prints {\"line\": n, \"errors\": […]} for each line that does not fit, and ends with 1 if there is one
 modeller query FILTER [--sort SORT] [--skip N] [--limit N] [--fields FIELDS] [--schema SCHEMA.json] < DOCUMENTS.jsonl
     prints the documents that match; FILTER, SORT and FIELDS are JSON in MongoDB syntax
+modeller client typescript --url http://HOST:PORT [--out FILE]
+    writes the typed client of a running program, or prints it
 ";
 
 /// The largest schema file that is read, in bytes.
@@ -49,8 +52,11 @@ pub fn main() -> ExitCode {
         "migrate" => return migrate::main(args),
         "validate" => validate::run(args),
         "query" => query::run(args),
+        "client" => client::run(args),
         "--help" | "-h" => print(USAGE),
-        "" => Err(wrong("a command is needed: `serve`, `migrate`, `validate` or `query`; see `modeller --help`")),
+        "" => Err(wrong(
+            "a command is needed: `serve`, `migrate`, `validate`, `query` or `client`; see `modeller --help`",
+        )),
         other => Err(wrong(format!("there is no command `{other}`; see `modeller --help`"))),
     };
     match outcome {

@@ -12,6 +12,8 @@ use crate::core::private::Audience;
 use crate::core::schema::{Visibility, extensions};
 use crate::error::{Error, Result};
 use crate::model::access::{Right, Rights};
+#[cfg(feature = "codegen")]
+use crate::model::caller::Caller;
 use crate::model::route::{HttpMethod, RouteRuntime, TypedPart};
 use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Runtime, Scope};
 use crate::wire::metadata::{FieldMetadata, Metadata, ModelMetadata, OperationMetadata, RouteMetadata, VERSION};
@@ -31,23 +33,39 @@ pub(super) async fn describe(context: Context, request: Request) -> Result<Respo
 pub(super) async fn of(context: &Context) -> Result<Metadata> {
     let scope = context.scope();
     let runtime = &context.server.runtime;
-    let mut models: Vec<ModelMetadata> = Vec::new();
+    let mut rights = Vec::with_capacity(runtime.models().len());
     for (at, model) in runtime.models().iter().enumerate() {
-        let rights = match reaches(&scope, model.visibility()) {
+        rights.push(match reaches(&scope, model.visibility()) {
             true => scope.rights_now(at).await?,
             false => None,
-        };
-        let schema = schema_without_unknown(runtime, at, model, context.audience());
-        models.extend(describe_model(&scope, model, schema, rights.as_ref(), context.audience()));
+        });
+    }
+    Ok(assembled(runtime, &scope, &rights, context.audience()))
+}
+
+/// What anybody may reach who has a verified token, whatever rules say of him.
+#[cfg(feature = "codegen")]
+pub(super) fn whole(runtime: &Runtime) -> Result<Metadata> {
+    let scope = runtime.scope(Caller::verified(serde_json::Map::new()));
+    let all = |at| Ok(scope.is_ruled(at)?.then(Rights::all));
+    let rights: Vec<Option<Rights>> = (0..runtime.models().len()).map(all).collect::<Result<_>>()?;
+    Ok(assembled(runtime, &scope, &rights, Audience::Verified))
+}
+
+fn assembled(runtime: &Runtime, scope: &Scope, rights: &[Option<Rights>], to: Audience) -> Metadata {
+    let mut models: Vec<ModelMetadata> = Vec::new();
+    for (at, (model, rights)) in runtime.models().iter().zip(rights).enumerate() {
+        let schema = schema_without_unknown(runtime, at, model, to);
+        models.extend(describe_model(scope, model, schema, rights.as_ref(), to));
     }
     // Of those alone that are shown themselves.
     let shown: Vec<String> = models.iter().map(|model| model.id.clone()).collect();
     for model in &mut models {
         model.extensions = extensions(&model.id, shown.iter().map(String::as_str));
     }
-    let routes = runtime.routes().iter().filter(|route| reaches(&scope, route.access));
-    let routes = routes.map(|route| describe_route(route, context.audience())).collect();
-    Ok(Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models, routes })
+    let routes = runtime.routes().iter().filter(|route| reaches(scope, route.access));
+    let routes = routes.map(|route| describe_route(route, to)).collect();
+    Metadata { version: VERSION, modeller: env!("CARGO_PKG_VERSION").to_owned(), models, routes }
 }
 
 fn reaches(scope: &Scope, access: Visibility) -> bool {
@@ -125,6 +143,7 @@ fn describe_operation(operation: &OperationRuntime, to: Audience) -> OperationMe
         description: operation.declaration.description.to_owned(),
         args: operation.args.as_ref().map(|args| args.json(to).clone()),
         output: operation.output.json(to).clone(),
+        once: operation.kind == OperationKind::Method && operation.declaration.transaction,
     }
 }
 

@@ -7,6 +7,8 @@
 mod auth;
 mod call;
 mod carrier;
+#[cfg(feature = "codegen")]
+pub(crate) mod client;
 mod compress;
 pub(crate) mod console;
 mod cors;
@@ -123,6 +125,8 @@ struct Server {
     sockets_of: Tally<String>,
     rates: Rates,
     metrics: Arc<Metrics>,
+    #[cfg(feature = "codegen")]
+    clients: client::Clients,
     /// Calls under way, also those whose clients are gone.
     calls: Gate,
     /// Whether it is about to stop.
@@ -139,6 +143,8 @@ impl Server {
             sockets: Gate::new(configuration.limits.sockets),
             sockets_of: Tally::new(),
             rates: Rates::new(),
+            #[cfg(feature = "codegen")]
+            clients: client::Clients::default(),
             metrics: Self::metrics_of(app),
             draining: AtomicBool::new(false),
             configuration,

@@ -447,6 +447,17 @@ impl Description {
                 &[],
             ),
         );
+        if cfg!(feature = "codegen") {
+            let mut client =
+                Operation::new("Server.client", "The typed client in TypeScript of what the caller may reach.");
+            let text = json!({
+                "description": "One file.",
+                "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
+                "content": {"text/typescript": {"schema": {"type": "string"}}},
+            });
+            client.responses.insert("200".into(), text);
+            self.add("/@client.ts", "get", client);
+        }
         let mut socket =
             Operation::new("Server.socket", "A WebSocket that speaks JSON-RPC 2.0: subscriptions, events and calls.")
                 .fails(&[(426, &[ErrorCode::InvalidRequest])]);

@@ -18,6 +18,8 @@ use super::call::Context;
 #[cfg(feature = "socketio")]
 use super::carrier::socketio;
 use super::carrier::{sse, websocket};
+#[cfg(feature = "codegen")]
+use super::client;
 use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
 use super::network::Peer;
@@ -89,6 +91,8 @@ pub(super) fn table(server: &Server) -> Table {
             "/{model}/{id}",
             get(rest::read).patch(rest::update).put(rest::replace).delete(rest::delete).post(rest::call),
         );
+    #[cfg(feature = "codegen")]
+    let table = table.route("/@client.ts", get(client::typescript));
     route::mount(server.configuration.outside.mount(table), server)
 }
 

@@ -142,7 +142,8 @@ impl AppBuilder {
     ///
     /// The address is the one that is used when neither the command line (`--addr HOST:PORT`, `--data DIR`,
     /// `--secret-file FILE`, and with the feature `tls` `--tls-cert FILE` and `--tls-key FILE`) nor the environment
-    /// (`MODELLER_ADDR`, `MODELLER_DATA`, `MODELLER_SECRET`, `MODELLER_TLS_CERT`, `MODELLER_TLS_KEY`) names another. When it is ready it prints one line with its address and what it assembled. A program that has set up no `tracing` subscriber
+    /// (`MODELLER_ADDR`, `MODELLER_DATA`, `MODELLER_SECRET`, `MODELLER_TLS_CERT`, `MODELLER_TLS_KEY`) names another. With the
+    /// arguments `client typescript [--out FILE]` nothing is served: the typed client of the program is written. When it is ready it prints one line with its address and what it assembled. A program that has set up no `tracing` subscriber
     /// gets warnings and errors on standard error.
     ///
     /// ```no_run
@@ -158,9 +159,15 @@ impl AppBuilder {
     /// `UNAVAILABLE` when the store failed while serving.
     pub async fn serve(self, addr: &str) -> Result<()> {
         console::install()?;
+        #[cfg(feature = "codegen")]
+        if std::env::args_os().nth(1).is_some_and(|first| first == "client") {
+            return self.write_client(std::env::args_os().skip(2)).await;
+        }
         let options = Options::read(std::env::args_os().skip(1), |name| std::env::var_os(name), &mut |_, _| Ok(false))?;
         if options.help {
             let _ = io::stdout().write_all(USAGE.as_bytes());
+            #[cfg(feature = "codegen")]
+            let _ = io::stdout().write_all(super::client::USAGE.as_bytes());
             return Ok(());
         }
         self.serve_as(options, addr).await

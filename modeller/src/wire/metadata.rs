@@ -163,4 +163,8 @@ pub struct OperationMetadata {
     pub args: Option<Value>,
     /// JSON Schema (draft 2020-12) of its answer.
     pub output: Value,
+    /// Whether it is a method that is made once under an `Idempotency-Key`, however often it is asked for; the key is refused where it
+    /// is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
 }

@@ -1,0 +1,5 @@
+//! The TypeScript client: what the compiler says of it, and what it does in Node.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod types;
