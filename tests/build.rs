@@ -38,4 +38,11 @@ fn main() {
             println!("cargo::rustc-cfg={name}");
         }
     }
+    println!("cargo::rustc-check-cfg=cfg(has_browser)");
+    let playwright = folder.join("node_modules/playwright-core/package.json");
+    println!("cargo::rerun-if-changed={}", playwright.display());
+    let chromium = Command::new("chromium").arg("--version").output().is_ok_and(|output| output.status.success());
+    if playwright.is_file() && node && chromium {
+        println!("cargo::rustc-cfg=has_browser");
+    }
 }

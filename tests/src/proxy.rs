@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Where it leads, and what it cuts off.
 #[derive(Debug, Default)]
@@ -24,6 +25,7 @@ pub struct Proxy {
     /// Where it listens.
     pub addr: SocketAddr,
     state: Arc<Mutex<State>>,
+    closed: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -34,7 +36,11 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("an address");
-        let proxy = Self { addr, state: Arc::new(Mutex::new(State { target: Some(target), ..State::default() })) };
+        let proxy = Self {
+            addr,
+            state: Arc::new(Mutex::new(State { target: Some(target), ..State::default() })),
+            closed: watch::Sender::new(false),
+        };
         let of_task = proxy.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -54,6 +60,16 @@ impl Proxy {
         self.state().target = Some(target);
     }
 
+    /// Cuts off all connections, and takes none until it is opened again.
+    pub fn close(&self) {
+        let _ = self.closed.send_replace(true);
+    }
+
+    /// Takes connections again.
+    pub fn open(&self) {
+        let _ = self.closed.send_replace(false);
+    }
+
     /// Cuts off the next connection that sends so many bytes, and then the next.
     pub fn cut_after(&self, cuts: impl IntoIterator<Item = usize>) {
         self.state().cuts.extend(cuts);
@@ -66,12 +82,14 @@ impl Proxy {
     }
 
     async fn carry(&self, mut client: TcpStream) {
-        let Some(target) = self.state().target else { return };
+        let mut closed = self.closed.subscribe();
+        let Some(target) = self.state().target.filter(|_| !*closed.borrow()) else { return };
         let Ok(mut server) = TcpStream::connect(target).await else { return };
         let (mut from_client, mut from_server) = (vec![0; 16 << 10], vec![0; 16 << 10]);
         let mut sent = 0;
         loop {
             tokio::select! {
+                () = async { drop(closed.wait_for(|closed| *closed).await) } => return,
                 read = client.read(&mut from_client) => {
                     let Ok(read @ 1..) = read else { return };
                     if server.write_all(&from_client[..read]).await.is_err() {
