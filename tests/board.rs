@@ -27,7 +27,10 @@ fn the_server_is_short() {
 
 /// What the page is made of is what the compiler makes of it and of the client of the program. `UPDATE=1` writes it.
 #[test]
-#[cfg_attr(not(has_typescript), ignore = "needs node and the npm package typescript in $MODELLER_NPM; .ci/run installs it")]
+#[cfg_attr(
+    not(has_typescript),
+    ignore = "needs node and the npm package typescript in $MODELLER_NPM; .ci/run installs it"
+)]
 fn the_page_is_up_to_date() {
     let folder = Folder::new();
     std::fs::create_dir_all(folder.path()).unwrap();
@@ -40,7 +43,16 @@ fn the_page_is_up_to_date() {
     let compiled = Command::new("node")
         .arg(packages.join("node_modules/typescript/bin/tsc"))
         .args(["--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--skipLibCheck"])
-        .args(["--target", "es2022", "--module", "es2022", "--moduleResolution", "bundler", "--lib", "es2023,dom,dom.iterable"])
+        .args([
+            "--target",
+            "es2022",
+            "--module",
+            "es2022",
+            "--moduleResolution",
+            "bundler",
+            "--lib",
+            "es2023,dom,dom.iterable",
+        ])
         .arg(folder.path().join("board.ts"))
         .output()
         .unwrap();
@@ -74,7 +86,10 @@ impl Windows {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[cfg_attr(not(has_browser), ignore = "needs chromium and the npm package playwright-core in $MODELLER_NPM; .ci/run installs both")]
+#[cfg_attr(
+    not(has_browser),
+    ignore = "needs chromium and the npm package playwright-core in $MODELLER_NPM; .ci/run installs both"
+)]
 async fn two_windows_share_a_board() {
     let folder = Folder::new();
     let served = Served::start(board(), folder.path());
