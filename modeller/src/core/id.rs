@@ -72,6 +72,14 @@ impl RawId {
         made.unwrap_or_else(|| Self::of_uuid(Uuid::now_v7()))
     }
 
+    /// A UUIDv7 of the same kind, for what is no document.
+    pub(crate) fn fresh_uuid() -> Uuid {
+        match Self::generate().0 {
+            Repr::Uuid(high, low) => Uuid::from_u64_pair(high, low),
+            Repr::Short(..) | Repr::Text(_) => Uuid::now_v7(),
+        }
+    }
+
     fn of_uuid(uuid: Uuid) -> Self {
         let (high, low) = uuid.as_u64_pair();
         Self(Repr::Uuid(high, low))

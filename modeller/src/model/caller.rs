@@ -197,7 +197,7 @@ pub struct Call {
 
 impl Call {
     pub(crate) fn new() -> Self {
-        Self { id: Uuid::now_v7(), attempt: 1 }
+        Self { id: RawId::fresh_uuid(), attempt: 1 }
     }
 
     pub(crate) fn again(&self) -> Self {

@@ -586,20 +586,19 @@ fn done_later(journal: Arc<Journal>, later: Vec<Later>) -> BoxFuture<'static, ()
 /// A future whose panic is an `INTERNAL` error: a handler's mistake is not the end of the connection that met it.
 pub(crate) async fn caught<R>(future: impl Future<Output = Result<R>>) -> Result<R> {
     let mut future = pin!(future);
-    std::future::poll_fn(move |context| {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(poll) => poll,
-            Err(panic) => {
-                let text = panic
-                    .downcast_ref::<&str>()
-                    .map(|text| (*text).to_owned())
-                    .or_else(|| panic.downcast_ref::<String>().cloned())
-                    .unwrap_or_default();
-                Poll::Ready(Err(Error::internal(format!("a handler panicked: {text}"))))
-            }
-        }
+    std::future::poll_fn(move |context| poll_caught(|| future.as_mut().poll(context))).await
+}
+
+/// The same of one step of a future, which is not asked again after a panic.
+pub(crate) fn poll_caught<R>(poll: impl FnOnce() -> Poll<Result<R>>) -> Poll<Result<R>> {
+    std::panic::catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Poll::Ready(Err(Error::internal(format!("a handler panicked: {text}"))))
     })
-    .await
 }
 
 /// One level of a transaction: what the handles of one handler share.

@@ -1,9 +1,12 @@
 //! What HTTP and sockets share: who may reach what, and calls that outlive their caller.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::Server;
@@ -17,7 +20,7 @@ use crate::model::access::Right;
 use crate::model::caller::Caller;
 use crate::model::handler::{AnyOutput, With};
 use crate::model::once::{CallKey, answer_json};
-use crate::model::runtime::{ModelRuntime, OperationKind, Scope};
+use crate::model::runtime::{ModelRuntime, OperationKind, Scope, poll_caught};
 
 /// What a write has made.
 pub(super) struct Written {
@@ -121,13 +124,10 @@ impl Context {
         F: Future<Output = Result<R>> + Send + 'static,
         R: Send + 'static,
     {
+        // On the heap before it is waited for anything: what is large here is moved with all that awaits it.
+        let work = Box::pin(work.in_current_span());
         let counted = self.server.calls.enter().await;
-        let work = async move {
-            let outcome = work.await;
-            drop(counted);
-            outcome
-        };
-        tokio::spawn(work.in_current_span()).await?
+        Unstopped { work: Some((work, counted)) }.await
     }
 
     /// How long the caller of an operation waits at most. One that is a transaction has the time of one, and is answered as that
@@ -176,6 +176,40 @@ impl Context {
                 let output = self.call(index, OperationKind::Method, id, args, With::Nothing).await?;
                 answer_json(output.as_ref(), self.audience())
             }
+        }
+    }
+}
+
+/// Work that goes on in a task of its own when nobody waits for it any more. Where somebody waits to the end, which is nearly
+/// always, it costs no task.
+struct Unstopped<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> {
+    /// With its place among the calls under way; until it is done.
+    work: Option<(Pin<Box<F>>, Option<OwnedSemaphorePermit>)>,
+}
+
+impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Future for Unstopped<R, F> {
+    type Output = Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Result<R>> {
+        let Some((work, _)) = &mut self.work else { return Poll::Pending };
+        let outcome = poll_caught(|| work.as_mut().poll(context));
+        if outcome.is_ready() {
+            self.work = None;
+        }
+        outcome
+    }
+}
+
+impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Drop for Unstopped<R, F> {
+    fn drop(&mut self) {
+        let Some((work, counted)) = self.work.take() else { return };
+        // Where there is no runtime any more, there is nobody left to do it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                // Nobody is there to be answered.
+                let _ = work.await;
+                drop(counted);
+            });
         }
     }
 }

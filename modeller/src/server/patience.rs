@@ -1,16 +1,85 @@
 //! A connection that does not wait for ever for a client to read: without a bound, one that asks for a long list and never
 //! takes it holds the answer in memory for as long as it likes.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::time::{Instant, Sleep, sleep};
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::limits::READ_RATE;
+
+/// What a future answers, unless it takes longer. The clock is set when it has to wait for the second time: most bodies are there
+/// the moment after they are asked for, and to set a clock and take it back costs more than to look again.
+pub(super) async fn in_time<F: Future>(most: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut asked = false;
+    let soon = poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if asked => Poll::Ready(None),
+        Poll::Pending => {
+            asked = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match soon.await {
+        Some(output) => Some(output),
+        None => tokio::time::timeout(most, future).await.ok(),
+    }
+}
+
+/// The clock of one connection, of which hyper asks for one thing at a time: that the next head arrives in time. It is set once for
+/// many requests, and looked at again when it rings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clock(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
+
+impl hyper::rt::Timer for Clock {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.sleep_until(self.now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(Until { clock: self.clone(), deadline: deadline.into() })
+    }
+
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into()
+    }
+}
+
+/// Resolves at its time.
+struct Until {
+    clock: Clock,
+    deadline: Instant,
+}
+
+impl hyper::rt::Sleep for Until {}
+
+impl Future for Until {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut kept = self.clock.0.lock();
+        let timer = kept.get_or_insert_with(|| Box::pin(sleep_until(self.deadline)));
+        // One that rings too early is set again when it does.
+        if timer.deadline() > self.deadline {
+            timer.as_mut().reset(self.deadline);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= self.deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(self.deadline);
+        }
+        Poll::Pending
+    }
+}
 
 /// A connection whose writes fail when the client makes them wait for so long altogether. What it takes makes up for waiting, at a
 /// rate that any client has: else one that takes a byte now and then would be waited for all day.

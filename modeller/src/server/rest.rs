@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::call::{Context, Written};
 use super::limits::{DISCARD_BYTES, DISCARD_TIME};
+use super::patience::in_time;
 use super::respond;
 use super::router::Segments;
 use super::upload;
@@ -307,8 +308,9 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
 pub(super) async fn call(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.visible(&at.model)?;
     match kind(context.server.runtime.model(index)?, &at.id, request.headers()) {
-        OperationKind::Upload => return upload::form::upload(context, index, at.id, request).await,
-        OperationKind::Stream => return upload::stream::stream(context, index, at.id, request).await,
+        // Large, and rarer than calls, which would be moved about at their size.
+        OperationKind::Upload => return Box::pin(upload::form::upload(context, index, at.id, request)).await,
+        OperationKind::Stream => return Box::pin(upload::stream::stream(context, index, at.id, request)).await,
         OperationKind::Method | OperationKind::Event => {}
     }
     let most = context.time_of(index, OperationKind::Method, &at.id)?;
@@ -616,7 +618,7 @@ pub(super) async fn read_body(context: &Context, request: Request) -> Result<Byt
         }
         Ok(pieces.whole())
     };
-    let outcome = tokio::time::timeout(limits.body_time, read).await.unwrap_or_else(|_| {
+    let outcome = in_time(limits.body_time, read).await.unwrap_or_else(|| {
         let text = format!("the body took more than {} seconds", limits.body_time.as_secs_f32());
         Err(Error::new(ErrorCode::Timeout).message(text).status(StatusCode::REQUEST_TIMEOUT.as_u16()))
     });

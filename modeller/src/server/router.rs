@@ -1,16 +1,20 @@
 //! The table of routes, and what surrounds every request.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use tower::{Layer, Service};
 
 use super::auth::jwt::Identity;
 use super::auth::{authenticate, logins};
@@ -33,7 +37,7 @@ use crate::model::caller::Caller;
 
 /// Whatever is ours begins with `@`, which no model and no operation does.
 pub(super) fn router(server: Arc<Server>) -> Router {
-    let layer = axum::middleware::from_fn_with_state(server.clone(), around);
+    let layer = Surrounding(server.clone());
     let prefix = server.configuration.edge.prefix.clone();
     let routes = table(&server).router;
     // The routes of a protocol of others, which describes them itself.
@@ -113,12 +117,50 @@ async fn wrong_method(request: Request) -> Response {
     Error::new(ErrorCode::MethodNotAllowed).message(format!("this path cannot be asked with {method}")).into_response()
 }
 
-async fn around(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
-    let of_request = server.clone();
-    surround(&server, request, |request| async move { answer(&of_request, request, next).await }).await
+/// Makes each route an [`Around`].
+#[derive(Clone)]
+struct Surrounding(Arc<Server>);
+
+impl<S> Layer<S> for Surrounding {
+    type Service = Around<S>;
+
+    fn layer(&self, inner: S) -> Around<S> {
+        Around { server: self.0.clone(), inner }
+    }
 }
 
-async fn answer(server: &Arc<Server>, mut request: Request, next: Next) -> Response {
+/// A route with what surrounds every request.
+#[derive(Clone)]
+struct Around<S> {
+    server: Arc<Server>,
+    inner: S,
+}
+
+impl<S> Service<Request> for Around<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        // The one that is ready is this one.
+        let next = self.inner.clone();
+        let next = std::mem::replace(&mut self.inner, next);
+        let server = self.server.clone();
+        Box::pin(async move { Ok(surround(&server, request, |request| answer(&server, request, next)).await) })
+    }
+}
+
+async fn answer<S>(server: &Arc<Server>, mut request: Request, mut next: S) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Send,
+{
     let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
     let prepared = prepare(server, request.method(), request.headers(), peer).await;
     if !server.configuration.events.request.is_empty() {
@@ -134,7 +176,7 @@ async fn answer(server: &Arc<Server>, mut request: Request, next: Next) -> Respo
     };
     let (verified, by_cookie) = (identity.caller.is_verified(), identity.by_cookie);
     request.extensions_mut().insert(identity);
-    let mut response = next.run(request).await;
+    let Ok(mut response) = next.call(request).await;
     if by_cookie {
         // Unlike what is asked with `Authorization` (RFC 9111 §3.5), shared caches could keep it.
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));

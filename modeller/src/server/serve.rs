@@ -16,7 +16,7 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::events::{Connected, ConnectionKind, Mounted};
 use super::limits::{Gate, HEADER_BYTES, Tally};
 use super::network::{client, is_in};
-use super::patience::Patient;
+use super::patience::{Clock, Patient};
 use super::{Server, console, router, stopped};
 use crate::app::{App, AppBuilder};
 use crate::core::secret;
@@ -261,7 +261,7 @@ impl App {
         let connections = Gate::new(configuration.limits.connections);
         let mut http = http1::Builder::new();
         let limits = configuration.limits;
-        http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(HEADER_BYTES);
+        http.timer(Clock::default()).header_read_timeout(limits.header_time).max_buf_size(HEADER_BYTES);
         // A client that has sent all it wanted may close its side and still be answered; and one that is gone altogether does
         // not take back the call that it made.
         http.half_close(true);
@@ -319,7 +319,8 @@ impl App {
                         };
                     let (kind, caller) = (ConnectionKind::Http, Caller::anyone());
                     events.connection.tell(|| Connected { kind, peer: Some(peer), caller });
-                    let (http, service, counted) = (http.clone(), service.clone(), counted.take());
+                    let (mut http, service, counted) = (http.clone(), service.clone(), counted.take());
+                    http.timer(Clock::default());
                     let (server, shown) = (server.clone(), server.metrics.connection());
                     tokio::spawn(async move {
                         connection(&http, stream, peer, service, &server).await;

@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::network::{self, Peer};
 use super::respond::SEQ;
 use super::{Server, compress};
+use crate::core::id::RawId;
 use crate::error::{Error, ErrorCode, Result};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -193,7 +194,7 @@ fn id_of(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(REQUEST_ID).or_else(|| headers.get(REQUEST_ID_OF_THE_DRAFT)).filter(is_fine);
     let made = || {
         let mut buffer = Uuid::encode_buffer();
-        let text = Uuid::now_v7().simple().encode_lower(&mut buffer);
+        let text = RawId::fresh_uuid().simple().encode_lower(&mut buffer);
         HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
     };
     given.cloned().unwrap_or_else(made)
