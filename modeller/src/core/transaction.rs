@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use imbl::OrdMap;
 use parking_lot::Mutex;
@@ -22,6 +22,9 @@ use super::reference::{Link, Links, OnDelete, Places, lost};
 use super::trash::{self, DELETION, DOCUMENT_ID, Deletion, Mark};
 use super::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result};
+
+/// What a transaction that has ended looks at.
+static EMPTY: LazyLock<Arc<State>> = LazyLock::new(|| Arc::new(State::empty()));
 
 /// How much one transaction may change.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +72,8 @@ struct Inner {
 /// What a savepoint remembers.
 #[derive(Clone)]
 struct Written {
-    state: State,
+    /// Shared with whoever has the same until something is written.
+    state: Arc<State>,
     changes: OrdMap<(ModelIndex, RawId), Next>,
     published: imbl::Vector<Publish>,
     later: imbl::Vector<Later>,
@@ -105,7 +109,7 @@ impl Transaction {
     pub(crate) fn begin(log: Arc<CommitLog>, limits: Limits) -> Self {
         let base = log.base();
         let written = Written {
-            state: State::clone(&base.state),
+            state: base.state,
             changes: OrdMap::new(),
             published: imbl::Vector::new(),
             later: imbl::Vector::new(),
@@ -177,7 +181,7 @@ impl Transaction {
             };
             let first = known.map_or(before, |next| next.before.clone());
             let doc = value.into_doc(id.clone(), next_rev(first.as_ref(), self.seen.seq));
-            let Some(collection) = inner.written.state.collection_mut(model) else {
+            let Some(collection) = Arc::make_mut(&mut inner.written.state).collection_mut(model) else {
                 return Err(Error::internal("unknown model"));
             };
             if let Some(taken) = collection.taken(&doc) {
@@ -191,7 +195,7 @@ impl Transaction {
             let encoded: Option<Arc<str>> = if self.log.keeps() { Some(doc.encode()?.into()) } else { None };
             let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
             inner.bound(&self.limits, bytes)?;
-            if let Some(collection) = inner.written.state.collection_mut(model) {
+            if let Some(collection) = Arc::make_mut(&mut inner.written.state).collection_mut(model) {
                 collection.put(&doc);
             }
             inner.written.bytes = bytes;
@@ -263,7 +267,7 @@ impl Transaction {
             let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
             inner.bound(&self.limits, bytes)?;
             inner.written.remove(model, id, &before);
-            if let Some(collection) = inner.written.state.collection_mut(trash) {
+            if let Some(collection) = Arc::make_mut(&mut inner.written.state).collection_mut(trash) {
                 collection.put(&doc);
             }
             inner.written.bytes = bytes;
@@ -386,7 +390,7 @@ impl Transaction {
         let changes = std::mem::take(&mut inner.written.changes);
         let published = std::mem::take(&mut inner.written.published);
         // The working copy would keep the committer from changing its collections in place.
-        inner.written.state = State::empty();
+        inner.written.state = EMPTY.clone();
         drop(inner);
         if changes.is_empty() && published.is_empty() {
             return None;
@@ -410,7 +414,7 @@ impl Transaction {
 impl Written {
     /// Takes out what is there under an id. Whether it came here within the transaction.
     fn remove(&mut self, model: ModelIndex, id: &RawId, now: &DynDoc) -> bool {
-        if let Some(collection) = self.state.collection_mut(model) {
+        if let Some(collection) = Arc::make_mut(&mut self.state).collection_mut(model) {
             collection.remove(id);
         }
         let key = (model, id.clone());

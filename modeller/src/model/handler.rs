@@ -614,6 +614,7 @@ impl<T: Output> AnyOutput for T {
 #[derive(Clone, Copy)]
 pub struct PayloadKind {
     pub(crate) from_json: fn(Value) -> Result<Box<dyn AnyPayload>, serde_json::Error>,
+    pub(crate) from_text: fn(&str) -> Result<Box<dyn AnyPayload>, serde_json::Error>,
     pub(crate) schema: fn() -> Schema,
 }
 
@@ -623,6 +624,7 @@ impl PayloadKind {
     pub const fn of<A: Args>() -> Self {
         Self {
             from_json: |value| serde_json::from_value::<A>(value).map(|value| Box::new(value) as _),
+            from_text: |text| serde_json::from_str::<A>(text).map(|value| Box::new(value) as _),
             schema: schema_of::<A>,
         }
     }

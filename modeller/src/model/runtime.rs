@@ -48,7 +48,7 @@ use crate::core::query::sort::Position;
 use crate::core::query::update::RawUpdate;
 use crate::core::reference::{OnDelete, Places};
 use crate::core::schema::outside::{Checked, Described};
-use crate::core::schema::{ModelSchema, Visibility};
+use crate::core::schema::{ModelSchema, Visibility, parse_json};
 use crate::core::secret::Secret;
 use crate::core::transaction::{Later, Limits, Referring, Transaction, closed, missing};
 use crate::core::trash::{Deletion, Mark};
@@ -1719,6 +1719,27 @@ impl Scope {
                 Some(_) => Err(Error::new(ErrorCode::ValidationError).message("this operation takes no arguments")),
             },
         }
+    }
+
+    /// The same from JSON text, without the way through a value where that makes no difference.
+    pub(crate) fn args_of_text(
+        &self,
+        operation: &OperationRuntime,
+        text: &[u8],
+        by: Audience,
+    ) -> Result<Box<dyn AnyPayload>> {
+        if let (Some(checked), Some(kind), Ok(text)) =
+            (&operation.args, &operation.declaration.args, std::str::from_utf8(text))
+            && let Some(outcome) = checked.check_text(text, by)
+        {
+            outcome?;
+            // Of what the type refuses the words are those of the other way.
+            if let Ok(args) = (kind.from_text)(text) {
+                return Ok(args);
+            }
+        }
+        let json = if text.is_empty() { None } else { Some(parse_json(text)?) };
+        self.args(operation, json, by)
     }
 
     pub(crate) async fn publish(&self, publish: Publish) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::core::collection::ModelIndex;
 use crate::core::document::DynDoc;
 use crate::core::private::Audience;
 use crate::core::query::parse::Schema;
-use crate::core::schema::{ModelSchema, Visibility};
+use crate::core::schema::{ModelSchema, Visibility, parse_json};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::access::Right;
 use crate::model::caller::Caller;
@@ -160,6 +160,25 @@ impl Context {
         let operation = scope.operation(index, kind, id)?;
         let args = scope.args(operation, args, self.audience())?;
         scope.call(index, kind, id, args, with).await
+    }
+
+    /// Calls a method with arguments from outside as JSON text, which may be none, and answers the bytes of JSON; with a key it is
+    /// called once.
+    pub(super) async fn call_method_of_text(
+        &self,
+        index: ModelIndex,
+        id: &str,
+        text: &[u8],
+        key: Option<&CallKey>,
+    ) -> Result<Vec<u8>> {
+        if key.is_some() {
+            let args = if text.is_empty() { None } else { Some(parse_json(text)?) };
+            return self.call_method(index, id, args, key).await;
+        }
+        let (scope, kind) = (self.scope(), OperationKind::Method);
+        let args = scope.args_of_text(scope.operation(index, kind, id)?, text, self.audience())?;
+        let output = scope.call(index, kind, id, args, With::Nothing).await?;
+        answer_json(output.as_ref(), self.audience())
     }
 
     /// Calls a method with arguments from outside, and answers the bytes of JSON; with a key it is called once.

@@ -43,6 +43,10 @@ pub(super) fn is_taken(headers: &HeaderMap) -> bool {
 
 /// Whether the answer gets shorter by it.
 fn is_worth_it(response: &Response) -> bool {
+    // The first question rules out nearly all answers.
+    if response.body().size_hint().exact().is_none_or(|bytes| bytes < LEAST) {
+        return false;
+    }
     let headers = response.headers();
     let whole = [StatusCode::NO_CONTENT, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED];
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -55,7 +59,6 @@ fn is_worth_it(response: &Response) -> bool {
         || essence.ends_with("+xml")
         || essence.ends_with("/xml");
     is_text
-        && response.body().size_hint().exact().is_some_and(|bytes| bytes >= LEAST)
         && !response.status().is_informational()
         && !whole.contains(&response.status())
         && ![header::ETAG, header::CONTENT_ENCODING, header::CONTENT_RANGE]

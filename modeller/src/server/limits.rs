@@ -416,7 +416,10 @@ impl Gate {
 
     /// Waits to be let in. `None` never happens: the gate is not closed.
     pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.free.clone().acquire_owned().await.ok()
+        match self.try_enter() {
+            Some(permit) => Some(permit),
+            None => self.free.clone().acquire_owned().await.ok(),
+        }
     }
 
     /// `None` when it is full.

@@ -18,6 +18,8 @@ pub(super) const SEQ: HeaderName = HeaderName::from_static("modeller-seq");
 /// The commit that the answer has to have seen.
 pub(super) const MIN_SEQ: HeaderName = HeaderName::from_static("modeller-min-seq");
 
+/// How many headers an answer has, about, with those that all of them carry.
+const HEADERS: usize = 10;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -25,7 +27,9 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS);
+    headers.insert(header::CONTENT_TYPE, JSON);
     response
 }
 

@@ -315,9 +315,14 @@ pub(super) async fn call(context: Context, at: Segments, request: Request) -> Re
     }
     let most = context.time_of(index, OperationKind::Method, &at.id)?;
     let key = idempotency_key(request.headers())?;
-    let args = read_optional_json(&context, request).await?;
+    let typed = check_type(request.headers(), false);
+    let args = read_body(&context, request).await?;
+    if !args.is_empty() {
+        typed?;
+    }
     let called = context.clone();
-    let call = context.to_the_end(async move { called.call_method(index, &at.id, args, key.as_ref()).await });
+    let call = async move { called.call_method_of_text(index, &at.id, &args, key.as_ref()).await };
+    let call = context.to_the_end(call);
     let body = context.in_time(most, call).await?;
     Ok(respond::json(StatusCode::OK, body))
 }

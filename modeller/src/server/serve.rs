@@ -399,6 +399,7 @@ async fn exchange<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let mut connection = pin!(http.serve_connection(stream, service).with_upgrades());
     // How a connection ends is the client's affair.
     tokio::select! {
+        biased;
         _ = connection.as_mut() => {}
         () = stopped(&mut stopping) => {
             connection.as_mut().graceful_shutdown();

@@ -3,7 +3,8 @@
 use modeller::prelude::*;
 
 /// A user.
-#[model(id = "users", public, rename_all = "camelCase")]
+#[cfg_attr(not(feature = "compound"), model(id = "users", public, rename_all = "camelCase"))]
+#[cfg_attr(feature = "compound", model(id = "users", public, rename_all = "camelCase", index(role, age)))]
 pub struct User {
     /// Where mail goes.
     #[field(unique, format = "email")]
