@@ -464,8 +464,9 @@ impl Runtime {
         loop {
             let transaction = Arc::new(Transaction::begin(log.clone(), self.0.limits));
             let step = Step::root(transaction.clone(), call.clone());
-            let run = CURRENT.scope(self.0.number, caught(body(step.clone())));
-            let outcome = tokio::time::timeout_at(until.into(), run).await;
+            // It lies in one place, and is lent: handed on, it would be there once for each who has it.
+            let run = pin!(CURRENT.scope(self.0.number, body(step.clone())));
+            let outcome = tokio::time::timeout_at(until.into(), caught(run)).await;
             step.close();
             if self.0.rehearses && call.attempt() == 1 && outcome.is_ok() {
                 transaction.close();
@@ -491,7 +492,9 @@ impl Runtime {
                     let Some(batch) = transaction.finish() else {
                         drop(turn.take());
                         if log.settled(transaction.seen()).await? == Settled::Durable {
-                            done_later(self.journal().clone(), later).await;
+                            if !later.is_empty() {
+                                done_later(self.journal().clone(), later).await;
+                            }
                             return Ok(value);
                         }
                         call = call.again();

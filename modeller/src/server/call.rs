@@ -119,15 +119,18 @@ impl Context {
     }
 
     /// Runs something to its end, also when the client is gone before: user code is not stopped half way.
-    pub(super) async fn to_the_end<R, F>(&self, work: F) -> Result<R>
+    pub(super) fn to_the_end<R, F>(&self, work: F) -> impl Future<Output = Result<R>> + use<R, F>
     where
         F: Future<Output = Result<R>> + Send + 'static,
         R: Send + 'static,
     {
-        // On the heap before it is waited for anything: what is large here is moved with all that awaits it.
+        // On the heap from the start: what is large is moved about with all that awaits it.
         let work = Box::pin(work.in_current_span());
-        let counted = self.server.calls.enter().await;
-        Unstopped { work: Some((work, counted)) }.await
+        let server = self.server.clone();
+        async move {
+            let counted = server.calls.enter().await;
+            Unstopped { work: Some((work, counted)) }.await
+        }
     }
 
     /// How long the caller of an operation waits at most. One that is a transaction has the time of one, and is answered as that
@@ -173,7 +176,7 @@ impl Context {
     ) -> Result<Vec<u8>> {
         if key.is_some() {
             let args = if text.is_empty() { None } else { Some(parse_json(text)?) };
-            return self.call_method(index, id, args, key).await;
+            return Box::pin(self.call_method(index, id, args, key)).await;
         }
         let (scope, kind) = (self.scope(), OperationKind::Method);
         let args = scope.args_of_text(scope.operation(index, kind, id)?, text, self.audience())?;

@@ -42,7 +42,7 @@ pub(super) fn is_taken(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the answer gets shorter by it.
-fn is_worth_it(response: &Response) -> bool {
+pub(super) fn is_worth_it(response: &Response) -> bool {
     // The first question rules out nearly all answers.
     if response.body().size_hint().exact().is_none_or(|bytes| bytes < LEAST) {
         return false;
@@ -66,11 +66,8 @@ fn is_worth_it(response: &Response) -> bool {
             .any(|name| headers.contains_key(name))
 }
 
-/// The answer, compressed where it is worth it and the client takes it.
+/// An answer for which it is worth it, compressed where the client takes it.
 pub(super) async fn compressed(response: Response, is_taken: bool) -> Response {
-    if !is_worth_it(&response) {
-        return response;
-    }
     let (mut parts, body) = response.into_parts();
     parts.headers.append(header::VARY, ACCEPT_ENCODING);
     if !is_taken {

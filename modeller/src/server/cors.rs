@@ -80,14 +80,14 @@ impl Page {
     }
 
     /// Tells the browser what the page may do.
-    pub(super) fn tell(self, answer: &mut HeaderMap) {
+    pub(super) fn tell(&self, answer: &mut HeaderMap) {
         match self {
             Self::Foreign => return,
             Self::Any => {
                 answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
             }
             Self::Allowed(origin) => {
-                answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
             }
         }

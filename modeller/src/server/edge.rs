@@ -136,6 +136,16 @@ impl Server {
         self.take(&(operation, owner), per_minute)
     }
 
+    fn has_rates(&self) -> bool {
+        !self.configuration.edge.rates.is_empty() || self.configuration.limits.requests_per_minute.is_some()
+    }
+
+    /// Whether the operation of a request may have a rate.
+    pub(super) fn has_rate(&self, request: &Request) -> bool {
+        let route = request.extensions().get::<MatchedPath>();
+        route.is_some_and(|route| self.has_rates() || is_sign_in(route.as_str()))
+    }
+
     /// Whether the operation of a request has a rate at all; and refuses it when it was asked for too often.
     pub(super) async fn admit_request(&self, request: Request, caller: &Caller) -> Result<Request, Error> {
         let route = request.extensions().get::<MatchedPath>().cloned();
@@ -145,7 +155,7 @@ impl Server {
             self.admit(SIGN_IN, caller, peer)?;
             return Ok(request);
         }
-        if self.configuration.edge.rates.is_empty() && self.configuration.limits.requests_per_minute.is_none() {
+        if !self.has_rates() {
             return Ok(request);
         }
         let (mut parts, body) = request.into_parts();

@@ -3,8 +3,11 @@
 //! Checks come in the order of the design: the model is visible, the operation allowed, the document readable, the write
 //! allowed, `_rev`, validation, constraints.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -14,7 +17,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::call::{Context, Written};
-use super::limits::{DISCARD_BYTES, DISCARD_TIME};
+use super::limits::{DISCARD_BYTES, DISCARD_TIME, Limits};
 use super::patience::in_time;
 use super::respond;
 use super::router::Segments;
@@ -60,23 +63,41 @@ pub(super) async fn query(context: Context, at: Segments, request: Request) -> R
 }
 
 /// `POST /{model}`: a document, or a list of them, of which all are inserted or none.
-pub(super) async fn insert(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open_to(Right::Insert, &at.model).await?;
-    check_type(request.headers(), false)?;
-    let body = read_body(&context, request).await?;
+pub(super) fn insert(
+    context: Context,
+    at: Segments,
+    request: Request,
+) -> impl Future<Output = Result<Response>> + Send + 'static {
+    let (index, typed) = (context.open(&at.model), check_type(request.headers(), false));
+    let sent = Sent::of(request);
+    async move {
+        let index = index?;
+        if context.scope().is_ruled(index)? {
+            // So that a body is not looked at in vain.
+            Box::pin(context.open_to(Right::Insert, &at.model)).await?;
+        }
+        typed?;
+        let body = sent.read(&context).await?;
+        let schema = &context.server.runtime.model(index)?.schema;
+        let audience = context.audience();
+        let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids && schema.is_open_to(audience));
+        if let Some(value) = at_once.and_then(|text| schema.value_at_once(text)) {
+            let written = insert_one(&context, index, None, value?).await?;
+            return created(&at.model, &written, audience);
+        }
+        Box::pin(insert_json(context, index, &at.model, body)).await
+    }
+}
+
+async fn insert_json(context: Context, index: ModelIndex, model: &str, body: Bytes) -> Result<Response> {
     let schema = &context.server.runtime.model(index)?.schema;
     let (scope, audience) = (context.scope(), context.audience());
-    let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids && schema.is_open_to(audience));
-    if let Some(value) = at_once.and_then(|text| schema.value_at_once(text)) {
-        let written = insert_one(&context, index, None, value?).await?;
-        return created(&at.model, &written, audience);
-    }
     let list = match parse_json(&body)? {
         Value::Array(list) => list,
         json => {
             let (id, value) = new_document(schema, json, audience)?;
             let written = insert_one(&context, index, id, value).await?;
-            return created(&at.model, &written, audience);
+            return created(model, &written, audience);
         }
     };
     let most = context.server.runtime.inner().limits.changes;
@@ -118,7 +139,7 @@ async fn insert_one(
             let (id, value) = (id.clone(), value.copy());
             async move { scope.insert(index, Some(id), value, true).await }
         };
-        return context.write(index, insert).await;
+        return Box::pin(context.write(index, insert)).await;
     }
     context.to_the_end(async move { scope.insert(index, id, value, true).await.map(Written::whole) }).await
 }
@@ -305,26 +326,63 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
 }
 
 /// `POST /{model}/{operation}`
-pub(super) async fn call(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.visible(&at.model)?;
-    match kind(context.server.runtime.model(index)?, &at.id, request.headers()) {
-        // Large, and rarer than calls, which would be moved about at their size.
-        OperationKind::Upload => return Box::pin(upload::form::upload(context, index, at.id, request)).await,
-        OperationKind::Stream => return Box::pin(upload::stream::stream(context, index, at.id, request)).await,
-        OperationKind::Method | OperationKind::Event => {}
+pub(super) fn call(
+    context: Context,
+    at: Segments,
+    request: Request,
+) -> impl Future<Output = Result<Response>> + Send + 'static {
+    // All that the head is asked for before there is anything to wait for.
+    let meant = Meant::of(&context, &at.model, &at.id, request);
+    async move {
+        let (index, most, key, typed, sent) = match meant? {
+            Meant::Method { index, most, key, typed, sent } => (index, most, key, typed, sent),
+            // Large, and rarer than calls, which would be moved about at their size.
+            Meant::Upload(index, request) => {
+                return Box::pin(upload::form::upload(context, index, at.id, *request)).await;
+            }
+            Meant::Stream(index, request) => {
+                return Box::pin(upload::stream::stream(context, index, at.id, *request)).await;
+            }
+        };
+        let args = sent.read(&context).await?;
+        if !args.is_empty() {
+            typed?;
+        }
+        let called = context.clone();
+        let call = async move { called.call_method_of_text(index, &at.id, &args, key.as_ref()).await };
+        let call = context.to_the_end(call);
+        let body = context.in_time(most, call).await?;
+        Ok(respond::json(StatusCode::OK, body))
     }
-    let most = context.time_of(index, OperationKind::Method, &at.id)?;
-    let key = idempotency_key(request.headers())?;
-    let typed = check_type(request.headers(), false);
-    let args = read_body(&context, request).await?;
-    if !args.is_empty() {
-        typed?;
+}
+
+/// What is called by a request.
+enum Meant {
+    Method {
+        index: ModelIndex,
+        most: Option<Duration>,
+        key: Option<CallKey>,
+        /// Whether the type of the body is one that is known, which matters where there is a body.
+        typed: Result<()>,
+        sent: Sent,
+    },
+    Upload(ModelIndex, Box<Request>),
+    Stream(ModelIndex, Box<Request>),
+}
+
+impl Meant {
+    fn of(context: &Context, model: &str, id: &str, request: Request) -> Result<Self> {
+        let index = context.visible(model)?;
+        match kind(context.server.runtime.model(index)?, id, request.headers()) {
+            OperationKind::Upload => return Ok(Self::Upload(index, Box::new(request))),
+            OperationKind::Stream => return Ok(Self::Stream(index, Box::new(request))),
+            OperationKind::Method | OperationKind::Event => {}
+        }
+        let most = context.time_of(index, OperationKind::Method, id)?;
+        let key = idempotency_key(request.headers())?;
+        let typed = check_type(request.headers(), false);
+        Ok(Self::Method { index, most, key, typed, sent: Sent::of(request) })
     }
-    let called = context.clone();
-    let call = async move { called.call_method_of_text(index, &at.id, &args, key.as_ref()).await };
-    let call = context.to_the_end(call);
-    let body = context.in_time(most, call).await?;
-    Ok(respond::json(StatusCode::OK, body))
 }
 
 /// What a request means to call. What is not there, or not for anybody outside, is what it looks like.
@@ -507,21 +565,20 @@ async fn answer_list(context: &Context, index: ModelIndex, asked: &Asked) -> Res
         if count {
             return Err(Error::query("count", "goes with a list, and not with what explains one"));
         }
-        let (told, seq) = scope.explain_list(index, &query, fields, context.audience()).await?;
+        let (told, seq) = Box::pin(scope.explain_list(index, &query, fields, context.audience())).await?;
         return Ok(respond::json(StatusCode::OK, serde_json::to_vec(&json!({"explain": told, "seq": seq}))?));
     }
     let (listed, total) = if count {
         // One transaction, so that the number belongs to the list.
-        scope
-            .together("transaction", |scope| {
-                let query = query.clone();
-                async move {
-                    let listed = scope.list(index, &query, fields).await?;
-                    let total = scope.count(index, &listed.query.filter).await?;
-                    Ok((listed, Some(total)))
-                }
-            })
-            .await?
+        let both = scope.together("transaction", |scope| {
+            let query = query.clone();
+            async move {
+                let listed = scope.list(index, &query, fields).await?;
+                let total = scope.count(index, &listed.query.filter).await?;
+                Ok((listed, Some(total)))
+            }
+        });
+        Box::pin(both).await?
     } else {
         (scope.list(index, &query, fields).await?, None)
     };
@@ -603,27 +660,47 @@ pub(super) async fn read_body_and_json(context: &Context, request: Request) -> R
 }
 
 pub(super) async fn read_body(context: &Context, request: Request) -> Result<Bytes> {
-    let limits = &context.server.configuration.limits;
+    Sent::of(request).read(context).await
+}
+
+/// What is left of a request when its head was read. The head is let go before the body is waited for.
+struct Sent {
+    /// Who waits for our consent before it sends (RFC 9110 §10.1.1) has not sent anything that is to be thrown away.
+    waits: bool,
+    body: Body,
+}
+
+impl Sent {
+    fn of(request: Request) -> Self {
+        Self { waits: request.headers().contains_key(header::EXPECT), body: request.into_body() }
+    }
+
+    fn read(self, context: &Context) -> impl Future<Output = Result<Bytes>> + use<'_> {
+        read_whole(&context.server.configuration.limits, self.waits, self.body)
+    }
+}
+
+async fn read_whole(limits: &Limits, waits: bool, mut body: Body) -> Result<Bytes> {
     let most = limits.body;
-    // Who waits for our consent before it sends (RFC 9110 §10.1.1) has not sent anything that is to be thrown away.
-    let waits = request.headers().contains_key(header::EXPECT);
-    let mut body = request.into_body();
     let announced = axum::body::HttpBody::size_hint(&body).lower();
-    let read = async {
-        if announced > most as u64 {
-            return Err(too_large(most));
-        }
-        let mut pieces = Pieces::up_to(most);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Error::new(ErrorCode::InvalidRequest).message("the body broke off"))?;
-            let Ok(data) = frame.into_data() else { continue };
-            if !pieces.push(data) {
+    let outcome = {
+        let read = pin!(async {
+            if announced > most as u64 {
                 return Err(too_large(most));
             }
-        }
-        Ok(pieces.whole())
+            let mut pieces = Pieces::up_to(most);
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|_| Error::new(ErrorCode::InvalidRequest).message("the body broke off"))?;
+                let Ok(data) = frame.into_data() else { continue };
+                if !pieces.push(data) {
+                    return Err(too_large(most));
+                }
+            }
+            Ok(pieces.whole())
+        });
+        in_time(limits.body_time, read).await
     };
-    let outcome = in_time(limits.body_time, read).await.unwrap_or_else(|| {
+    let outcome = outcome.unwrap_or_else(|| {
         let text = format!("the body took more than {} seconds", limits.body_time.as_secs_f32());
         Err(Error::new(ErrorCode::Timeout).message(text).status(StatusCode::REQUEST_TIMEOUT.as_u16()))
     });
@@ -632,7 +709,7 @@ pub(super) async fn read_body(context: &Context, request: Request) -> Result<Byt
         && !(waits && announced > most as u64)
     {
         // Closed on bytes that were not read, a connection is reset, and the client never sees the answer.
-        let _ = tokio::time::timeout(DISCARD_TIME, discard(&mut body)).await;
+        let _ = Box::pin(tokio::time::timeout(DISCARD_TIME, discard(&mut body))).await;
     }
     let body = outcome?;
     limits.check_depth(&body)?;

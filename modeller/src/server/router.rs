@@ -14,6 +14,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use futures_util::FutureExt as _;
+use futures_util::future::Map;
 use tower::{Layer, Service};
 
 use super::auth::jwt::Identity;
@@ -28,7 +30,7 @@ use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
 use super::network::Peer;
 use super::respond::{MIN_SEQ, for_verified};
-use super::surround::surround;
+use super::surround::{Surrounded, surround};
 use super::upload::tus;
 use super::{Server, metadata, openapi, probes, rest, route, trash};
 use crate::core::schema::Visibility;
@@ -138,11 +140,11 @@ struct Around<S> {
 
 impl<S> Service<Request> for Around<S>
 where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send + Unpin> + Clone + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Map<Surrounded<Answer<S::Future>>, fn(Response) -> Result<Response, Infallible>>;
 
     fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -151,10 +153,46 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         // The one that is ready is this one.
         let next = self.inner.clone();
-        let next = std::mem::replace(&mut self.inner, next);
+        let mut next = std::mem::replace(&mut self.inner, next);
         let server = self.server.clone();
-        Box::pin(async move { Ok(surround(&server, request, |request| answer(&server, request, next)).await) })
+        let surrounded = surround(server.clone(), request, |request| {
+            if is_plain(&server, &request) {
+                Answer::Plain(next.call(request))
+            } else {
+                Answer::Other(Box::pin(async move { answer(&server, request, next).await }))
+            }
+        });
+        surrounded.map(Ok)
     }
+}
+
+/// What a route answers.
+enum Answer<F> {
+    Plain(F),
+    Other(Pin<Box<dyn Future<Output = Response> + Send>>),
+}
+
+impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Answer<F> {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Response> {
+        match self.get_mut() {
+            Self::Plain(answer) => Pin::new(answer).poll(context).map(|answered| {
+                let Ok(response) = answered;
+                response
+            }),
+            Self::Other(answer) => answer.as_mut().poll(context),
+        }
+    }
+}
+
+/// Whether a request comes from anyone, and nothing has to be asked or waited for before it is answered. What [`answer`] would
+/// do for it is nothing, then.
+fn is_plain(server: &Server, request: &Request) -> bool {
+    let headers = request.headers();
+    ![header::AUTHORIZATION, header::COOKIE, MIN_SEQ].iter().any(|name| headers.contains_key(name))
+        && server.configuration.events.request.is_empty()
+        && !server.has_rate(request)
 }
 
 async fn answer<S>(server: &Arc<Server>, mut request: Request, mut next: S) -> Response
@@ -164,7 +202,7 @@ where
     let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
     let prepared = prepare(server, request.method(), request.headers(), peer).await;
     if !server.configuration.events.request.is_empty() {
-        request = tell(server, request, prepared.as_ref().ok()).await;
+        request = Box::pin(tell(server, request, prepared.as_ref().ok())).await;
     }
     let identity = match prepared {
         Ok(identity) => identity,
@@ -219,7 +257,7 @@ async fn prepare(server: &Server, method: &Method, headers: &HeaderMap, peer: Pe
         let least = least.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
             Error::new(ErrorCode::InvalidRequest).message("`Modeller-Min-Seq` is the sequence number of a commit")
         })?;
-        wait_for(server, least).await?;
+        Box::pin(wait_for(server, least)).await?;
     }
     Ok(identity)
 }

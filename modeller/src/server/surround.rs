@@ -1,14 +1,16 @@
 //! What surrounds every request: its id, what it may not exceed, and what every answer carries.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, OriginalUri, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tracing::Instrument;
+use tokio::time::{Sleep, sleep};
 use uuid::Uuid;
 
 use super::cors::{self, Page, REQUEST_ID};
@@ -38,56 +40,106 @@ const READ: &[&str] = &[
 const MOST_ID: usize = 128;
 
 /// Answers a request by `inner`, within all that surrounds it.
-pub(super) async fn surround<F, Fut>(server: &Arc<Server>, mut request: Request, inner: F) -> Response
+pub(super) fn surround<F>(server: Arc<Server>, mut request: Request, inner: impl FnOnce(Request) -> F) -> Surrounded<F>
 where
-    F: FnOnce(Request) -> Fut,
-    Fut: Future<Output = Response> + Send,
+    F: Future<Output = Response> + Unpin,
 {
     let begun = Instant::now();
     let configuration = &server.configuration;
     let id = id_of(request.headers());
     let peer = Peer(network::address(request.extensions(), request.headers(), &configuration.edge.trusted_proxies));
     request.extensions_mut().insert(peer);
-    let asked = Asked::of(server, &request, id);
-    #[cfg(feature = "otel")]
-    let parent = super::otel::parent(request.headers());
-    let answered = async {
-        if let Some(response) = asked.page.preflight(&request) {
-            return response;
-        }
-        if let Err(error) = check_head(&configuration.limits, &request) {
-            return error.into_response();
-        }
-        let answer = inner(request);
-        if !asked.reads {
-            return answer.await;
-        }
-        // Nothing is lost by giving up on what only reads.
-        let time = configuration.limits.request_time;
-        tokio::time::timeout(time, answer).await.unwrap_or_else(|_| {
-            let text = format!("the request took more than {} seconds", time.as_secs_f32());
-            Error::new(ErrorCode::Timeout).message(text).into_response()
-        })
-    };
+    let asked = Asked::of(&server, &request, id);
     let span = asked.span();
     #[cfg(feature = "otel")]
-    let span = super::otel::continued(span, parent);
-    let response = if span.is_disabled() {
-        answered.await
-    } else {
-        let response = answered.instrument(span.clone()).await;
-        let status = response.status();
-        span.record("http.response.status_code", status.as_u16());
-        if status.is_server_error() {
-            span.record("otel.status_code", "ERROR");
-        }
-        response
+    let span = super::otel::continued(span, super::otel::parent(request.headers()));
+    let stage = match asked.page.preflight(&request) {
+        Some(response) => Stage::Refused(Some(response)),
+        None => match check_head(&configuration.limits, &request) {
+            Err(error) => Stage::Refused(Some(error.into_response())),
+            Ok(()) => Stage::Asked(span.in_scope(|| inner(request))),
+        },
     };
-    let (method, route) = (asked.method.clone(), asked.route.clone());
-    let response = asked.finish(server, response).await;
-    let route = route.as_ref().map_or("", MatchedPath::as_str);
-    server.metrics.request(&method, route, response.status(), begun.elapsed());
-    response
+    Surrounded { server, begun, asked, span, stage, timer: None }
+}
+
+/// A request that is being answered. Written by hand, because an `async` function has a place for each step of what it is given,
+/// and this is made, moved and dropped for each request.
+pub(super) struct Surrounded<F> {
+    server: Arc<Server>,
+    begun: Instant,
+    asked: Asked,
+    span: tracing::Span,
+    stage: Stage<F>,
+    /// Set for what only reads, when that cannot be answered at once.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+enum Stage<F> {
+    Refused(Option<Response>),
+    Asked(F),
+    Compressing(Pin<Box<dyn Future<Output = Response> + Send>>),
+}
+
+impl<F: Future<Output = Response> + Unpin> Future for Surrounded<F> {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        let this = self.get_mut();
+        let answered = match &mut this.stage {
+            Stage::Refused(response) => response.take().unwrap_or_default(),
+            Stage::Compressing(compressing) => {
+                let response = ready!(compressing.as_mut().poll(context));
+                return Poll::Ready(this.end(response));
+            }
+            Stage::Asked(answer) => {
+                let polled = this.span.in_scope(|| Pin::new(answer).poll(context));
+                match polled {
+                    Poll::Ready(response) => response,
+                    Poll::Pending => ready!(this.late(context)),
+                }
+            }
+        };
+        let response = this.asked.revalidated(answered);
+        if this.server.configuration.edge.compresses && compress::is_worth_it(&response) {
+            let mut compressing = Box::pin(compress::compressed(response, this.asked.takes_gzip));
+            if let Poll::Ready(response) = compressing.as_mut().poll(context) {
+                return Poll::Ready(this.end(response));
+            }
+            this.stage = Stage::Compressing(compressing);
+            return Poll::Pending;
+        }
+        Poll::Ready(this.end(response))
+    }
+}
+
+impl<F> Surrounded<F> {
+    /// The answer to what takes too long. Nothing is lost by giving up on what only reads.
+    fn late(&mut self, context: &mut Context<'_>) -> Poll<Response> {
+        if !self.asked.reads {
+            return Poll::Pending;
+        }
+        let time = self.server.configuration.limits.request_time;
+        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(time))).as_mut().poll(context));
+        let text = format!("the request took more than {} seconds", time.as_secs_f32());
+        self.stage = Stage::Refused(None);
+        Poll::Ready(Error::new(ErrorCode::Timeout).message(text).into_response())
+    }
+
+    /// The answer with what all carry, once it is counted.
+    fn end(&mut self, response: Response) -> Response {
+        let response = self.asked.finish(&self.server, response);
+        let status = response.status();
+        if !self.span.is_disabled() {
+            self.span.record("http.response.status_code", status.as_u16());
+            if status.is_server_error() {
+                self.span.record("otel.status_code", "ERROR");
+            }
+        }
+        let route = self.asked.route.as_ref().map_or("", MatchedPath::as_str);
+        self.server.metrics.request(&self.asked.method, route, status, self.begun.elapsed());
+        response
+    }
 }
 
 /// What an answer depends on beside what it says.
@@ -144,16 +196,17 @@ impl Asked {
         span
     }
 
-    async fn finish(self, server: &Server, response: Response) -> Response {
-        let mut response = match &self.if_none_match {
+    /// The answer, unless the client has it.
+    fn revalidated(&self, response: Response) -> Response {
+        match &self.if_none_match {
             Some(known) if response.status() == StatusCode::OK && is_known(known, response.headers()) => {
                 unmodified(response)
             }
             _ => response,
-        };
-        if server.configuration.edge.compresses {
-            response = compress::compressed(response, self.takes_gzip).await;
         }
+    }
+
+    fn finish(&self, server: &Server, mut response: Response) -> Response {
         let status = response.status();
         let headers = response.headers_mut();
         if status == StatusCode::CREATED
@@ -168,7 +221,7 @@ impl Asked {
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
         headers.insert(SEQ, HeaderValue::from(server.runtime.durable().seq));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
-        headers.insert(REQUEST_ID, self.id);
+        headers.insert(REQUEST_ID, self.id.clone());
         if !server.configuration.origins.is_empty() {
             cors::vary(headers);
             self.page.tell(headers);

@@ -37,7 +37,7 @@ pub(super) async fn authenticate(server: &Server, method: &Method, headers: &Hea
     match value.split_once(' ') {
         // RFC 9110 §11.1: the name of the scheme is case-insensitive.
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            identify(server, token.trim_start_matches(' ')).await
+            Box::pin(identify(server, token.trim_start_matches(' '))).await
         }
         _ => Err(Error::unauthenticated()),
     }
@@ -58,7 +58,7 @@ async fn of_cookie(server: &Server, method: &Method, headers: &HeaderMap) -> Res
     let Some((login, claims, until)) = cookie.and_then(|cookie| server.runtime.login_of_cookie(cookie)) else {
         return Ok(Identity::anyone());
     };
-    match recognize(server, Identity::of_session(claims, login, until)).await {
+    match Box::pin(recognize(server, Identity::of_session(claims, login, until))).await {
         // Of somebody who is not there any more.
         Err(error) if *error.code() == ErrorCode::Unauthenticated => Ok(Identity::anyone()),
         outcome => outcome,
