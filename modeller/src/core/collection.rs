@@ -369,7 +369,7 @@ impl<'a> Found<'a> {
         }
         let is_scan = matches!(plan.source, Source::Documents(..));
         let mut left = budget;
-        let matcher = Matcher::of(&query.filter);
+        let matcher = Matcher::of_rest(&query.filter, &plan.proved);
         let is_covered = plan.is_covered;
         let mut matching = |docs: &mut Vec<&DynDoc>| {
             *documents += docs.len();
@@ -414,9 +414,17 @@ impl<'a> Found<'a> {
         let mut is_cut = false;
         let mut failed = None;
         let may_repeat = plan.may_repeat;
+        // Of a long list nearly all are worse than those that are kept, which a number tells at once.
+        let whole = sort.whole_key();
+        let mut worst = None;
         let mut consider = |docs: &mut Vec<&'a DynDoc>| -> Result<()> {
             matching(docs);
             for doc in docs.drain(..) {
+                if let (Some(key), Some(worst)) = (&whole, worst)
+                    && key.is_behind(doc, worst)
+                {
+                    continue;
+                }
                 let one = sort.of(doc)?;
                 let is_worse = is_cut && sorted.get(wanted - 1).is_some_and(|worst| compare(&one, worst).is_gt());
                 if is_worse || behind.is_some_and(|position| !sort.is_behind(&one, position)) {
@@ -430,6 +438,7 @@ impl<'a> Found<'a> {
                         sorted.select_nth_unstable_by(wanted - 1, compare);
                         sorted.truncate(wanted);
                         is_cut = true;
+                        worst = sorted.last().and_then(|last| whole.as_ref()?.of(last.doc));
                     }
                 }
             }

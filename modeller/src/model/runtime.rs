@@ -500,11 +500,12 @@ impl Runtime {
                         call = call.again();
                         continue;
                     };
-                    match log.accept(batch, turn.as_ref()).await? {
+                    // On the heap, like all that follows: what only reads has no need of the place.
+                    match Box::pin(log.accept(batch, turn.as_ref())).await? {
                         Accepted::In(answer) => {
                             // Others are let in while this one becomes durable.
                             drop(turn.take());
-                            match answered(answer, self.journal(), &call, later).await {
+                            match Box::pin(answered(answer, self.journal(), &call, later)).await {
                                 Some(Answer::Durable(_)) => return Ok(value),
                                 Some(Answer::Again) => {}
                                 Some(Answer::Refused(error, ..)) => return Err(error),
@@ -519,7 +520,7 @@ impl Runtime {
                         }
                     }
                     if turn.is_none() {
-                        turn = Some(log.turn().await);
+                        turn = Some(Box::pin(log.turn()).await);
                     }
                 }
             }
@@ -1628,7 +1629,7 @@ impl Scope {
             chunk.check()?;
         }
         if !operation.declaration.transaction {
-            return self.perform_outside(index, operation, args, with).await;
+            return Box::pin(self.perform_outside(index, operation, args, with)).await;
         }
         let (args, with) = (&args, &with);
         self.operate(
@@ -1656,7 +1657,7 @@ impl Scope {
             )));
         }
         self.check_not_nested()?;
-        Box::pin(self.run_operation(index, operation, &Call::new(), args, with)).await
+        self.run_operation(index, operation, &Call::new(), args, with).await
     }
 
     /// Runs the handler of an operation where this scope is.

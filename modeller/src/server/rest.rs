@@ -40,10 +40,17 @@ use crate::model::upload::Pieces;
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// `GET /{model}`
-pub(super) async fn list(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
-    let asked = read_query_string(request.uri().query().unwrap_or_default())?;
-    answer_list(&context, index, &asked).await
+pub(super) fn list(
+    context: Context,
+    at: Segments,
+    request: Request,
+) -> impl Future<Output = Result<Response>> + Send + 'static {
+    let index = context.open(&at.model);
+    let asked = index.and_then(|index| Ok((index, read_query_string(request.uri().query().unwrap_or_default())?)));
+    async move {
+        let (index, asked) = asked?;
+        answer_list(&context, index, &asked).await
+    }
 }
 
 /// `POST /{model}/@query`
@@ -197,14 +204,15 @@ fn client_id(json: &Value) -> Result<RawId> {
 /// The answer to what has made a document.
 pub(super) fn created(model: &str, written: &Written, audience: Audience) -> Result<Response> {
     let mut response = respond::written(StatusCode::CREATED, written, audience)?;
-    if let Ok(location) = HeaderValue::try_from(format!("/{model}/{}", written.doc.id())) {
+    let location = written.doc.id().with_text(|id| ["/", model, "/", id].concat());
+    if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
 }
 
 /// `GET /{model}/{id}`
-pub(super) async fn read(context: Context, at: Segments) -> Result<Response> {
+pub(super) async fn read(context: Context, at: Segments, _: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
     let id = document_id(&at.id)?;
     let doc = context.scope().get(index, &Target::Id(id)).await?.ok_or_else(|| missing(&at.id))?;

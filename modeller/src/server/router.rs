@@ -10,12 +10,13 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request};
+use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt as _;
-use futures_util::future::Map;
+use futures_util::future::{Either, Map, Ready, ready};
 use tower::{Layer, Service};
 
 use super::auth::jwt::Identity;
@@ -87,7 +88,10 @@ pub(super) fn table(server: &Server) -> Table {
         .route("/@auth/logout", post(logins::logout))
         .route("/@files", post(tus::all).options(tus::all))
         .route("/@files/{id}", get(tus::one).patch(tus::one).delete(tus::one).post(tus::one).options(tus::one))
-        .route("/{model}", get(rest::list).post(rest::insert).patch(rest::update_many).delete(rest::delete_many))
+        .route(
+            "/{model}",
+            get(Direct(rest::list)).post(Direct(rest::insert)).patch(rest::update_many).delete(rest::delete_many),
+        )
         .route("/{model}/@query", post(rest::query))
         .route("/{model}/@events", get(sse::open))
         .route("/{model}/@live", get(sse::live))
@@ -95,11 +99,41 @@ pub(super) fn table(server: &Server) -> Table {
         .route("/{model}/@trash/{id}", post(trash::restore).delete(trash::purge))
         .route(
             "/{model}/{id}",
-            get(rest::read).patch(rest::update).put(rest::replace).delete(rest::delete).post(rest::call),
+            get(Direct(rest::read))
+                .patch(rest::update)
+                .put(rest::replace)
+                .delete(rest::delete)
+                .post(Direct(rest::call)),
         );
     #[cfg(feature = "codegen")]
     let table = table.route("/@client.ts", get(client::typescript));
     route::mount(server.configuration.outside.mount(table), server)
+}
+
+/// A handler that is given its arguments at once. As a function it would be one, too, but within a future that takes the request
+/// apart and has a place for each of the steps.
+#[derive(Clone, Copy)]
+struct Direct<F>(F);
+
+impl<F, Fut> Handler<(), Arc<Server>> for Direct<F>
+where
+    F: FnOnce(Context, Segments, Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response>> + Send + 'static,
+{
+    type Future = Either<Map<Fut, fn(Result<Response>) -> Response>, Ready<Response>>;
+
+    fn call(self, request: Request, server: Arc<Server>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let segments = Segments::of(&mut parts);
+        let context = Context { server, caller: identity(&parts).caller };
+        match segments {
+            Ok(segments) => {
+                let answer = (self.0)(context, segments, Request::from_parts(parts, body));
+                Either::Left(answer.map(IntoResponse::into_response))
+            }
+            Err(error) => Either::Right(ready(error.into_response())),
+        }
+    }
 }
 
 async fn nowhere(request: Request) -> Response {
@@ -311,10 +345,18 @@ pub(super) struct Segments {
 impl FromRequestParts<Arc<Server>> for Segments {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self> {
-        let params = RawPathParams::from_request_parts(parts, server)
-            .await
-            .map_err(|_| Error::new(ErrorCode::InvalidRequest).message("the path is not UTF-8"))?;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Server>) -> Result<Self> {
+        Self::of(parts)
+    }
+}
+
+impl Segments {
+    fn of(parts: &mut Parts) -> Result<Self> {
+        // It waits for nothing.
+        let params = RawPathParams::from_request_parts(parts, &()).now_or_never();
+        let params = params
+            .and_then(Result::ok)
+            .ok_or_else(|| Error::new(ErrorCode::InvalidRequest).message("the path is not UTF-8"))?;
         let mut segments = Self { model: String::new(), id: String::new() };
         for (name, value) in &params {
             match name {

@@ -23,14 +23,48 @@ pub(crate) enum Matcher<'a> {
 
 /// A comparison of a top-level field with what is not an array.
 pub(crate) struct FieldTest<'a> {
-    name: &'a str,
-    place: Cell<Place>,
+    slot: Slot<'a>,
     compare: Compare,
     /// Whether it is that none is equal.
     negated: bool,
     operand: Operand<'a>,
     value: &'a Value,
     filter: &'a RawFilter,
+}
+
+/// A top-level field of many documents, which is looked for once.
+pub(crate) struct Slot<'a> {
+    name: &'a str,
+    place: Cell<Place>,
+}
+
+impl<'a> Slot<'a> {
+    pub(crate) fn of(name: &'a str) -> Self {
+        Self { name, place: Cell::new(Place::Unknown) }
+    }
+
+    /// Calls `f` with the value of the field, and whether it was found by its place.
+    #[inline]
+    pub(crate) fn with<R>(&self, doc: &dyn AnyDoc, f: impl FnOnce(Option<&ValueRef<'_>>, bool) -> R) -> R {
+        let object = doc.object();
+        match self.place.get() {
+            // The value is looked at where it was answered. A copy of it would wait until all of it is written, and that until
+            // what was read of the documents before has come from memory.
+            Place::Slot(slot, address) => match &object.entry(slot) {
+                Some((name, value)) if std::ptr::eq(name.as_ptr(), address) && name.len() == self.name.len() => {
+                    return f(Some(value), true);
+                }
+                _ => self.place.set(Place::ByName),
+            },
+            Place::Unknown => {
+                let mut slots = (0..object.slots()).filter_map(|slot| object.entry(slot).map(|(name, _)| (slot, name)));
+                let found = slots.find(|(_, name)| *name == self.name);
+                self.place.set(found.map_or(Place::ByName, |(slot, name)| Place::Slot(slot, name.as_ptr())));
+            }
+            Place::ByName => {}
+        }
+        f(object.get(self.name).as_ref(), false)
+    }
 }
 
 /// Where the documents have a field.
@@ -67,6 +101,22 @@ impl<'a> Matcher<'a> {
         }
     }
 
+    /// What is left of a filter for documents that are known to pass some of its tests, which all of it asks for.
+    pub(crate) fn of_rest(filter: &'a RawFilter, passed: &[&Test]) -> Self {
+        let is_passed = |filter: &RawFilter| match filter {
+            RawFilter::Field(_, test) => passed.iter().any(|one| std::ptr::eq(*one, test)),
+            _ => false,
+        };
+        match filter {
+            RawFilter::And { members, .. } => {
+                let rest = members.iter().filter(|member| !is_passed(member));
+                Self::All(rest.map(|member| Self::of_rest(member, passed)).collect())
+            }
+            _ if is_passed(filter) => Self::All(Vec::new()),
+            _ => Self::of(filter),
+        }
+    }
+
     /// Whether the document matches.
     pub(crate) fn matches(&self, doc: &dyn AnyDoc) -> bool {
         match self {
@@ -86,11 +136,19 @@ impl<'a> Matcher<'a> {
         }
         // First all answers, then the moves: where a document is moved to waits for the answers of those before, and what is
         // read next would wait for that.
-        let answers: Vec<bool> = docs.iter().map(|doc| self.matches(doc.as_ref())).collect();
-        let mut kept = 0;
-        for (at, answer) in answers.into_iter().enumerate() {
-            docs.swap(kept, at);
-            kept += usize::from(answer);
+        let (mut kept, mut begin) = (0, 0);
+        while begin < docs.len() {
+            let mut answers = 0_u64;
+            let part = docs.iter().skip(begin).take(64);
+            for (bit, doc) in part.enumerate() {
+                answers |= u64::from(self.matches(doc.as_ref())) << bit;
+            }
+            let end = docs.len().min(begin + 64);
+            for at in begin..end {
+                docs.swap(kept, at);
+                kept += usize::from(answers >> (at - begin) & 1 == 1);
+            }
+            begin = end;
         }
         docs.truncate(kept);
     }
@@ -107,28 +165,14 @@ impl<'a> FieldTest<'a> {
         };
         let negated = compare == Compare::Ne;
         let compare = if negated { Compare::Eq } else { compare };
-        Self { name, place: Cell::new(Place::Unknown), compare, negated, operand, value, filter }
+        Self { slot: Slot::of(name), compare, negated, operand, value, filter }
     }
 
     fn matches(&self, doc: &dyn AnyDoc) -> bool {
-        let object = doc.object();
-        match self.place.get() {
-            // The value is looked at where it was answered. A copy of it would wait until all of it is written, and that until
-            // what was read of the documents before has come from memory.
-            Place::Slot(slot, address) => match &object.entry(slot) {
-                Some((name, value)) if std::ptr::eq(name.as_ptr(), address) && name.len() == self.name.len() => {
-                    return self.passes(value, doc);
-                }
-                _ => self.place.set(Place::ByName),
-            },
-            Place::Unknown => {
-                let mut slots = (0..object.slots()).filter_map(|slot| object.entry(slot).map(|(name, _)| (slot, name)));
-                let found = slots.find(|(_, name)| *name == self.name);
-                self.place.set(found.map_or(Place::ByName, |(slot, name)| Place::Slot(slot, name.as_ptr())));
-            }
-            Place::ByName => {}
-        }
-        self.passes_otherwise(object.get(self.name), doc)
+        self.slot.with(doc, |value, in_slot| match value {
+            Some(value) if in_slot => self.passes(value, doc),
+            value => self.passes_otherwise(value.copied(), doc),
+        })
     }
 
     #[inline]

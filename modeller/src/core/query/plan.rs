@@ -69,6 +69,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) source: Source<'a>,
     /// Whether they all match: the filter need not be applied.
     pub(crate) is_covered: bool,
+    /// Tests that all of them pass, for those where the filter has to be applied.
+    pub(crate) proved: Vec<&'a Test>,
     /// Whether one document may come several times.
     pub(crate) may_repeat: bool,
     /// How to walk so that they come in the order of the query; `None` where no walk does that.
@@ -293,6 +295,7 @@ impl<'a> Plan<'a> {
         Self {
             source: Source::Documents(Bound::Unbounded, Bound::Unbounded),
             is_covered: false,
+            proved: Vec::new(),
             may_repeat: false,
             course: None,
             count: usize::MAX,
@@ -312,7 +315,8 @@ impl<'a> Plan<'a> {
         });
         let (documents, is_covered) = by_id(&clauses);
         let is_narrow = matches!(documents, Source::Ids(_));
-        let documents = Self { source: documents, is_covered, may_repeat: false, course: by_ids, count: 0 };
+        let proved = Vec::new();
+        let documents = Self { source: documents, is_covered, proved, may_repeat: false, course: by_ids, count: 0 };
         if is_narrow {
             return vec![documents];
         }
@@ -328,7 +332,8 @@ impl<'a> Plan<'a> {
                 .collect();
             if let Some(each) = each {
                 let source = Source::Any(each);
-                plans.push(Self { source, is_covered: false, may_repeat: true, course: None, count: 0 });
+                let proved = Vec::new();
+                plans.push(Self { source, is_covered: false, proved, may_repeat: true, course: None, count: 0 });
             }
         }
         plans.push(documents);
@@ -388,8 +393,9 @@ impl<'a> Plan<'a> {
         covered.sort_unstable();
         covered.dedup();
         let is_covered = !clauses.has_more && covered.len() == clauses.tests.len();
+        let proved = covered.iter().filter_map(|at| clauses.tests.get(*at)).map(|clause| clause.test).collect();
         let source = Source::Index(IndexScan { index, spans, prefix, sorted, used });
-        Some(Self { source, is_covered, may_repeat, course, count: 0 })
+        Some(Self { source, is_covered, proved, may_repeat, course, count: 0 })
     }
 
     /// Counts what there is to look at.

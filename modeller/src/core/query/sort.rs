@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use serde_json::{Map, Value};
 
 use super::filter::{Path, position};
+use super::matcher::Slot;
 use super::parse::{Schema, parse_sort};
 use crate::core::document::{AnyDoc, DynDoc};
 use crate::core::id::RawId;
@@ -82,6 +83,13 @@ impl RawSort {
             })
             .find(|order| order.is_ne())
             .unwrap_or_else(|| a.doc.id().cmp(b.doc.id()))
+    }
+
+    /// The one key of the sort, where documents that have a whole number there can be told apart by that.
+    pub(crate) fn whole_key(&self) -> Option<WholeKey<'_>> {
+        let [(path, direction)] = self.0.as_slice() else { return None };
+        let name = path.single().filter(|name| !matches!(*name, "_id" | "_rev"))?;
+        Some(WholeKey { slot: Slot::of(name), direction: *direction })
     }
 
     /// The documents in this order.
@@ -161,6 +169,28 @@ impl RawSort {
             }
         })?;
         Ok(best.unwrap_or_default())
+    }
+}
+
+/// The only key of a sort, read as a whole number.
+pub(crate) struct WholeKey<'a> {
+    slot: Slot<'a>,
+    direction: Direction,
+}
+
+impl WholeKey<'_> {
+    /// What the document has there, if that is a whole number.
+    pub(crate) fn of(&self, doc: &DynDoc) -> Option<i128> {
+        self.slot.with(doc.as_ref(), |value, _| match value {
+            Some(ValueRef::UInt(number)) => Some(i128::from(*number)),
+            Some(ValueRef::Int(number)) => Some(i128::from(*number)),
+            _ => None,
+        })
+    }
+
+    /// Whether the document comes after one that has this number.
+    pub(crate) fn is_behind(&self, doc: &DynDoc, worst: i128) -> bool {
+        self.of(doc).is_some_and(|own| self.direction.directed(own.cmp(&worst)).is_gt())
     }
 }
 
