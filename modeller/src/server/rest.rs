@@ -40,6 +40,7 @@ use crate::model::upload::Pieces;
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// `GET /{model}`
+#[expect(clippy::needless_pass_by_value, reason = "that is how a handler is called")]
 pub(super) fn list(
     context: Context,
     at: Segments,
