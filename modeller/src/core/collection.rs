@@ -420,12 +420,14 @@ impl<'a> Found<'a> {
         let mut consider = |docs: &mut Vec<&'a DynDoc>| -> Result<()> {
             matching(docs);
             for doc in docs.drain(..) {
-                if let (Some(key), Some(worst)) = (&whole, worst)
-                    && key.is_behind(doc, worst)
+                let number = whole.as_ref().and_then(|key| key.of(doc));
+                if let (Some(key), Some(number), Some(worst)) = (&whole, number, worst)
+                    && key.is_behind(number, worst)
                 {
                     continue;
                 }
-                let one = sort.of(doc)?;
+                let mut one = sort.of(doc)?;
+                one.whole = number;
                 let is_worse = is_cut && sorted.get(wanted - 1).is_some_and(|worst| compare(&one, worst).is_gt());
                 if is_worse || behind.is_some_and(|position| !sort.is_behind(&one, position)) {
                     continue;
@@ -438,7 +440,7 @@ impl<'a> Found<'a> {
                         sorted.select_nth_unstable_by(wanted - 1, compare);
                         sorted.truncate(wanted);
                         is_cut = true;
-                        worst = sorted.last().and_then(|last| whole.as_ref()?.of(last.doc));
+                        worst = sorted.last().and_then(|last| last.whole);
                     }
                 }
             }

@@ -41,6 +41,8 @@ pub(crate) struct Sorted<'a> {
     pub(crate) doc: &'a DynDoc,
     /// `None` where all of them are plain fields, which are compared where they lie.
     keys: Option<Keys>,
+    /// What the only key of the sort is, where that is a whole number and was looked for.
+    pub(crate) whole: Option<i128>,
 }
 
 impl RawSort {
@@ -71,10 +73,13 @@ impl RawSort {
         let is_plain =
             |(path, _): &(Path, Direction)| path.single().is_some_and(|name| plain(doc.as_ref(), name).is_some());
         let keys = if self.0.iter().all(is_plain) { None } else { Some(self.values(doc.as_ref())?) };
-        Ok(Sorted { doc, keys })
+        Ok(Sorted { doc, keys, whole: None })
     }
 
     pub(crate) fn compare(&self, a: &Sorted<'_>, b: &Sorted<'_>) -> Ordering {
+        if let (Some(own), Some(other), [(_, direction)]) = (a.whole, b.whole, self.0.as_slice()) {
+            return direction.directed(own.cmp(&other)).then_with(|| a.doc.id().cmp(b.doc.id()));
+        }
         self.0
             .iter()
             .enumerate()
@@ -188,9 +193,9 @@ impl WholeKey<'_> {
         })
     }
 
-    /// Whether the document comes after one that has this number.
-    pub(crate) fn is_behind(&self, doc: &DynDoc, worst: i128) -> bool {
-        self.of(doc).is_some_and(|own| self.direction.directed(own.cmp(&worst)).is_gt())
+    /// Whether one number comes after another.
+    pub(crate) fn is_behind(&self, own: i128, other: i128) -> bool {
+        self.direction.directed(own.cmp(&other)).is_gt()
     }
 }
 
