@@ -11,7 +11,7 @@ use modeller_tests::Folder;
 use modeller_tests::random::Random;
 use serde_json::{Map, Value, json};
 
-use crate::support::{SECRET, Served, Socket, serve, token};
+use crate::support::{CANARY, SECRET, Served, Socket, serve, token};
 
 /// What a team works on: its members read it, and anyone what is open.
 #[model(id = "cards", public, client_ids)]
@@ -73,7 +73,7 @@ fn card(random: &mut Random) -> Card {
         tags: (0..random.below(3)).map(|_| format!("t{}", random.below(4))).collect(),
         note: random.one_in(2).then(|| format!("n{}", random.below(3))),
         price: Protected::new(random.below(9) as i64),
-        secret: Private::new("canary".to_owned()),
+        secret: Private::new(CANARY.to_owned()),
     }
 }
 
@@ -449,7 +449,7 @@ async fn what_is_no_live_query_is_refused() {
         (json!({"model": "memberships"}), "MODEL_NOT_FOUND"),
         (json!({"model": "notes", "filter": null}), "INVALID_QUERY"),
         (json!({"model": "notes", "filter": {"txt": 1}}), "INVALID_QUERY"),
-        (json!({"model": "cards", "filter": {"secret": "canary"}}), "INVALID_QUERY"),
+        (json!({"model": "cards", "filter": {"secret": CANARY}}), "INVALID_QUERY"),
         (json!({"model": "cards", "sort": {"secret": 1}}), "INVALID_QUERY"),
         (json!({"model": "cards", "sort": {"price": 1}}), "INVALID_QUERY"),
         (json!({"model": "notes", "limit": 1_001}), "INVALID_QUERY"),
