@@ -233,6 +233,13 @@ impl<K: Key> Keys<K> {
         }
     }
 
+    pub(crate) fn expr(&self, key: K) -> Option<&Expr> {
+        match &self.get(key)?.given {
+            Given::Expr(expr) => Some(expr),
+            _ => None,
+        }
+    }
+
     pub(crate) fn bool(&self, key: K) -> Option<bool> {
         match self.get(key)?.given {
             Given::Bool(value) => Some(value),

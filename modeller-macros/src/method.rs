@@ -20,7 +20,7 @@ use crate::{paths, register};
 macro_rules! operation_keys {
     (
         $(#[$meta:meta])*
-        $name:ident for $attribute:literal, $word:literal, [$($more:tt)*] $(as $transaction:ident)?, $role:expr
+        $name:ident for $attribute:literal, $word:literal, [$($more:tt)*] $(as $transaction:ident)? $(up to $max:ident)?, $role:expr
     ) => {
         $crate::keys::keys! {
             $(#[$meta])*
@@ -47,6 +47,7 @@ macro_rules! operation_keys {
             const ID: Self = Self::Id;
             const CRATE: Self = Self::Crate;
             $(const TRANSACTION: Option<Self> = Some(Self::$transaction);)?
+            $(const MAX_BYTES: Option<Self> = Some(Self::$max);)?
         }
     };
 }
@@ -157,6 +158,8 @@ pub(crate) trait OperationKey: Key {
     const CRATE: Self;
     /// By which it may say that it is no transaction.
     const TRANSACTION: Option<Self> = None;
+    /// By which it may say how much it takes.
+    const MAX_BYTES: Option<Self> = None;
 }
 
 /// A method or an event that was proved.
@@ -170,6 +173,8 @@ struct Operation {
     /// Whether it is one transaction.
     transaction: bool,
     access: Option<Access>,
+    /// How many bytes it takes of what it is given.
+    max_bytes: Option<syn::Expr>,
     id: String,
 }
 
@@ -238,7 +243,8 @@ fn check<K: OperationKey>(
         );
     }
     let m = paths::runtime(keys.path(K::CRATE));
-    Some(Operation { m, role: K::ROLE, model: model?, handler, args_at, transaction, access, id })
+    let max_bytes = K::MAX_BYTES.and_then(|key| keys.expr(key)).cloned();
+    Some(Operation { m, role: K::ROLE, model: model?, handler, args_at, transaction, access, max_bytes, id })
 }
 
 /// Whether it says that it is no transaction.
@@ -351,6 +357,19 @@ fn registration(operation: &Operation) -> TokenStream {
             quote!(::core::option::Option::Some(#level))
         },
     );
+    let (max_bytes, check) = match &operation.max_bytes {
+        None => (quote!(::core::option::Option::None), TokenStream::new()),
+        Some(bytes) => {
+            let message = format!("{} takes at least one byte; `max_bytes` is 0", with_article(role.word));
+            (
+                quote!(::core::option::Option::Some(MAX_BYTES)),
+                quote_spanned! {bytes.span()=>
+                    const MAX_BYTES: u64 = #bytes;
+                    const _: () = ::core::assert!(MAX_BYTES > 0, #message);
+                },
+            )
+        }
+    };
     let transaction = operation.transaction;
     let description = summary(&handler.item.attrs);
     let (answer, call, site) = (operation.answer(), handler.call(), register::site(m));
@@ -364,6 +383,7 @@ fn registration(operation: &Operation) -> TokenStream {
             #[allow(unused_imports)]
             use #m::Unfit as _;
             #schemas
+            #check
             const _: fn() = || {
                 #[allow(dead_code)]
                 fn offered<A: #m::#bound>() {}
@@ -377,6 +397,7 @@ fn registration(operation: &Operation) -> TokenStream {
                 args: #args,
                 output: #m::Witness::<#answer>::OUTPUT,
                 transaction: #transaction,
+                max_bytes: #max_bytes,
                 run: |#binding| ::std::boxed::Box::pin(async move {
                     #take
                     #(#extract)*

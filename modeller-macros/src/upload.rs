@@ -6,7 +6,7 @@ use crate::method::{MethodKey, Role, operation, operation_keys};
 
 operation_keys! {
     /// The keys of `#[upload]`, after the model.
-    UploadKey for "#[upload]", "an upload", [],
+    UploadKey for "#[upload]", "an upload", [MaxBytes = "max_bytes", Expr, "max_bytes = 10 << 20";] up to MaxBytes,
     Role {
         word: "upload",
         declaration: "Upload",

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::stream;
 use modeller::prelude::*;
-use modeller::server::Uploaded;
+use modeller::server::WholeUpload;
 use modeller::test::TestApp;
 use modeller_tests::Folder;
 use modeller_tests::http::Connection;
@@ -364,7 +364,7 @@ async fn what_a_handler_refuses_is_over_and_what_fails_is_tried_again() {
     let tries = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let counted = tries.clone();
     let app = builder()
-        .on_uploaded(move |mut uploaded: Uploaded| {
+        .upload_handler(move |mut uploaded: WholeUpload| {
             let tries = counted.clone();
             async move {
                 let (bytes, _) = hashed(&mut uploaded.file).await?;

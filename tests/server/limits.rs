@@ -118,6 +118,7 @@ async fn json_that_is_nested_too_deep() {
     socket.request("subscribe", deep).await;
     let refused = socket.frame().await.unwrap();
     assert_eq!(refused["error"]["data"]["code"], "PAYLOAD_TOO_LARGE", "{refused}");
+    assert!(refused["id"].is_number(), "{refused}");
     let flat = socket.ask("subscribe", json!({"model": "users", "filter": {"age": 1}})).await;
     assert!(flat.get("result").is_some(), "{flat}");
 }

@@ -35,5 +35,6 @@ mod sse;
 mod start;
 mod support;
 mod trash;
+mod uploaded;
 mod ways_out;
 mod writes;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use futures_util::{SinkExt as _, StreamExt as _};
 use modeller_tests::Folder;
 use modeller_tests::http::Connection;
 use modeller_tests::process::Served;
@@ -18,6 +19,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode as SpanStatus;
 use prost::Message as _;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_tungstenite::connect_async;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -104,6 +106,11 @@ async fn a_request_and_its_hooks(command: Command, collector: &Collector) {
     write_letter(&served, "authorization: Bearer canary-token\r\n").await;
     let mut connection = Connection::open(served.addr).await.unwrap();
     assert_eq!(connection.json("POST", "/letters/burn", None).await.unwrap().status, 400);
+    let (mut socket, _) = connect_async(format!("ws://{}/@socket", served.addr)).await.unwrap();
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "call", "params": {"model": "letters", "method": "burn"}});
+    socket.send(call.to_string().into()).await.unwrap();
+    assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("TOO_WET"));
+    socket.close(None).await.unwrap();
     assert_eq!(end(served).await, Some(0));
 
     let spans = collector.spans();
@@ -125,7 +132,11 @@ async fn a_request_and_its_hooks(command: Command, collector: &Collector) {
     let burn = named(&spans, "method letters.burn");
     assert_eq!(burn[0].status.as_ref().unwrap().code, SpanStatus::Error as i32);
     assert!(format!("{:?}", burn[0].attributes).contains("TOO_WET"), "{burn:?}");
-    assert_eq!(burn[0].parent_span_id, named(&spans, "POST /{model}/{id}")[0].span_id);
+    let mut within = [named(&spans, "POST /{model}/{id}"), named(&spans, "call")].map(|spans| &spans[0].span_id);
+    let mut parents = [0, 1].map(|at| &burn[at].parent_span_id);
+    within.sort();
+    parents.sort();
+    assert_eq!(parents, within);
     assert!(spans.iter().all(|span| span.events.is_empty()), "{spans:#?}");
 }
 

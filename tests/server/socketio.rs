@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use modeller::Limits;
 use modeller::prelude::*;
 use modeller_tests::http::Connection;
 use modeller_tests::node::Node;
@@ -207,6 +208,17 @@ impl Raw {
         let answer = message.strip_prefix(&format!("3{id}")).unwrap_or_else(|| panic!("{message}"));
         serde_json::from_str::<Value>(answer).unwrap()[0].clone()
     }
+}
+
+/// Whoever waits for an acknowledgement hears of what was not read.
+#[tokio::test]
+async fn what_is_nested_too_deep_is_acknowledged() {
+    let app = App::new().model::<User>().in_memory().limits(Limits::new().json_depth(5)).open().await.unwrap();
+    let served = serve(app).await;
+    let mut raw = Raw::connect(&served).await;
+    let deep = json!({"model": "users", "filter": {"$or": [{"$and": [{"age": 1}]}]}});
+    let refused = raw.ask(7, "subscribe", deep).await;
+    assert_eq!(refused["code"], "PAYLOAD_TOO_LARGE", "{refused}");
 }
 
 /// Events that stand right behind what connects, before it is answered: none is lost, and their order is kept.

@@ -61,6 +61,7 @@ const _: () = {
             <Result<()> as ::modeller::__private::Returned>::Output,
         >::OUTPUT,
         transaction: true,
+        max_bytes: ::core::option::Option::None,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a0: RoleChanged = ::modeller::__private::Witness::<
                 RoleChanged,

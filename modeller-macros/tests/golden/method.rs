@@ -64,6 +64,7 @@ const _: () = {
             <Result<Doc<User>> as ::modeller::__private::Returned>::Output,
         >::OUTPUT,
         transaction: true,
+        max_bytes: ::core::option::Option::None,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a0: Promote = ::modeller::__private::Witness::<
                 Promote,

@@ -53,6 +53,7 @@ const _: () = {
             <Result<u64> as crate::inner::__private::Returned>::Output,
         >::OUTPUT,
         transaction: true,
+        max_bytes: ::core::option::Option::None,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a0: State<Clock> = crate::inner::__private::Taking::<
                 State<Clock>,

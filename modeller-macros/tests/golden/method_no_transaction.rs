@@ -53,6 +53,7 @@ const _: () = {
             <Result<()> as ::modeller::__private::Returned>::Output,
         >::OUTPUT,
         transaction: false,
+        max_bytes: ::core::option::Option::None,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a0: Model<User> = ::modeller::__private::Taking::<
                 Model<User>,

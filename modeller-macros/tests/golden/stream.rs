@@ -63,6 +63,7 @@ const _: () = {
             <Result<u64> as ::modeller::__private::Returned>::Output,
         >::OUTPUT,
         transaction: true,
+        max_bytes: ::core::option::Option::None,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a0: Part = ::modeller::__private::Witness::<
                 Part,

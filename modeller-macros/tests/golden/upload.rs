@@ -71,6 +71,7 @@ const _: () = {
             <Result<Doc<User>> as ::modeller::__private::Returned>::Output,
         >::OUTPUT,
         transaction: false,
+        max_bytes: ::core::option::Option::None,
         run: |mut __call| ::std::boxed::Box::pin(async move {
             let __a1: Avatar = ::modeller::__private::Witness::<
                 Avatar,

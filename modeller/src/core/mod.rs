@@ -9,7 +9,7 @@ pub(crate) mod field;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 #[expect(clippy::print_stdout, reason = "counts and times that show what the tests have done")]
-mod fuzz;
+pub(crate) mod fuzz;
 pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod interest;

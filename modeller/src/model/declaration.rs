@@ -62,6 +62,8 @@ pub struct OperationDeclaration {
     pub output: OutputKind,
     /// Whether all that it does is one transaction.
     pub transaction: bool,
+    /// How many bytes it takes of a file; as many as the server takes, unless given.
+    pub max_bytes: Option<u64>,
     /// The function, with its arguments taken from the invocation.
     pub run: RunOutput,
     /// Where it stands.

@@ -1625,9 +1625,17 @@ impl Scope {
         with: With,
     ) -> Result<Box<dyn AnyOutput>> {
         let schema = &self.runtime.model(index)?.schema;
-        if let With::Chunk(chunk) = &with {
-            chunk.check()?;
-        }
+        let with = match with {
+            With::Chunk(chunk) => {
+                chunk.check()?;
+                With::Chunk(chunk)
+            }
+            With::File(file) => With::File(match operation.declaration.max_bytes {
+                Some(most) => file.up_to(most),
+                None => file,
+            }),
+            other => other,
+        };
         if !operation.declaration.transaction {
             return Box::pin(self.perform_outside(index, operation, args, with)).await;
         }

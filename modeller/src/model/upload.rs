@@ -40,6 +40,9 @@ pub struct File {
     content_type: Option<String>,
     /// Never locked, but asked for with exclusive access: so a file can be shared between threads, and its bytes need not be.
     body: Mutex<Body>,
+    /// How many bytes it has at most, and how many of them may still come.
+    most: u64,
+    left: u64,
 }
 
 impl fmt::Debug for File {
@@ -56,12 +59,22 @@ impl File {
     pub fn new(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         let mut bytes = Some(bytes.into());
         let body = Chunks(Box::new(move || bytes.take().map(Ok)));
-        Self { name: Some(name.into()), content_type: None, body: Mutex::new(Box::pin(body)) }
+        Self { name: Some(name.into()), ..Self::of(body) }
     }
 
     /// A file whose bytes come by and by, without a name.
     pub fn from_stream(bytes: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
-        Self { name: None, content_type: None, body: Mutex::new(Box::pin(bytes)) }
+        Self::of(bytes)
+    }
+
+    fn of(bytes: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
+        let (most, left) = (u64::MAX, u64::MAX);
+        Self { name: None, content_type: None, body: Mutex::new(Box::pin(bytes)), most, left }
+    }
+
+    /// The same of at most so many bytes.
+    pub(crate) fn up_to(self, most: u64) -> Self {
+        Self { most, left: most, ..self }
     }
 
     /// The same under a name.
@@ -93,7 +106,18 @@ impl File {
     /// # Errors
     /// What went wrong on their way; `PAYLOAD_TOO_LARGE` when the file is longer than what is taken.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        std::future::poll_fn(|context| self.body.get_mut().as_mut().poll_next(context)).await.transpose()
+        let next = std::future::poll_fn(|context| self.body.get_mut().as_mut().poll_next(context)).await.transpose()?;
+        let Some(chunk) = &next else { return Ok(None) };
+        match self.left.checked_sub(chunk.len() as u64) {
+            Some(left) => self.left = left,
+            None => {
+                // Nothing comes after that.
+                self.body = Mutex::new(Box::pin(Chunks(Box::new(|| None))));
+                let text = format!("the file has more than {} bytes", self.most);
+                return Err(Error::new(ErrorCode::PayloadTooLarge).message(text));
+            }
+        }
+        Ok(next)
     }
 
     /// All bytes that are left, so many at most.
@@ -296,6 +320,14 @@ mod tests {
             Some(if left > 0 { Ok("ab".into()) } else { Err(Error::new("BROKE_OFF")) })
         })));
         assert_eq!(broken.bytes(100).await.unwrap_err().code().as_str(), "BROKE_OFF");
+    }
+
+    #[tokio::test]
+    async fn a_file_has_no_more_bytes_than_its_upload_takes() {
+        assert_eq!(File::new("a", "1234").up_to(4).bytes(100).await.unwrap(), "1234");
+        let mut file = File::new("a", "12345").up_to(4);
+        assert_eq!(file.chunk().await.unwrap_err().code(), &ErrorCode::PayloadTooLarge);
+        assert_eq!(file.chunk().await.unwrap(), None);
     }
 
     #[test]

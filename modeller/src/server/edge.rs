@@ -185,7 +185,7 @@ impl Server {
 }
 
 /// Whose something is that is counted: of a verified caller, or else of an address.
-fn owner(caller: &Caller, peer: Peer) -> Option<String> {
+pub(super) fn owner(caller: &Caller, peer: Peer) -> Option<String> {
     if caller.is_verified() {
         return Some(caller.identity());
     }

@@ -4,6 +4,7 @@
 //! it does, also when it panics, the outcome is the same. Who wants to refuse a request does so by the access of the model, or
 //! by a layer around [`App::router`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,6 +91,37 @@ pub struct Issued {
     pub caller: Caller,
 }
 
+/// A client has sent a whole file, and the handler of that has taken it; see [`AppBuilder::on_uploaded`].
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Uploaded {
+    /// The model and its upload, as in `users` and `avatar`; `None` where it was for
+    /// [`AppBuilder::upload_handler`].
+    pub operation: Option<(String, String)>,
+    /// The id of a resumable upload, which is the right to it; `None` for a file that came in one request.
+    pub id: Option<String>,
+    /// What the client calls the file.
+    pub name: Option<String>,
+    /// Of which media type the client says that it is.
+    pub content_type: Option<String>,
+    /// How many bytes the handler was given.
+    pub bytes: u64,
+    /// What else the client says of a resumable upload.
+    pub metadata: BTreeMap<String, String>,
+    /// Who sent it.
+    pub caller: Caller,
+}
+
+impl fmt::Debug for Uploaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploaded")
+            .field("operation", &self.operation)
+            .field("bytes", &self.bytes)
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Authenticated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What somebody's provider says of him is not for logs.
@@ -162,6 +194,7 @@ pub(super) struct Events {
     /// Told by what ends a login.
     #[allow(dead_code)]
     pub(super) provider: Callbacks<Issued>,
+    pub(super) uploaded: Callbacks<Uploaded>,
 }
 
 impl AppBuilder {
@@ -240,6 +273,20 @@ impl AppBuilder {
     /// ```
     pub fn on_provider(self, callback: impl Fn(&Issued) + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.events.provider.add(callback))
+    }
+
+    /// With a callback for when a file has come whole, by a form, by itself or by a resumable upload over HTTP or on a socket, and its
+    /// handler has taken it. Of one that the handler refused nothing is told.
+    ///
+    /// It is called as [`AppBuilder::on_request`] describes.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// let builder = App::discover().on_uploaded(|uploaded| tracing::info!(bytes = uploaded.bytes, "a file has come"));
+    /// # drop(builder);
+    /// ```
+    pub fn on_uploaded(self, callback: impl Fn(&Uploaded) + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.events.uploaded.add(callback))
     }
 }
 

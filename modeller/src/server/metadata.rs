@@ -40,7 +40,8 @@ pub(super) async fn of(context: &Context) -> Result<Metadata> {
             false => None,
         });
     }
-    Ok(assembled(runtime, &scope, &rights, context.audience()))
+    let usual = context.server.configuration.uploads.limit;
+    Ok(assembled(runtime, &scope, &rights, Some(usual), context.audience()))
 }
 
 /// What anybody may reach who has a verified token, whatever rules say of him.
@@ -49,14 +50,21 @@ pub(super) fn whole(runtime: &Runtime) -> Result<Metadata> {
     let scope = runtime.scope(Caller::verified(serde_json::Map::new()));
     let all = |at| Ok(scope.is_ruled(at)?.then(Rights::all));
     let rights: Vec<Option<Rights>> = (0..runtime.models().len()).map(all).collect::<Result<_>>()?;
-    Ok(assembled(runtime, &scope, &rights, Audience::Verified))
+    Ok(assembled(runtime, &scope, &rights, None, Audience::Verified))
 }
 
-fn assembled(runtime: &Runtime, scope: &Scope, rights: &[Option<Rights>], to: Audience) -> Metadata {
+/// `usual` is how many bytes an upload takes that does not say it itself.
+fn assembled(
+    runtime: &Runtime,
+    scope: &Scope,
+    rights: &[Option<Rights>],
+    usual: Option<u64>,
+    to: Audience,
+) -> Metadata {
     let mut models: Vec<ModelMetadata> = Vec::new();
     for (at, (model, rights)) in runtime.models().iter().zip(rights).enumerate() {
         let schema = schema_without_unknown(runtime, at, model, to);
-        models.extend(describe_model(scope, model, schema, rights.as_ref(), to));
+        models.extend(describe_model(scope, model, schema, rights.as_ref(), usual, to));
     }
     // Of those alone that are shown themselves.
     let shown: Vec<String> = models.iter().map(|model| model.id.clone()).collect();
@@ -90,6 +98,7 @@ fn describe_model(
     model: &ModelRuntime,
     json: Value,
     rights: Option<&Rights>,
+    usual: Option<u64>,
     to: Audience,
 ) -> Option<ModelMetadata> {
     let schema = &model.schema;
@@ -97,7 +106,7 @@ fn describe_model(
         model
             .operations_of(kind)
             .filter(|operation| reaches(scope, operation.access))
-            .map(|operation| describe_operation(operation, to))
+            .map(|operation| describe_operation(operation, usual, to))
             .collect::<Vec<_>>()
     };
     use OperationKind::{Event, Method, Stream, Upload};
@@ -136,7 +145,7 @@ fn describe_model(
     })
 }
 
-fn describe_operation(operation: &OperationRuntime, to: Audience) -> OperationMetadata {
+fn describe_operation(operation: &OperationRuntime, usual: Option<u64>, to: Audience) -> OperationMetadata {
     OperationMetadata {
         id: operation.declaration.id.to_owned(),
         access: operation.access.as_str().to_owned(),
@@ -144,6 +153,7 @@ fn describe_operation(operation: &OperationRuntime, to: Audience) -> OperationMe
         args: operation.args.as_ref().map(|args| args.json(to).clone()),
         output: operation.output.json(to).clone(),
         once: operation.kind == OperationKind::Method && operation.declaration.transaction,
+        max_bytes: operation.declaration.max_bytes.or(usual.filter(|_| operation.kind == OperationKind::Upload)),
     }
 }
 

@@ -910,15 +910,21 @@ fn with_members(schema: &Value) -> Value {
 
 /// A form with one file, whose fields stand before it; or the file alone.
 fn upload_body(operation: &OperationMetadata) -> Value {
+    // Of bytes that are not encoded it is their number (OpenAPI 3.1.1, "Working with Binary Data").
+    let mut file = json!({"type": "string", "contentMediaType": "application/octet-stream"});
+    if let Some(most) = operation.max_bytes {
+        file["maxLength"] = most.into();
+    }
     let of = |name: &str| operation.args.as_ref().and_then(|args| args.get(name)).cloned();
     let mut properties = of("properties").unwrap_or_else(|| json!({}));
     let mut required = of("required").unwrap_or_else(|| json!([]));
     if let (Some(properties), Some(required)) = (properties.as_object_mut(), required.as_array_mut()) {
-        properties.insert("file".into(), json!({"type": "string", "contentMediaType": "application/octet-stream"}));
+        properties.insert("file".into(), file.clone());
         required.push("file".into());
     }
+    let whole = operation.max_bytes.map_or_else(|| json!({}), |most| json!({"schema": {"maxLength": most}}));
     let form = json!({"type": "object", "properties": properties, "required": required});
-    json!({"required": true, "content": {"multipart/form-data": {"schema": form}, "application/octet-stream": {}}})
+    json!({"required": true, "content": {"multipart/form-data": {"schema": form}, "application/octet-stream": whole}})
 }
 
 /// Bytes, that are cut into chunks.

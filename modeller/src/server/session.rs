@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
 
 use super::Server;
 use super::auth::identify;
@@ -27,6 +28,7 @@ use super::call::Context;
 use super::limits::{IN_FLIGHT, LIVE_BYTES, LIVE_FRAMES, LIVE_UNACKED, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
 use super::network::Peer;
 use super::respond::problem_value;
+use super::surround::span_on_socket as span;
 use super::upload;
 use crate::core::collection::ModelIndex;
 use crate::core::id::RawId;
@@ -377,7 +379,7 @@ impl Session {
     pub(super) async fn take(self: &Arc<Self>, text: &str, permit: Option<OwnedSemaphorePermit>) {
         let limits = &self.server.configuration.limits;
         if let Err(error) = limits.check_depth(text.as_bytes()) {
-            return self.push(self.refusal(&Value::Null, code::REQUEST, error));
+            return self.push(self.refusal(&frame::id_of(text), code::REQUEST, error));
         }
         let Request { id, method, params } = match Request::parse(text) {
             Ok(request) => request,
@@ -406,16 +408,17 @@ impl Session {
                 let outcome = self.authenticate(params).await;
                 self.answer(id.as_ref(), outcome);
             }
-            "call" => self.run(id, permit, self.plan_call(params)),
-            "dispatch" => self.run(id, permit, self.plan_dispatch(params)),
-            "stream" => self.run(id, permit, self.plan_stream(params)),
+            "call" => span("call").in_scope(|| self.run(id, permit, self.plan_call(params))),
+            "dispatch" => span("dispatch").in_scope(|| self.run(id, permit, self.plan_dispatch(params))),
+            "stream" => span("stream").in_scope(|| self.run(id, permit, self.plan_stream(params))),
             "upload.create" | "upload.append" | "upload.offset" | "upload.terminate" => {
                 match upload_asked(&method, params) {
                     Ok(asked) => {
                         let context = self.context();
                         let of_call = context.clone();
-                        let made = async move { upload::socket::ask(&of_call, asked).await };
-                        self.spawn(id, permit, context, None, made);
+                        let peer = self.peer.get().copied().unwrap_or_default();
+                        let made = async move { upload::socket::ask(&of_call, peer, asked).await };
+                        span("upload").in_scope(|| self.spawn(id, permit, context, None, made));
                     }
                     Err(refused) => self.answer(id.as_ref(), Err(refused)),
                 }
@@ -648,7 +651,7 @@ impl Session {
         made: impl Future<Output = Result<Vec<u8>>> + Send + 'static,
     ) {
         let session = self.clone();
-        tokio::spawn(async move {
+        let answered = async move {
             let outcome = context.in_time(most, context.to_the_end(made)).await;
             if let Some(id) = &id {
                 let frame = outcome.and_then(|json| {
@@ -663,7 +666,8 @@ impl Session {
                 });
             }
             drop(permit);
-        });
+        };
+        tokio::spawn(answered.in_current_span());
     }
 
     fn answer(&self, id: Option<&Value>, outcome: Result<Value, Refused>) {

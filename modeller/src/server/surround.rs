@@ -142,6 +142,19 @@ impl<F> Surrounded<F> {
     }
 }
 
+/// The span of a request on a socket, by what it asks for.
+pub(super) fn span_on_socket(method: &'static str) -> tracing::Span {
+    tracing::info_span!(
+        target: "modeller::request",
+        parent: None,
+        "request",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system = "jsonrpc",
+        rpc.method = method,
+    )
+}
+
 /// What an answer depends on beside what it says.
 struct Asked {
     id: HeaderValue,

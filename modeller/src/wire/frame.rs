@@ -3,6 +3,7 @@
 //! Answers have `seq` beside `result`: the durable head that they saw. Batches are refused; a client that has several requests
 //! sends several frames.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorCode};
@@ -78,6 +79,17 @@ impl Request {
         }
         Ok(Self { id, method, params })
     }
+}
+
+/// What a request that is not read calls itself, so that its answer finds whoever waits for it: null where it does not say.
+pub(crate) fn id_of(text: &str) -> Value {
+    #[derive(Deserialize)]
+    struct Called {
+        id: Value,
+    }
+    // What else there is is passed over, however deep it is nested.
+    let called = serde_json::from_str::<Called>(text).map(|called| called.id).unwrap_or_default();
+    if called.is_string() || called.is_number() { called } else { Value::Null }
 }
 
 /// An answer that went well; `write` appends the result.
@@ -174,6 +186,17 @@ mod tests {
             assert_eq!(Request::parse(text).unwrap_err().code, expected, "{text}");
         }
         assert_eq!(Request::parse(&"[".repeat(100_000)).unwrap_err().code, code::PARSE);
+    }
+
+    #[test]
+    fn what_is_not_read_is_known_by_its_id() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(id_of(&format!(r#"{{"params":{deep},"id":"7:s"}}"#)), "7:s");
+        assert_eq!(id_of(&format!(r#"{{"id":7,"params":{deep}}}"#)), 7);
+        for unknown in ["", "[]", r#"{"id":{"a":1}}"#, r#"{"params":{"id":1}}"#, r#"{"id":1,"id":2}"#, r#"{"id":1"#] {
+            assert_eq!(id_of(unknown), Value::Null, "{unknown}");
+        }
+        assert_eq!(id_of(&format!(r#"{{"id":{deep}}}"#)), Value::Null);
     }
 
     #[test]

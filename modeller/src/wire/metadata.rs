@@ -167,4 +167,7 @@ pub struct OperationMetadata {
     /// is not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub once: bool,
+    /// How many bytes the file of an upload has at most; absent where it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
 }

@@ -3,13 +3,12 @@
 //! An upload says in its metadata which operation it is for (`model`, `upload`, and `args` as JSON). Whether the caller may run it is
 //! asked when the upload begins, and again when it is whole; then the handler is given a file that is read from the disk, and what it
 //! answers is remembered for an hour. An upload that says nothing is for the program, if that wants such: see
-//! [`AppBuilder::on_uploaded`](crate::AppBuilder::on_uploaded).
+//! [`AppBuilder::upload_handler`](crate::AppBuilder::upload_handler).
 //!
 //! A handler that refuses an upload ends it. One that fails through no fault of the caller, or is interrupted by the end of the
 //! process, is run again when the client asks again where the upload stands, or sends its last bytes again.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Uploaded;
+use super::WholeUpload;
 use super::checksum::Checksum;
 use super::form::{described, file_name};
 use super::incoming::Incoming;
@@ -35,6 +34,8 @@ use crate::model::once::answer_json;
 use crate::model::runtime::OperationKind;
 use crate::model::upload::File;
 use crate::server::call::Context;
+use crate::server::events::Uploaded;
+use crate::server::network::Peer;
 use crate::server::stopped;
 
 /// How long the metadata of an upload is, as a header, and how many members it has.
@@ -64,7 +65,7 @@ fn locked() -> Error {
 /// What a client says of an upload, texts by names.
 #[derive(Debug)]
 pub(super) struct Metadata {
-    members: BTreeMap<String, String>,
+    pub(super) members: BTreeMap<String, String>,
     /// As it came.
     header: String,
 }
@@ -99,6 +100,8 @@ impl Metadata {
     /// `INVALID_REQUEST`
     pub(super) fn of_json(members: Map<String, Value>) -> Result<Self> {
         let text = |(name, value): (String, Value)| match value {
+            // In a header it would end the member.
+            _ if name.contains(',') => Err(wrong("the name of a member of the metadata has no comma")),
             Value::String(text) if name != "args" => Ok((name, text)),
             value if name == "args" => Ok((name, value.to_string())),
             _ => Err(wrong("the metadata are texts")),
@@ -123,8 +126,16 @@ impl Metadata {
 
 /// What an upload is for.
 enum Purpose {
-    Operation { index: ModelIndex, id: String, args: Option<Value> },
-    Program,
+    Operation { index: ModelIndex, id: String, args: Option<Value>, limit: u64 },
+    Program { limit: u64 },
+}
+
+impl Purpose {
+    /// How many bytes such an upload has at most.
+    fn limit(&self) -> u64 {
+        let (Self::Operation { limit, .. } | Self::Program { limit }) = self;
+        *limit
+    }
 }
 
 /// What an upload is for, when the caller may have that.
@@ -132,9 +143,10 @@ enum Purpose {
 /// # Errors
 /// Those of calling the operation without its file.
 fn purpose(context: &Context, metadata: &Metadata) -> Result<Purpose> {
+    let uploads = &context.server.configuration.uploads;
     let (model, id) = match (metadata.get("model"), metadata.get("upload")) {
         (Some(model), Some(id)) => (model, id),
-        (None, None) if context.server.configuration.uploads.handler.is_some() => return Ok(Purpose::Program),
+        (None, None) if uploads.handler.is_some() => return Ok(Purpose::Program { limit: uploads.limit }),
         _ => return Err(wrong("the metadata of an upload says what it is for: `model` and `upload`")),
     };
     let index = context.visible(model)?;
@@ -142,7 +154,7 @@ fn purpose(context: &Context, metadata: &Metadata) -> Result<Purpose> {
     let operation = scope.operation(index, OperationKind::Upload, id)?;
     let args = metadata.get("args").map(|text| parse_json(text.as_bytes())).transpose()?;
     scope.args(operation, args.clone(), context.audience())?;
-    Ok(Purpose::Operation { index, id: id.to_owned(), args })
+    Ok(Purpose::Operation { index, id: id.to_owned(), args, limit: uploads.limit_of(operation) })
 }
 
 fn hash(text: &str) -> String {
@@ -172,13 +184,13 @@ pub(super) async fn find(context: &Context, id: &str) -> Result<Arc<Upload>> {
 /// Those of calling its operation without its file, and those of the bounds.
 pub(super) async fn create(
     context: &Context,
-    peer: Option<IpAddr>,
+    peer: Peer,
     length: Option<u64>,
     metadata: &Metadata,
 ) -> Result<Arc<Upload>> {
-    purpose(context, metadata)?;
+    let limit = purpose(context, metadata)?.limit();
     let counted = hash(&super::owner(&context.caller, peer));
-    store(context).await?.create(owner(&context.caller), counted, length, metadata.header.clone()).await
+    store(context).await?.create(owner(&context.caller), counted, length, limit, metadata.header.clone()).await
 }
 
 /// What is appended.
@@ -238,7 +250,7 @@ async fn append_now(context: &Context, upload: &Arc<Upload>, append: Append, bod
     if before.phase == Phase::Done {
         return if body.announced() == 0 { Ok(before) } else { Err(wrong("the upload is whole")) };
     }
-    let left = upload.state().length.unwrap_or(store.limit()).saturating_sub(before.offset);
+    let left = upload.most().saturating_sub(before.offset);
     if body.announced() > left {
         let text = format!("the upload has {left} more bytes, and not {}", body.announced());
         return Err(Error::new(ErrorCode::PayloadTooLarge).message(text));
@@ -315,25 +327,38 @@ async fn complete(context: &Context, store: &Arc<Store>, upload: &Arc<Upload>, t
 async fn run(context: &Context, store: &Arc<Store>, upload: &Arc<Upload>, metadata: &Metadata) -> Result<Vec<u8>> {
     let purpose = purpose(context, metadata)?;
     let file = metadata.describe(store.file(upload).await?);
-    match purpose {
-        Purpose::Operation { index, id, args } => {
+    let (name, content_type) = (file.name().map(str::to_owned), file.content_type().map(str::to_owned));
+    let mut operation = None;
+    let answer = match purpose {
+        Purpose::Operation { index, id, args, .. } => {
             let output = context.call(index, OperationKind::Upload, &id, args, With::File(file)).await?;
-            answer_json(output.as_ref(), context.audience())
+            operation = Some((context.server.runtime.model(index)?.schema.id.to_string(), id));
+            answer_json(output.as_ref(), context.audience())?
         }
-        Purpose::Program => {
+        Purpose::Program { .. } => {
             let Some(handler) = &context.server.configuration.uploads.handler else {
                 return Err(Error::internal("there is nobody to take the upload"));
             };
-            let uploaded = Uploaded {
+            let whole = WholeUpload {
                 id: upload.id.to_string(),
                 file,
                 metadata: metadata.members.clone(),
                 caller: context.caller.clone(),
                 app: context.server.app.clone(),
             };
-            crate::model::runtime::caught(handler(uploaded, context.audience())).await
+            crate::model::runtime::caught(handler(whole, context.audience())).await?
         }
-    }
+    };
+    context.server.configuration.events.uploaded.tell(|| Uploaded {
+        operation,
+        id: Some(upload.id.to_string()),
+        name,
+        content_type,
+        bytes: upload.state().offset,
+        metadata: metadata.members.clone(),
+        caller: context.caller.clone(),
+    });
+    Ok(answer)
 }
 
 /// Where an upload stands. When it is whole and nobody has taken it yet, it is handed over first.

@@ -7,9 +7,11 @@
 //! multer finds the parts. What it does not bound is bounded here: how many there are, the header of each, and how much of the
 //! body it takes in at once.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as Waker, Poll};
 
 use axum::body::Bytes;
@@ -31,6 +33,7 @@ use crate::model::once::answer_json;
 use crate::model::runtime::OperationKind;
 use crate::model::upload::{File, Pieces};
 use crate::server::call::Context;
+use crate::server::events::Uploaded;
 use crate::server::respond;
 
 /// How many fields a form has.
@@ -55,14 +58,14 @@ pub(in crate::server) async fn upload(
     id: String,
     request: Request,
 ) -> Result<Response> {
-    context.scope().operation(index, OperationKind::Upload, &id)?;
+    let uploads = &context.server.configuration.uploads;
+    let limit = uploads.limit_of(context.scope().operation(index, OperationKind::Upload, &id)?);
     let (parts, body) = request.into_parts();
     refuse_key(&parts.headers)?;
-    let uploads = &context.server.configuration.uploads;
     let form = Form::of(&parts.headers)?;
     let most = match &form {
-        Form::Multipart { .. } => uploads.limit.saturating_add(fields_limit(&context)).saturating_add(AROUND),
-        Form::Bare { .. } => uploads.limit,
+        Form::Multipart { .. } => limit.saturating_add(fields_limit(&context)).saturating_add(AROUND),
+        Form::Bare { .. } => limit,
     };
     let mut body = Incoming::new(&parts.headers, body, most);
     let entered = uploads.enter(&context.caller, super::peer(&parts.extensions));
@@ -125,7 +128,7 @@ impl Form {
 }
 
 /// The parameter `filename` of a `Content-Disposition` (RFC 6266 §4.3), a token or a quoted string.
-fn file_name_parameter(disposition: &str) -> Option<String> {
+pub(super) fn file_name_parameter(disposition: &str) -> Option<String> {
     let mut rest = disposition.split_once(';')?.1;
     loop {
         let (name, value) = rest.split_once('=')?;
@@ -277,9 +280,9 @@ async fn multipart(
     boundary: &str,
     body: &Arc<Mutex<Incoming>>,
 ) -> Result<Vec<u8>> {
-    let mut parts = Parts::of(boundary, body, context.server.configuration.uploads.limit);
     let scope = context.scope();
     let operation = scope.operation(index, OperationKind::Upload, &id)?;
+    let mut parts = Parts::of(boundary, body, context.server.configuration.uploads.limit_of(operation));
     let mut fields = Fields::of(operation.args.as_ref().map(|args| args.json(context.audience())));
     let mut left = context.server.configuration.limits.body;
     for at in 0.. {
@@ -289,12 +292,13 @@ async fn multipart(
             // What is wrong with the fields is told before the file is read.
             let args = fields.whole()?;
             let (filling, file) = pipe();
+            let given = filling.given.clone();
             let file = described(file, name, kind);
             let filled = async move {
                 let outcome = fill(&filling, part, parts).await;
                 filling.end(outcome).await;
             };
-            return called(context, index, id, args, file, filled).await;
+            return called(context, index, id, args, file, (given, filled)).await;
         }
         if at == FIELDS {
             return Err(wrong(format!("a form has {FIELDS} fields at most")));
@@ -355,6 +359,7 @@ async fn bare(
 ) -> Result<Vec<u8>> {
     let args = Asked::read(query, false)?.args;
     let (filling, file) = pipe();
+    let given = filling.given.clone();
     let body = body.clone();
     let filled = async move {
         let outcome = loop {
@@ -370,7 +375,7 @@ async fn bare(
         };
         filling.end(outcome).await;
     };
-    called(context, index, id, args, described(file, name, Some(content_type)), filled).await
+    called(context, index, id, args, described(file, name, Some(content_type)), (given, filled)).await
 }
 
 /// Runs the handler while its file is filled.
@@ -380,12 +385,24 @@ async fn called(
     id: String,
     args: Option<serde_json::Value>,
     file: File,
-    filled: impl Future<Output = ()>,
+    (given, filled): (Arc<AtomicU64>, impl Future<Output = ()>),
 ) -> Result<Vec<u8>> {
+    let (name, content_type) = (file.name().map(str::to_owned), file.content_type().map(str::to_owned));
     let of_call = context.clone();
     let call = context.to_the_end(async move {
         let output = of_call.call(index, OperationKind::Upload, &id, args, With::File(file)).await?;
-        answer_json(output.as_ref(), of_call.audience())
+        let answer = answer_json(output.as_ref(), of_call.audience())?;
+        let model = of_call.server.runtime.model(index)?.schema.id.to_string();
+        of_call.server.configuration.events.uploaded.tell(|| Uploaded {
+            operation: Some((model, id)),
+            id: None,
+            name,
+            content_type,
+            bytes: given.load(Ordering::Relaxed),
+            metadata: BTreeMap::new(),
+            caller: of_call.caller.clone(),
+        });
+        Ok(answer)
     });
     // When the handler is through, nobody takes what is filled in, and that ends as well.
     let (outcome, ()) = tokio::join!(call, filled);
@@ -393,22 +410,33 @@ async fn called(
 }
 
 /// What goes into the file of a handler.
-struct Filling(mpsc::Sender<Result<Option<Bytes>>>);
+struct Filling {
+    sender: mpsc::Sender<Result<Option<Bytes>>>,
+    /// How many bytes were given.
+    given: Arc<AtomicU64>,
+}
 
 /// A file that is filled while it is read. It ends when that is said; dropped before, it has broken off.
 fn pipe() -> (Filling, File) {
     let (sender, receiver) = mpsc::channel(1);
-    (Filling(sender), File::from_stream(Filled { receiver, ended: false }))
+    (Filling { sender, given: Arc::default() }, File::from_stream(Filled { receiver, ended: false }))
 }
 
 impl Filling {
     /// Waits until there is room. False when nobody reads.
     async fn push(&self, piece: Bytes) -> bool {
-        self.0.send(Ok(Some(piece))).await.is_ok()
+        // Counted before it is read, which another thread may do to the end.
+        let bytes = piece.len() as u64;
+        self.given.fetch_add(bytes, Ordering::Relaxed);
+        let is_taken = self.sender.send(Ok(Some(piece))).await.is_ok();
+        if !is_taken {
+            self.given.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        is_taken
     }
 
     async fn end(self, outcome: Result<()>) {
-        let _ = self.0.send(outcome.map(|()| None)).await;
+        let _ = self.sender.send(outcome.map(|()| None)).await;
     }
 }
 

@@ -4,6 +4,9 @@ mod args;
 mod checksum;
 mod files;
 pub(super) mod form;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fuzz;
 mod incoming;
 pub(super) mod socket;
 mod store;
@@ -13,24 +16,25 @@ pub(super) mod tus;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
 use axum::http::{Extensions, HeaderMap};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use self::store::{Bounds, Store};
+use super::edge;
 use super::limits::{Counted, Gate, Tally};
+use super::network::Peer;
 use crate::app::{App, AppBuilder};
 use crate::core::clock::Clock;
 use crate::core::private::{Audience, written_for};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::caller::Caller;
 use crate::model::handler::BoxFuture;
+use crate::model::runtime::{OperationKind, OperationRuntime};
 use crate::model::upload::File;
 
 /// How many uploads and streams are under way at once.
@@ -39,9 +43,9 @@ const AT_ONCE: usize = 1024;
 /// The folder of incomplete uploads, in that of the data.
 const FOLDER: &str = "uploads";
 
-/// A resumable upload that is whole; see [`AppBuilder::on_uploaded`].
+/// A resumable upload that is whole; see [`AppBuilder::upload_handler`].
 #[non_exhaustive]
-pub struct Uploaded {
+pub struct WholeUpload {
     /// Its id, the last segment of its address. A handler that is run again for an upload is given the same.
     pub id: String,
     /// The file, read from the disk. It is gone when the handler is through.
@@ -54,14 +58,14 @@ pub struct Uploaded {
     pub app: App,
 }
 
-impl fmt::Debug for Uploaded {
+impl fmt::Debug for WholeUpload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The id is the right to it.
-        f.debug_struct("Uploaded").field("file", &self.file).field("caller", &self.caller).finish_non_exhaustive()
+        f.debug_struct("WholeUpload").field("file", &self.file).field("caller", &self.caller).finish_non_exhaustive()
     }
 }
 
-type Handler = dyn Fn(Uploaded, Audience) -> BoxFuture<'static, Result<Vec<u8>>> + Send + Sync;
+type Handler = dyn Fn(WholeUpload, Audience) -> BoxFuture<'static, Result<Vec<u8>>> + Send + Sync;
 
 /// What the program says of uploads.
 #[derive(Clone)]
@@ -83,8 +87,10 @@ impl Default for Settings {
 
 /// What uploads share.
 pub(super) struct Uploads {
-    /// How many bytes a file has.
-    limit: u64,
+    /// How many bytes a file has, unless its upload says another number.
+    pub(super) limit: u64,
+    /// How many any of them has.
+    highest: u64,
     per_caller: usize,
     gate: Gate,
     under_way: Tally<String>,
@@ -102,11 +108,18 @@ impl Uploads {
         let Settings { limit, per_caller, incomplete: (of_one, of_all), expiry, handler } = settings;
         let (folder, clock) =
             (app.folder.as_ref().map(|folder| folder.join(FOLDER)), app.runtime.inner().clock.clone());
+        let uploads = app.runtime.models().iter().flat_map(|model| model.operations_of(OperationKind::Upload));
+        let highest = uploads.filter_map(|upload| upload.declaration.max_bytes).fold(limit, u64::max);
         // One that is as long as an upload may be can be begun.
-        let bounds = Bounds { limit, bytes_per_caller: of_one.max(limit), bytes_in_all: of_all.max(limit), expiry };
+        let bounds = Bounds { limit, bytes_per_caller: of_one.max(highest), bytes_in_all: of_all.max(highest), expiry };
         let under_way = Tally::new();
         let (gate, store) = (Gate::new(AT_ONCE), OnceCell::new());
-        Self { limit, per_caller, gate, under_way, handler, folder, clock, bounds, store }
+        Self { limit, highest, per_caller, gate, under_way, handler, folder, clock, bounds, store }
+    }
+
+    /// How many bytes the file of an upload has.
+    pub(super) fn limit_of(&self, upload: &OperationRuntime) -> u64 {
+        upload.declaration.max_bytes.unwrap_or(self.limit)
     }
 
     /// Resumable uploads, those of the process before among them.
@@ -131,7 +144,7 @@ impl Uploads {
     ///
     /// # Errors
     /// `RATE_LIMITED` when there are as many of this caller as he may have, `UNAVAILABLE` when there are as many as the server takes.
-    fn enter(&self, caller: &Caller, peer: Option<IpAddr>) -> Result<UnderWay> {
+    fn enter(&self, caller: &Caller, peer: Peer) -> Result<UnderWay> {
         let place = self.gate.try_enter().ok_or_else(|| {
             Error::new(ErrorCode::Unavailable).message("there are as many uploads under way as this server takes")
         })?;
@@ -149,16 +162,13 @@ struct UnderWay {
     _counted: Counted<String>,
 }
 
-/// Whose something is that is counted: of a verified caller, or else of an address.
-fn owner(caller: &Caller, peer: Option<IpAddr>) -> String {
-    match peer {
-        Some(address) if !caller.is_verified() => format!("anyone {address}"),
-        _ => caller.identity(),
-    }
+/// Whose something is that is counted: of a verified caller, or else of an address, or else of all that have none.
+fn owner(caller: &Caller, peer: Peer) -> String {
+    edge::owner(caller, peer).unwrap_or_else(|| caller.identity())
 }
 
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+fn peer(extensions: &Extensions) -> Peer {
+    extensions.get::<Peer>().copied().unwrap_or_default()
 }
 
 /// A key promises that a call is made once, which takes a transaction, and bytes that can be told from others.
@@ -178,20 +188,20 @@ impl AppBuilder {
     ///
     /// ```
     /// # use modeller::prelude::*;
-    /// use modeller::server::Uploaded;
+    /// use modeller::server::WholeUpload;
     ///
-    /// let builder = App::discover().on_uploaded(|mut uploaded: Uploaded| async move {
+    /// let builder = App::discover().upload_handler(|mut uploaded: WholeUpload| async move {
     ///     let bytes = uploaded.file.copy_to(&mut tokio::io::sink()).await?;
     ///     Ok(format!("{:?} of {bytes} bytes", uploaded.file.name()))
     /// });
     /// ```
-    pub fn on_uploaded<F, Fut, R>(self, handler: F) -> Self
+    pub fn upload_handler<F, Fut, R>(self, handler: F) -> Self
     where
-        F: Fn(Uploaded) -> Fut + Send + Sync + 'static,
+        F: Fn(WholeUpload) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R>> + Send + 'static,
         R: Serialize,
     {
-        let handler = move |uploaded: Uploaded, to: Audience| -> BoxFuture<'static, Result<Vec<u8>>> {
+        let handler = move |uploaded: WholeUpload, to: Audience| -> BoxFuture<'static, Result<Vec<u8>>> {
             let answered = handler(uploaded);
             Box::pin(async move {
                 let answer = answered.await?;
@@ -213,8 +223,8 @@ impl AppBuilder {
         self.set(|settings| settings.uploads.incomplete = (bytes_per_caller, bytes_in_all))
     }
 
-    /// With files of at most so many bytes, 100 MiB unless given, in forms, in streams and in resumable uploads. A handler that
-    /// takes less says so when it reads: `file.bytes(most)`.
+    /// With files of at most so many bytes, 100 MiB unless given, in forms, in streams and in resumable uploads. An upload that takes
+    /// less, or more, says so: `#[upload(User, max_bytes = 1 << 20)]`.
     ///
     /// ```
     /// # use modeller::prelude::*;
@@ -239,12 +249,14 @@ mod tests {
     async fn callers_have_so_many_places_each() {
         let app = App::new().in_memory().open().await.unwrap();
         let uploads = Uploads::new(Settings { per_caller: 2, ..Settings::default() }, &app);
-        let (one, other) = ("10.0.0.1".parse().ok(), "10.0.0.2".parse().ok());
+        let (one, other) = (Peer("2001:db8::1".parse().ok()), Peer("2001:db8:0:1::1".parse().ok()));
+        let beside = Peer("2001:db8::2".parse().ok());
         let anyone = Caller::anyone();
         let first = uploads.enter(&anyone, one).unwrap();
         let _second = uploads.enter(&anyone, one).unwrap();
         let code = |outcome: Result<UnderWay>| outcome.err().map(|error| error.code().clone());
         assert_eq!(code(uploads.enter(&anyone, one)), Some(ErrorCode::RateLimited));
+        assert_eq!(code(uploads.enter(&anyone, beside)), Some(ErrorCode::RateLimited), "of the same network");
         assert_eq!(code(uploads.enter(&anyone, other)), None);
         drop(first);
         assert_eq!(code(uploads.enter(&anyone, one)), None);

@@ -12,6 +12,7 @@ use super::files::{self, Append, Metadata};
 use super::incoming::Incoming;
 use crate::error::{Error, Result};
 use crate::server::call::Context;
+use crate::server::network::Peer;
 
 /// What is asked of an upload.
 pub(in crate::server) enum Asked {
@@ -22,10 +23,10 @@ pub(in crate::server) enum Asked {
 }
 
 /// Does it, and answers the bytes of JSON.
-pub(in crate::server) async fn ask(context: &Context, asked: Asked) -> Result<Vec<u8>> {
+pub(in crate::server) async fn ask(context: &Context, peer: Peer, asked: Asked) -> Result<Vec<u8>> {
     let upload = match asked {
         Asked::Create { length, metadata } => {
-            let upload = files::create(context, None, length, &Metadata::of_json(metadata)?).await?;
+            let upload = files::create(context, peer, length, &Metadata::of_json(metadata)?).await?;
             if length == Some(0) {
                 files::ask(context, &upload).await?;
             }

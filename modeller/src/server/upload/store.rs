@@ -48,7 +48,7 @@ const SWEPT_EVERY: Duration = Duration::from_secs(60);
 /// What the program says of incomplete uploads.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
-    /// How many bytes one has.
+    /// How many bytes one has that does not say it itself.
     pub(super) limit: u64,
     pub(super) bytes_per_caller: u64,
     pub(super) bytes_in_all: u64,
@@ -90,6 +90,9 @@ pub(super) struct Record {
     /// A hash of for whom it is counted.
     counted: String,
     length: Option<u64>,
+    /// How many bytes it has at most, when it is not as many as any upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
     /// The header `Upload-Metadata`, as it came.
     pub(super) metadata: String,
     offset: u64,
@@ -143,6 +146,8 @@ pub(super) struct Upload {
     pub(super) id: UploadId,
     owner: Option<String>,
     counted: String,
+    /// How many bytes it has at most.
+    limit: u64,
     state: Mutex<State>,
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Asks whoever appends to come to an end.
@@ -155,6 +160,17 @@ pub(super) type Turn = Arc<OwnedMutexGuard<()>>;
 impl Upload {
     pub(super) fn state(&self) -> State {
         *self.state.lock()
+    }
+
+    /// How many bytes it has at most, as far as is known.
+    pub(super) fn most(&self) -> u64 {
+        self.state().length.unwrap_or(self.limit)
+    }
+
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE`
+    fn check_length(&self, length: u64) -> Result<()> {
+        check_length(Some(length), self.limit)
     }
 
     pub(super) fn is_nobodys(&self) -> bool {
@@ -187,6 +203,37 @@ struct Known {
     all: Held,
     /// Those that are over, the oldest first.
     over: VecDeque<UploadId>,
+}
+
+impl Known {
+    fn hold(&mut self, counted: &str, bytes: u64) {
+        let held = self.held.entry(counted.to_owned()).or_default();
+        for held in [held, &mut self.all] {
+            held.uploads += 1;
+            held.bytes = held.bytes.saturating_add(bytes);
+        }
+    }
+
+    fn let_go(&mut self, counted: &str, bytes: u64) {
+        if let Some(held) = self.held.get_mut(counted) {
+            held.uploads = held.uploads.saturating_sub(1);
+            held.bytes = held.bytes.saturating_sub(bytes);
+            if held.uploads == 0 {
+                self.held.remove(counted);
+            }
+        }
+        self.all.uploads = self.all.uploads.saturating_sub(1);
+        self.all.bytes = self.all.bytes.saturating_sub(bytes);
+    }
+}
+
+/// # Errors
+/// `PAYLOAD_TOO_LARGE`
+fn check_length(length: Option<u64>, limit: u64) -> Result<()> {
+    if length.is_some_and(|length| length > limit) {
+        return Err(Error::new(ErrorCode::PayloadTooLarge).message(format!("an upload has {limit} bytes at most")));
+    }
+    Ok(())
 }
 
 /// All uploads of an application.
@@ -303,7 +350,7 @@ impl Store {
                         if record.outcome.is_some() {
                             over.push((record.expires, id));
                         } else {
-                            self.hold(&mut self.known.lock(), &record.counted, record.length);
+                            self.known.lock().hold(&record.counted, upload.most());
                         }
                         self.known.lock().by_id.insert(id, Arc::new(upload));
                     }
@@ -338,35 +385,12 @@ impl Store {
         let there = fs::metadata(self.part(id)).map_or(0, |metadata| metadata.len());
         // More cannot be there than there is, whatever has happened to the disk.
         let offset = if phase == Phase::Open { record.offset.min(there) } else { record.offset };
-        upload(id, record, offset, phase)
-    }
-
-    fn hold(&self, known: &mut Known, counted: &str, length: Option<u64>) {
-        let bytes = length.unwrap_or(self.bounds.limit);
-        let held = known.held.entry(counted.to_owned()).or_default();
-        for held in [held, &mut known.all] {
-            held.uploads += 1;
-            held.bytes = held.bytes.saturating_add(bytes);
-        }
-    }
-
-    fn let_go(&self, known: &mut Known, counted: &str, length: Option<u64>) {
-        let bytes = length.unwrap_or(self.bounds.limit);
-        if let Some(held) = known.held.get_mut(counted) {
-            held.uploads = held.uploads.saturating_sub(1);
-            held.bytes = held.bytes.saturating_sub(bytes);
-            if held.uploads == 0 {
-                known.held.remove(counted);
-            }
-        }
-        known.all.uploads = known.all.uploads.saturating_sub(1);
-        known.all.bytes = known.all.bytes.saturating_sub(bytes);
+        upload(id, record, self.bounds.limit, offset, phase)
     }
 
     /// # Errors
     /// `RATE_LIMITED` when the caller has as much as he may have, `UNAVAILABLE` when all together have.
-    fn check_room(&self, known: &Known, counted: &str, length: Option<u64>) -> Result<()> {
-        let bytes = length.unwrap_or(self.bounds.limit);
+    fn check_room(&self, known: &Known, counted: &str, bytes: u64) -> Result<()> {
         let nothing = Held::default();
         let held = known.held.get(counted).unwrap_or(&nothing);
         if held.uploads >= PER_CALLER || held.bytes.saturating_add(bytes) > self.bounds.bytes_per_caller {
@@ -391,45 +415,34 @@ impl Store {
         owner: Option<String>,
         counted: String,
         length: Option<u64>,
+        limit: u64,
         metadata: String,
     ) -> Result<Arc<Upload>> {
-        self.check_length(length)?;
+        check_length(length, limit)?;
         let store = self.clone();
         blocking(move || {
-            let id = UploadId::random()?;
+            let (id, bytes) = (UploadId::random()?, length.unwrap_or(limit));
             {
                 let mut known = store.known.lock();
-                store.check_room(&known, &counted, length)?;
-                store.hold(&mut known, &counted, length);
+                store.check_room(&known, &counted, bytes)?;
+                known.hold(&counted, bytes);
             }
             let expires = store.expires();
-            let record = Record { version: 1, owner, counted, length, metadata, offset: 0, expires, outcome: None };
+            let limit = (limit != store.bounds.limit).then_some(limit);
+            let record =
+                Record { version: 1, owner, counted, length, limit, metadata, offset: 0, expires, outcome: None };
             let made = options().write(true).create_new(true).open(store.part(id)).map(drop);
             if let Err(cause) = made.and_then(|()| store.write_record(id, &record)) {
-                store.let_go(&mut store.known.lock(), &record.counted, length);
+                store.known.lock().let_go(&record.counted, bytes);
                 let _ = fs::remove_file(store.part(id));
                 return Err(of_disk(cause));
             }
-            let upload = Arc::new(upload(id, &record, 0, Phase::Open));
+            let upload = Arc::new(upload(id, &record, store.bounds.limit, 0, Phase::Open));
             upload.state.lock().lines = 0;
             store.known.lock().by_id.insert(id, upload.clone());
             Ok(upload)
         })
         .await
-    }
-
-    /// # Errors
-    /// `PAYLOAD_TOO_LARGE`
-    pub(super) fn check_length(&self, length: Option<u64>) -> Result<()> {
-        if length.is_some_and(|length| length > self.bounds.limit) {
-            let text = format!("an upload has {} bytes at most", self.bounds.limit);
-            return Err(Error::new(ErrorCode::PayloadTooLarge).message(text));
-        }
-        Ok(())
-    }
-
-    pub(super) fn limit(&self) -> u64 {
-        self.bounds.limit
     }
 
     fn expires(&self) -> u64 {
@@ -493,7 +506,7 @@ impl Store {
 
     /// Says how long an upload is, which was not known before.
     pub(super) async fn set_length(self: &Arc<Self>, upload: &Arc<Upload>, turn: &Turn, length: u64) -> Result<()> {
-        self.check_length(Some(length))?;
+        upload.check_length(length)?;
         let (store, upload, turn) = (self.clone(), upload.clone(), turn.clone());
         blocking(move || {
             let mut record = store.read_record(upload.id).map_err(of_disk)?;
@@ -501,8 +514,8 @@ impl Store {
             store.write_record(upload.id, &record).map_err(of_disk)?;
             {
                 let mut known = store.known.lock();
-                store.let_go(&mut known, &upload.counted, None);
-                store.hold(&mut known, &upload.counted, Some(length));
+                known.let_go(&upload.counted, upload.limit);
+                known.hold(&upload.counted, length);
                 let mut state = upload.state.lock();
                 state.length = Some(length);
                 state.lines = 0;
@@ -581,7 +594,7 @@ impl Store {
             let oldest = {
                 let mut known = store.known.lock();
                 let mut state = upload.state.lock();
-                store.let_go(&mut known, &upload.counted, state.length);
+                known.let_go(&upload.counted, state.length.unwrap_or(upload.limit));
                 (state.phase, state.expires) = (phase, record.expires);
                 known.over.push_back(upload.id);
                 let oldest = if known.over.len() > REMEMBERED { known.over.pop_front() } else { None };
@@ -612,7 +625,7 @@ impl Store {
                 let mut known = store.known.lock();
                 known.by_id.remove(&upload.id);
                 if before == Phase::Open {
-                    store.let_go(&mut known, &upload.counted, upload.state().length);
+                    known.let_go(&upload.counted, upload.most());
                 } else {
                     known.over.retain(|id| *id != upload.id);
                 }
@@ -641,13 +654,14 @@ impl Store {
 }
 
 /// An upload as its record says. The record is written anew before a line is added: its last one may have been begun only.
-fn upload(id: UploadId, record: &Record, offset: u64, phase: Phase) -> Upload {
+fn upload(id: UploadId, record: &Record, usual: u64, offset: u64, phase: Phase) -> Upload {
     let state =
         State { length: record.length, offset, expires: record.expires, phase, heard: Instant::now(), lines: LINES };
     Upload {
         id,
         owner: record.owner.clone(),
         counted: record.counted.clone(),
+        limit: record.limit.unwrap_or(usual),
         state: Mutex::new(state),
         turn: Arc::default(),
         hurry: Notify::new(),
@@ -670,7 +684,7 @@ pub(super) struct Appending {
 impl Appending {
     /// How many bytes may follow.
     pub(super) fn left(&self) -> u64 {
-        self.upload.state().length.unwrap_or(self.store.bounds.limit).saturating_sub(self.at)
+        self.upload.most().saturating_sub(self.at)
     }
 
     /// Takes bytes.

@@ -23,7 +23,7 @@ const VERSION: HeaderName = HeaderName::from_static("tus-version");
 const EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
 const MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
-const LENGTH: HeaderName = HeaderName::from_static("upload-length");
+pub(super) const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
 const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
@@ -115,7 +115,7 @@ fn method(parts: &Parts) -> Result<Method> {
 }
 
 /// Refuses another version of the protocol, or none.
-fn another_version(headers: &HeaderMap) -> Option<Response> {
+pub(super) fn another_version(headers: &HeaderMap) -> Option<Response> {
     if headers.get(RESUMABLE).is_some_and(|version| *version == ONE) {
         return None;
     }
@@ -130,14 +130,14 @@ fn options(context: &Context) -> Response {
     let headers = response.headers_mut();
     headers.insert(VERSION, ONE);
     headers.insert(EXTENSION, EXTENSIONS);
-    headers.insert(MAX_SIZE, HeaderValue::from(context.server.configuration.uploads.limit));
+    headers.insert(MAX_SIZE, HeaderValue::from(context.server.configuration.uploads.highest));
     headers.insert(CHECKSUM_ALGORITHM, HeaderValue::from_static(ALGORITHMS));
     headers.insert(header::ALLOW, HeaderValue::from_static("OPTIONS, POST, HEAD, PATCH, DELETE, GET"));
     response
 }
 
 /// The one value of a header.
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>> {
     let mut values = headers.get_all(name).into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
@@ -145,7 +145,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
 }
 
 /// A number of bytes, in digits alone.
-fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>> {
+pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>> {
     let Some(text) = text(headers, name)? else { return Ok(None) };
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| is_number);
