@@ -308,6 +308,39 @@ async fn a_restart_keeps_logins() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// What is used goes on, up to its end; what is not ends before.
+#[tokio::test]
+async fn logins_that_are_not_used_end() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let test = TestApp::open(|| builder().login_idle(hours(8)).login_lifetime(hours(24))).await.unwrap();
+    let app = with_ada((*test).clone()).await;
+    let router = app.router();
+    let [used, left, renewed] = [signed_in(&router).await, signed_in(&router).await, signed_in(&router).await];
+    let (cookie, attributes) =
+        session(&router, &[("authorization", &format!("Bearer {}", used.token))], Value::Null).await;
+    assert!(attributes.contains("Max-Age=86400;"), "{attributes}");
+    let by_cookie = [("cookie", cookie.as_str()), SAME];
+    let mut refresh_token = renewed.refresh_token;
+    for _ in 0..3 {
+        test.advance(hours(6));
+        assert_eq!(whose(&router, &by_cookie).await, "ada");
+        // It is noted that it is used, which nobody waits for.
+        for _ in 0..1000 {
+            if app.logins().list("ada").await.unwrap().iter().any(|login| login.used() == test.now()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        refresh_token = refreshed(&router, &refresh_token).await.refresh_token;
+    }
+    refresh(&router, &left.refresh_token).await.assert_problem(401, "UNAUTHENTICATED");
+    assert_eq!(app.logins().list("ada").await.unwrap().len(), 2);
+    // However much they are used.
+    test.advance(hours(6) + Duration::from_secs(1));
+    assert_eq!(whose(&router, &by_cookie).await, Value::Null);
+    refresh(&router, &refresh_token).await.assert_problem(401, "UNAUTHENTICATED");
+}
+
 #[tokio::test]
 async fn logins_end_and_are_cleared() {
     let test = TestApp::open(|| builder().login_lifetime(Duration::from_secs(24 * 3600))).await.unwrap();

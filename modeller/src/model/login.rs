@@ -46,8 +46,9 @@ use crate::error::{Error, ErrorCode, Result};
 pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
 /// How long a token of a login holds, unless said.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
-/// How long a login lasts, unless said.
+/// How long a login lasts, unless said, and how long one that is not used.
 const LOGIN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+const LOGIN_IDLE: Duration = Duration::from_secs(14 * 24 * 3600);
 /// How many attempts under one name may go wrong at once, unless said, and in what time they come back.
 const ATTEMPTS: (u32, Duration) = (10, Duration::from_secs(15 * 60));
 /// How many logins of one subject there are; the oldest goes.
@@ -56,6 +57,8 @@ const MOST_LOGINS: usize = 100;
 const LONGEST_SUBJECT: usize = 255;
 /// How many bytes the claims of a login have as JSON: a token has room for them.
 const LONGEST_CLAIMS: usize = 4 << 10;
+/// How many bytes an ID token has that is kept: it travels in an address when its user signs out.
+const LONGEST_ID_TOKEN: usize = 4 << 10;
 /// How many characters are kept of what a client says of itself.
 const LONGEST_AGENT: usize = 256;
 /// How long a login may be used before that is written down: else each request would be a commit.
@@ -86,13 +89,32 @@ pub(crate) struct Record {
     since: u64,
     /// When it was used last, to the hour.
     used: u64,
+    /// When it ends unless it is used before.
     expires: u64,
+    /// When it ends, however much it is used; with `expires`, where it does not say.
+    #[serde(default)]
+    until: Option<u64>,
+    /// By what its provider knows it, for when its user signs out there.
+    #[serde(default)]
+    id_token: Option<String>,
     /// A hash of the name of the family of its refresh tokens; none when it has no such tokens.
     family: Option<String>,
     /// A hash of the current one; none when that was exchanged for a cookie.
     refresh: Option<String>,
     /// A hash of the session cookie.
     cookie: Option<String>,
+}
+
+impl Record {
+    fn until(&self) -> u64 {
+        self.until.unwrap_or(self.expires)
+    }
+
+    /// The same, used now.
+    fn used(self, now: u64, idle: Duration) -> Self {
+        let expires = now.saturating_add(millis(idle)).min(self.until()).max(self.expires);
+        Self { used: now, expires, ..self }
+    }
 }
 
 impl ObjectRef for Record {
@@ -129,6 +151,7 @@ pub(crate) struct LoginSettings {
     pub(crate) previous: Vec<Vec<u8>>,
     pub(crate) token_lifetime: Duration,
     pub(crate) login_lifetime: Duration,
+    pub(crate) login_idle: Duration,
     pub(crate) attempts: (u32, Duration),
 }
 
@@ -141,6 +164,7 @@ impl Default for LoginSettings {
             previous: Vec::new(),
             token_lifetime: TOKEN_LIFETIME,
             login_lifetime: LOGIN_LIFETIME,
+            login_idle: LOGIN_IDLE,
             attempts: ATTEMPTS,
         }
     }
@@ -303,15 +327,15 @@ impl Login {
     /// When it ends, however much it is used.
     #[must_use]
     pub fn expires(&self) -> SystemTime {
-        time(self.0.expires)
+        time(self.0.until())
     }
 }
 
 /// The logins of an application: what [`App::logins`](crate::App::logins) answers, and an argument of a `#[method]`.
 ///
 /// Somebody who has shown who he is gets a login, and by that a token, which holds for ten minutes, and a refresh token, which is
-/// exchanged for the next pair at `POST /@auth/refresh`, or for a session cookie at `POST /@auth/session`. A login lasts 30 days
-/// unless it is revoked, which counts from the next request on. A subject has 100 logins at most; with one more the oldest goes.
+/// exchanged for the next pair at `POST /@auth/refresh`, or for a session cookie at `POST /@auth/session`. A login lasts 30 days, and
+/// ends before that when it is not used for 14, or is revoked, which counts from the next request on. A subject has 100 logins at most; with one more the oldest goes.
 ///
 /// ```
 /// use modeller::prelude::*;
@@ -441,6 +465,7 @@ impl Logins {
             agent: None,
             lifetime: self.state().settings.login_lifetime,
             until: LATEST,
+            id_token: None,
         }
     }
 
@@ -522,7 +547,8 @@ impl Logins {
             let doc =
                 step.transaction().get(model, id)?.and_then(|doc| record(&doc)).ok_or_else(Error::unauthenticated)?;
             let bits = random::<RANDOM>()?;
-            let next = Record { cookie: Some(hash("cookie", &bits)), used: self.now(), ..doc.value().clone() };
+            let known = doc.value().clone().used(self.now(), self.state().settings.login_idle);
+            let next = Record { cookie: Some(hash("cookie", &bits)), ..known };
             put(&step, model, id, next, Expect::Present { if_rev: None })?;
             Ok((doc, bits))
         });
@@ -553,6 +579,7 @@ impl Logins {
         }
         let Some(token) = &RefreshToken::read(token) else { return Err(Error::unauthenticated()) };
         let (model, now, next, id) = (self.state().model, self.now(), &next, &raw(token.id)?);
+        let idle = self.state().settings.login_idle;
         let used = self.scope.own_step(name, |step| async move {
             let Some(known) = step.transaction().get(model, id)?.as_ref().and_then(record) else {
                 return Ok(Used::Not);
@@ -565,7 +592,7 @@ impl Logins {
                 step.transaction().delete(model, id, None, None)?;
                 return Ok(Used::Again(id.clone()));
             }
-            let (next, made) = next(Record { used: now, ..known.value().clone() }, token)?;
+            let (next, made) = next(known.value().clone().used(now, idle), token)?;
             let doc = put(&step, model, id, next, Expect::Present { if_rev: None })?;
             Ok(Used::Well((doc, made)))
         });
@@ -585,7 +612,7 @@ impl Logins {
     /// The pair of a login.
     fn issue(&self, id: &RawId, login: &Record, refresh: &RefreshToken) -> Result<Tokens> {
         let now = self.now();
-        let left = Duration::from_millis(login.expires.saturating_sub(now));
+        let left = Duration::from_millis(login.until().saturating_sub(now));
         let lifetime = self.state().settings.token_lifetime.min(left);
         let token = self.runtime().keyring()?.sign(claims_of(id, login), now, lifetime)?;
         Ok(Tokens { token, refresh_token: refresh.text(), expires_in: lifetime.as_secs() })
@@ -593,7 +620,7 @@ impl Logins {
 
     fn session(&self, login: &Doc<Record>, bits: &[u8]) -> Result<Session> {
         let id = Uuid::try_parse(&login.id().to_string()).map_err(Error::internal)?;
-        let lasts = login.expires.saturating_sub(self.now()) / 1_000;
+        let lasts = login.until().saturating_sub(self.now()) / 1_000;
         Ok(Session { cookie: URL_SAFE_NO_PAD.encode([id.as_bytes(), bits].concat()), lasts })
     }
 }
@@ -631,6 +658,7 @@ pub struct Beginning<'a> {
     agent: Option<String>,
     lifetime: Duration,
     until: u64,
+    id_token: Option<String>,
 }
 
 impl fmt::Debug for Beginning<'_> {
@@ -673,6 +701,13 @@ impl<'a> Beginning<'a> {
         self
     }
 
+    /// With what its provider knows it by, unless that is too long to be sent back.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn id_token(mut self, token: String) -> Self {
+        self.id_token = Some(token).filter(|token| token.len() <= LONGEST_ID_TOKEN);
+        self
+    }
+
     fn record(&self, now: u64) -> Result<Record> {
         if self.subject.is_empty() || self.subject.len() > LONGEST_SUBJECT {
             return Err(invalid_claims(format!("a subject has 1 to {LONGEST_SUBJECT} bytes")));
@@ -683,13 +718,17 @@ impl<'a> Beginning<'a> {
         if serde_json::to_vec(&self.claims)?.len() > LONGEST_CLAIMS {
             return Err(invalid_claims(format!("the claims of a login have {LONGEST_CLAIMS} bytes at most")));
         }
+        let until = now.saturating_add(millis(self.lifetime)).min(self.until).min(LATEST);
+        let idle = self.logins.state().settings.login_idle;
         Ok(Record {
             subject: self.subject.clone(),
             claims: self.claims.clone(),
             agent: self.agent.clone(),
             since: now,
             used: now,
-            expires: now.saturating_add(millis(self.lifetime)).min(self.until).min(LATEST),
+            expires: now.saturating_add(millis(idle)).min(until),
+            until: Some(until),
+            id_token: self.id_token.clone(),
             family: None,
             refresh: None,
             cookie: None,
@@ -795,14 +834,24 @@ impl Runtime {
         if let Some(issuer) = &self.inner().logins.settings.issuer {
             claims.insert("iss".into(), issuer.as_str().into());
         }
-        Some((id, claims, login.expires))
+        Some((id, claims, login.until()))
+    }
+
+    /// By what the provider of this name knows a login, when it is one of that provider.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn id_token_of(&self, id: &RawId, provider: &str) -> Option<String> {
+        let login = self.login(id)?;
+        let is_of = login.claims.get("provider").and_then(|known| known.get("id")).is_some_and(|id| id == provider);
+        login.id_token.clone().filter(|_| is_of)
     }
 
     /// Writes down that a login was used, when that was not done for a while. Nobody waits for it.
     fn note_use(&self, login: &Doc<Record>) {
         let inner = self.inner();
         let now = inner.clock.now();
-        if now < login.used.saturating_add(millis(NOTED_EVERY)) {
+        let idle = inner.logins.settings.login_idle;
+        // Often enough that it does not end while it is used.
+        if now < login.used.saturating_add(millis(NOTED_EVERY.min(idle / 4))) {
             return;
         }
         let id = login.id().into_raw();
@@ -820,7 +869,7 @@ impl Runtime {
                 let Some(login) = step.transaction().get(model, place)?.as_ref().and_then(record) else {
                     return Ok(());
                 };
-                let next = Record { used: now, ..login.value().clone() };
+                let next = login.value().clone().used(now, idle);
                 put(&step, model, place, next, Expect::Present { if_rev: None }).map(drop)
             });
             if let Err(error) = noted.await {

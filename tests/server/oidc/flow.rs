@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use modeller::Limits;
 use modeller::prelude::*;
 use modeller::server::OidcProvider;
@@ -66,6 +68,10 @@ async fn s9_logins_by_providers() {
     let (there, asked) = (out.header("location"), query(out.header("location")));
     assert!(there.starts_with(&format!("{}/end?x=y&", provider.0.base)), "{there}");
     assert_eq!((&*asked["client_id"], &*asked["post_logout_redirect_uri"]), (CLIENT, "http://localhost:3030/bye"));
+    // With the ID token of this login, which the provider alone is shown.
+    let claims = URL_SAFE_NO_PAD.decode(asked["id_token_hint"].split('.').nth(1).unwrap()).unwrap();
+    let hint: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!((&hint["sub"], &hint["aud"]), (&json!("ada"), &json!(CLIENT)));
     assert!(browser.cookies.is_empty());
     assert_eq!(browser.who().await, Value::Null);
     assert!(app.logins().list("corp|ada").await.unwrap().is_empty());

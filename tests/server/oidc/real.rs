@@ -184,6 +184,10 @@ async fn a_certified_provider_signs_users_in_and_out() {
     assert_eq!((page.status, ada.who().await), (303, Value::Null), "{}", page.body);
     assert!(logins.list("corp|ada").await.unwrap().is_empty());
     let there = page.location.unwrap();
+    assert_eq!(query(&there)["id_token_hint"].split('.').count(), 3);
+    // A token that is not the provider's own it refuses, so that it is looked at.
+    let made_up = there.replace(&query(&there)["id_token_hint"], "a.b.c");
+    assert_eq!(ada.clone().go("GET", &made_up, "").await.status, 400);
     let page = ada.go("GET", &there, "").await;
     assert_eq!(page.status, 200, "{}", page.body);
     let confirmation = page.body.split("name=\"xsrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();

@@ -182,6 +182,21 @@ impl AppBuilder {
         self
     }
 
+    /// With logins that end when they are not used for so long: 14 days unless given. A request that shows a token of the login, or its
+    /// cookie, is a use of it, and so is the exchange of its refresh token; it is noted each hour, or four times in this time where that
+    /// is shorter.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// # use std::time::Duration;
+    /// let builder = App::discover().login_idle(Duration::from_secs(30 * 60)).login_lifetime(Duration::from_secs(12 * 3600));
+    /// # drop(builder);
+    /// ```
+    pub fn login_idle(mut self, time: Duration) -> Self {
+        self.logins.login_idle = time;
+        self
+    }
+
     /// With so many attempts to sign in under one name that may go wrong at once, and that come back over this time: 10 and 15 minutes
     /// unless given. See [`Logins::attempt`].
     pub fn login_attempts(mut self, attempts: u32, within: Duration) -> Self {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
@@ -209,6 +209,7 @@ struct User {
     claims: Map<String, Value>,
     /// All that the ID token says.
     profile: Map<String, Value>,
+    id_token: String,
 }
 
 /// From the code to the user.
@@ -247,17 +248,18 @@ async fn finish(providers: &Providers, provider: &Provider, attempt: &Attempt, q
     let subject = id_token::check(&token.claims, token.algorithm, &expected, SystemTime::now()).map_err(of_token)?;
     let userinfo = provider.userinfo(upstream, &metadata, &tokens.access_token, subject).await?;
     let claims = provider.claims(subject, &token.claims, &userinfo)?;
-    Ok(User { subject: provider.subject(subject), claims, profile: token.claims })
+    let subject = provider.subject(subject);
+    Ok(User { subject, claims, profile: token.claims, id_token: tokens.id_token })
 }
 
 /// Begins a login of a user for a browser.
 async fn begin(context: &Context, provider: &Provider, user: User, agent: String) -> Result<Session> {
-    let User { subject, claims, profile } = user;
+    let User { subject, claims, profile, id_token } = user;
     let (events, id) = (&context.server.configuration.events, &provider.said.id);
     events.authenticated.tell(|| Authenticated { provider: id.clone(), profile });
     let logins = Logins::new(&context.scope());
     let (known, of) = (claims.clone(), subject.clone());
-    let begun = async move { logins.begin(of).claims(known).user_agent(agent).session().await };
+    let begun = async move { logins.begin(of).claims(known).user_agent(agent).id_token(id_token).session().await };
     let (session, login) = context.to_the_end(begun).await?;
     events.provider.tell(|| {
         let mut claims = claims;
@@ -279,6 +281,11 @@ pub(super) async fn logout(context: Context, identity: Identity, of: Of, request
         true => providers.url(request.headers(), &back)?,
         false => back.clone(),
     };
+    // What is ended is forgotten; of both, when the request shows a token and a cookie, that which the browser signed in by.
+    let cookie = cookie::of_request(&server.configuration, &Method::POST, request.headers());
+    let of_cookie = cookie.and_then(|cookie| server.runtime.login_of_cookie(cookie)).map(|(login, ..)| login);
+    let mut logins_of_browser = of_cookie.into_iter().chain(identity.login.clone());
+    let hint = logins_of_browser.find_map(|login| server.runtime.id_token_of(&login, &provider.said.id));
     // What a form sends with it does not matter.
     let (parts, _) = request.into_parts();
     let ended = logins::logout(context, identity, Request::from_parts(parts, Body::empty())).await?;
@@ -294,6 +301,10 @@ pub(super) async fn logout(context: Context, identity: Identity, of: Of, request
             let mut query = String::new();
             push_pair(&mut query, "client_id", &provider.said.client_id);
             push_pair(&mut query, "post_logout_redirect_uri", &whole);
+            // So that the provider need not ask whose login is meant (RP-Initiated Logout §2).
+            if let Some(hint) = hint {
+                push_pair(&mut query, "id_token_hint", &hint);
+            }
             redirect(&with_query(&end, &query))?
         }
         None => redirect(&back)?,

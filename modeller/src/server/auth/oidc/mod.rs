@@ -120,7 +120,13 @@ impl AppBuilder {
     /// browser to the provider, who sends it back to `{path}/{id}/callback`, which is the address to register there. Then a login
     /// is begun, of which the browser has the session cookie, and it goes on to where it wanted to return: a path of this server, or
     /// an address of an origin that [`AppBuilder::allow_origin`] names. `POST {path}/{id}/logout?return=/somewhere` ends the login
-    /// here and at the provider, where that has an end for it (OpenID Connect RP-Initiated Logout).
+    /// here and at the provider, where that has an end for it (OpenID Connect RP-Initiated Logout); the ID token that shows the provider
+    /// which login is meant is kept with the login until then, and is seen by nobody else.
+    ///
+    /// The session of a browser has no refresh token to be stolen. It is a login as any other: it ends after
+    /// [`AppBuilder::login_lifetime`], after [`AppBuilder::login_idle`] without use, or when it is revoked. Each login makes a new
+    /// cookie; while it lasts the cookie stays the same, since a browser sends several requests at once, of which all but one would come
+    /// with the one of before.
     ///
     /// The subject of the login is `{id}|{sub}`, e.g. `google|1103…`, so that two providers who call different people the same do
     /// no harm. Its claim `provider` is an object with this `id`, and the `iss` and `sub` of the provider; the others are those of
