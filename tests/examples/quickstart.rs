@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::path::Path;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use modeller_tests::Folder;
 use modeller_tests::http::Connection;
 use modeller_tests::process::Served;
+use modeller_tests::schemathesis::exercise;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -14,6 +17,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 const README: &str = include_str!("../../README.md");
 const PROGRAM: &str = include_str!("../../examples/quickstart/src/main.rs");
 const QUICKSTART: &str = env!("CARGO_BIN_EXE_quickstart");
+
+/// As strangers would find it: asked at random, it does what it says, and nothing makes it fail.
+#[test]
+#[ignore = "a while; run by .ci/run"]
+fn nothing_is_found_by_asking_the_quickstart_at_random() {
+    exercise(Path::new(QUICKSTART), &[]);
+}
 
 #[test]
 fn the_readme_shows_the_program() {

@@ -385,3 +385,44 @@ async fn limits_are_the_programs() {
         .assert_problem(413, "PAYLOAD_TOO_LARGE");
     assert!(!CANARY.is_empty());
 }
+
+#[model(id = "meters", public)]
+pub(crate) struct Meter {
+    pub(crate) count: i64,
+    #[field(default)]
+    pub(crate) parts: Vec<u32>,
+}
+
+#[value]
+pub(crate) struct Add {
+    pub(crate) by: i64,
+    #[field(default)]
+    pub(crate) more: Option<i32>,
+}
+
+#[method(Meter)]
+async fn add(args: Add) -> Result<i64> {
+    Ok(args.by.saturating_add(args.more.unwrap_or_default().into()))
+}
+
+/// An integer that fits its schema and not its type is told as if the schema had said how large it may be.
+#[tokio::test]
+async fn integers_beyond_their_type_are_told_where_they_are() {
+    let router = App::new().model::<Meter>().in_memory().open().await.unwrap().router();
+    let large = 9_223_372_036_854_775_808_u64;
+    for (path, body, place, limit) in [
+        ("/meters", json!({"count": large}), "/count", json!(i64::MAX)),
+        ("/meters", json!({"count": 1e19}), "/count", json!(i64::MAX)),
+        ("/meters", json!({"count": 1, "parts": [1, 4_294_967_296_u64]}), "/parts/1", json!(u32::MAX)),
+        ("/meters/add", json!({"by": large}), "/by", json!(i64::MAX)),
+        ("/meters/add", json!({"by": 1, "more": 2_147_483_648_u64}), "/more", json!(i32::MAX)),
+    ] {
+        let problem = ask(&router, "POST", path, body).await.assert_problem(422, "VALIDATION_ERROR");
+        let error = &problem["errors"][0];
+        assert_eq!((&error["instancePath"], &error["keyword"]), (&json!(place), &json!("maximum")), "{problem}");
+        assert_eq!(error["params"], json!({"comparison": "<=", "limit": limit}), "{problem}");
+        assert_eq!(error["message"], format!("must be <= {limit}"));
+    }
+    assert_eq!(ask(&router, "POST", "/meters", json!({"count": i64::MAX, "parts": [u32::MAX]})).await.status, 201);
+    assert_eq!(ask(&router, "POST", "/meters/add", json!({"by": i64::MIN, "more": null})).await.json(), i64::MIN);
+}

@@ -312,7 +312,7 @@ async fn a_restart_keeps_logins() {
 #[tokio::test]
 async fn logins_that_are_not_used_end() {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
-    let test = TestApp::open(|| builder().login_idle(hours(8)).login_lifetime(hours(24))).await.unwrap();
+    let test = TestApp::open(move || builder().login_idle(hours(8)).login_lifetime(hours(24))).await.unwrap();
     let app = with_ada((*test).clone()).await;
     let router = app.router();
     let [used, left, renewed] = [signed_in(&router).await, signed_in(&router).await, signed_in(&router).await];

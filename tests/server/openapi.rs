@@ -1,22 +1,17 @@
 //! The description of a server in OpenAPI, by tools of others: one that reads it, and one that asks the server at random whether
 //! what it promises is so. And the metadata in the form of draft-07.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use modeller_tests::Folder;
 use modeller_tests::described::builder;
 use modeller_tests::node::Node;
-use modeller_tests::process::Served as Program;
+use modeller_tests::schemathesis::{exercise, tool};
 use serde_json::{Map, Value, json};
 
 use crate::support::{ask, ask_with};
-
-/// Where the tools are installed, by `.ci/run` or by hand.
-fn tool(name: &str) -> PathBuf {
-    Path::new(env!("MODELLER_PYTHON")).join("bin").join(name)
-}
 
 async fn described(verified: bool) -> (axum::Router, Value, String) {
     let app = builder().in_memory().open().await.unwrap();
@@ -151,50 +146,9 @@ async fn the_default_class_of_ajv_reads_the_metadata_in_draft_07() {
     }
 }
 
-/// How many examples of each operation, and by which seeds. The long run is `EXAMPLES=1000 SEEDS=1,2,3`.
-fn asked_for(name: &str, default: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| default.to_owned())
-}
-
-/// Asks a served program at random, by what it says of itself, and lets nothing pass that is not as it says.
-fn exercise(program: &Path, arguments: &[&str]) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for seed in asked_for("SEEDS", "1").split(',') {
-        let folder = Folder::new();
-        let served = Program::start(program, folder.path());
-        let output = Command::new(tool("schemathesis"))
-            .current_dir(folder.path())
-            .env("SCHEMATHESIS_HOOKS", "hooks")
-            .env("PYTHONPATH", root.join("py"))
-            .arg("--config-file")
-            .arg(root.join("schemathesis.toml"))
-            .args(["run", &format!("http://{}/@openapi.json", served.addr)])
-            .args(["--checks", "all", "--exclude-checks", "ignored_auth"])
-            .args(["--seed", seed, "--max-examples", &asked_for("EXAMPLES", "15")])
-            .args([
-                "--exclude-path-regex",
-                "@(socket|events|files)",
-                "--workers",
-                "1",
-                "--no-color",
-                "--continue-on-failure",
-            ])
-            .args(arguments)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "seed {seed}:\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
-        println!(
-            "{}",
-            said.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
-        );
-    }
-}
-
 #[test]
 #[ignore = "half a minute; run by .ci/run"]
 fn nothing_is_found_by_asking_the_server_at_random() {
-    assert!(tool("schemathesis").is_file(), "needs the Python packages that .ci/run installs");
     exercise(Path::new(env!("CARGO_BIN_EXE_described")), &[]);
     // As a verified caller, who is told of more.
     let app = tokio::runtime::Runtime::new().unwrap().block_on(builder().in_memory().open()).unwrap();

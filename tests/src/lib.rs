@@ -8,6 +8,7 @@ pub mod node;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod schemathesis;
 pub mod served;
 pub mod shop;
 pub mod slow;

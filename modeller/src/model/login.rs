@@ -58,6 +58,7 @@ const LONGEST_SUBJECT: usize = 255;
 /// How many bytes the claims of a login have as JSON: a token has room for them.
 const LONGEST_CLAIMS: usize = 4 << 10;
 /// How many bytes an ID token has that is kept: it travels in an address when its user signs out.
+#[cfg(feature = "oidc")]
 const LONGEST_ID_TOKEN: usize = 4 << 10;
 /// How many characters are kept of what a client says of itself.
 const LONGEST_AGENT: usize = 256;

@@ -470,10 +470,7 @@ pub(crate) struct TypedPart {
 
 impl TypedPart {
     fn take(&self, json: &Value, by: Audience) -> Result<Box<dyn AnyPayload>> {
-        self.checked.check(json, by)?;
-        (self.kind.from_json)(json.clone()).map_err(|cause| {
-            Error::new(ErrorCode::ValidationError).message("the arguments do not fit their type").caused_by(cause)
-        })
+        self.checked.typed(json.clone(), by, self.kind.from_json)
     }
 
     /// Takes it out of texts by their names.

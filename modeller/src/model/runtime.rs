@@ -1716,15 +1716,7 @@ impl Scope {
         by: Audience,
     ) -> Result<Box<dyn AnyPayload>> {
         match (&operation.args, &operation.declaration.args) {
-            (Some(checked), Some(kind)) => {
-                let json = json.unwrap_or(Value::Null);
-                checked.check(&json, by)?;
-                (kind.from_json)(json).map_err(|cause| {
-                    Error::new(ErrorCode::ValidationError)
-                        .message("the arguments do not fit their type")
-                        .caused_by(cause)
-                })
-            }
+            (Some(checked), Some(kind)) => checked.typed(json.unwrap_or(Value::Null), by, kind.from_json),
             _ => match json {
                 None | Some(Value::Null) => Ok(Box::new(())),
                 Some(Value::Object(object)) if object.is_empty() => Ok(Box::new(())),

@@ -193,6 +193,7 @@ impl App {
         let (keyring, secret) = (self.runtime.keyring()?, self.runtime.inner().secret.bytes()?);
         self.extras.get_or_make(|| {
             settings.edge.check(&self.runtime)?;
+            settings.outside.check(&self.runtime)?;
             let outside = Outside::new(std::mem::take(&mut settings.outside), &secret)?;
             Ok(settings.proved(self, Keys::new(keyring), outside))
         })

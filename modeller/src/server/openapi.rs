@@ -15,6 +15,8 @@ use super::call::Context;
 use super::{metadata, respond};
 use crate::core::id::MAX_ID_BYTES;
 use crate::core::query::MAX_LIMIT;
+use crate::core::query::update::OPERATORS;
+use crate::core::schema::ranges::of_format;
 use crate::error::{ErrorCode, Result};
 use crate::wire::metadata::{Metadata, ModelMetadata, OperationMetadata, RouteMetadata};
 use crate::wire::schema::each;
@@ -288,21 +290,6 @@ fn limit() -> Value {
     json!({"type": "integer", "minimum": 0, "maximum": MAX_LIMIT})
 }
 
-/// Bounds of the integers that a format names: a schema that only says `integer` takes more than its type does.
-fn bounds(format: &str) -> Option<(Value, Value)> {
-    Some(match format {
-        "int8" => (i8::MIN.into(), i8::MAX.into()),
-        "int16" => (i16::MIN.into(), i16::MAX.into()),
-        "int32" => (i32::MIN.into(), i32::MAX.into()),
-        "int64" | "int" => (i64::MIN.into(), i64::MAX.into()),
-        "uint8" => (0.into(), u8::MAX.into()),
-        "uint16" => (0.into(), u16::MAX.into()),
-        "uint32" => (0.into(), u32::MAX.into()),
-        "uint64" | "uint" => (0.into(), u64::MAX.into()),
-        _ => return None,
-    })
-}
-
 /// The same schema for a purpose.
 fn fitted(schema: &Value, purpose: Purpose) -> Value {
     let mut schema = schema.clone();
@@ -329,7 +316,7 @@ fn fitted(schema: &Value, purpose: Purpose) -> Value {
             // These speak of what comes in.
             members.remove("errorMessage");
         }
-        let bounds = members.get("format").and_then(Value::as_str).and_then(bounds);
+        let bounds = members.get("format").and_then(Value::as_str).and_then(of_format);
         if let Some((least, most)) = bounds {
             members.entry("minimum").or_insert(least);
             members.entry("maximum").or_insert(most);
@@ -463,6 +450,8 @@ impl Description {
                 .fails(&[(426, &[ErrorCode::InvalidRequest])]);
         socket.responses.insert("101".into(), json!({"description": "The connection is a WebSocket."}));
         self.add("/@socket", "get", socket);
+        #[cfg(feature = "socketio")]
+        self.socket_io();
         let ready = json!({"type": "object", "properties": {"status": {"const": "ready"}}, "required": ["status"]});
         let probe = Operation::new("Server.ready", "Whether the server takes requests.");
         self.add("/@ready", "get", probe.answers(200, "It does.", &ready, &[]));
@@ -477,6 +466,30 @@ impl Description {
         self.add("/@metrics", "get", metrics);
         self.files();
         self.logins();
+    }
+
+    /// Another protocol of others.
+    #[cfg(feature = "socketio")]
+    fn socket_io(&mut self) {
+        let of_query = |name: &str, required: bool, schema: Value| {
+            let schema = if schema.is_null() { json!({"type": "string"}) } else { schema };
+            json!({"name": name, "in": "query", "required": required, "schema": schema})
+        };
+        for (method, name, summary) in [
+            ("get", "receive", "Opens a connection, or waits for what it is told"),
+            ("post", "send", "Sends packets by the transport `polling`"),
+        ] {
+            let summary =
+                format!("{summary} (Socket.IO, protocol 5, <https://github.com/socketio/socket.io-protocol>).");
+            let mut operation = Operation::new(format!("SocketIo.{name}"), summary).with([
+                of_query("EIO", true, json!({"const": "4"})),
+                of_query("transport", true, json!({"enum": ["polling", "websocket"]})),
+                of_query("sid", method == "post", Value::Null),
+            ]);
+            operation.responses.insert("200".into(), json!({"description": "Packets, or `ok`."}));
+            operation.responses.insert("default".into(), json!({"description": "An error of the protocol."}));
+            self.add("/socket.io/", method, operation);
+        }
     }
 
     /// Resumable uploads, a protocol of others: no more is said of it than that it is spoken here.
@@ -735,14 +748,17 @@ impl Description {
             }
         }
         let patch = self.component(&format!("Patch.{id}"), &patch, Purpose::Input);
+        let operators: Map<String, Value> = OPERATORS
+            .iter()
+            .map(|name| ((*name).to_owned(), if *name == "$set" { set.clone() } else { json!({"type": "object"}) }))
+            .collect();
         self.own(
             &format!("Update.{id}"),
             json!({
-                "description": "A merge patch, or update operators; of these `$set` is described, and there are those of MongoDB's manual: \
-                                `$unset`, `$inc`, `$mul`, `$min`, `$max`, `$rename`, `$currentDate`, `$push`, `$addToSet`, `$pull`, `$pop`, `$bit`.",
+                "description": "A merge patch, or update operators, as in MongoDB's manual, each with an object of paths and operands.",
                 "anyOf": [
                     patch,
-                    {"type": "object", "properties": {"$set": set}, "required": ["$set"], "additionalProperties": false},
+                    {"type": "object", "properties": operators, "minProperties": 1, "additionalProperties": false},
                 ],
             }),
         )

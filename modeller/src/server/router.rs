@@ -43,9 +43,6 @@ pub(super) fn router(server: Arc<Server>) -> Router {
     let layer = Surrounding(server.clone());
     let prefix = server.configuration.edge.prefix.clone();
     let routes = table(&server).router;
-    // The routes of a protocol of others, which describes them itself.
-    #[cfg(feature = "socketio")]
-    let routes = routes.route("/socket.io/", socketio::route(&server));
     let routes = routes.method_not_allowed_fallback(wrong_method);
     let routes = if prefix.is_empty() { routes } else { Router::new().nest(&prefix, routes) };
     routes.fallback(nowhere).layer(layer).with_state(server)
@@ -75,7 +72,7 @@ impl Table {
 }
 
 /// All routes of the server, of its models and of the program.
-pub(super) fn table(server: &Server) -> Table {
+pub(super) fn table(server: &Arc<Server>) -> Table {
     let table = Table::new()
         .route("/@health", get(probes::health))
         .route("/@ready", get(probes::ready))
@@ -107,6 +104,8 @@ pub(super) fn table(server: &Server) -> Table {
         );
     #[cfg(feature = "codegen")]
     let table = table.route("/@client.ts", get(client::typescript));
+    #[cfg(feature = "socketio")]
+    let table = table.route("/socket.io/", socketio::route(server));
     route::mount(server.configuration.outside.mount(table), server)
 }
 

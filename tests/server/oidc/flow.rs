@@ -285,6 +285,12 @@ async fn what_the_program_says_of_providers_is_proved() {
     {
         assert!(App::new().public_url(url).in_memory().open().await.is_err(), "{url}");
     }
+    // Where the program has a route of its own, which is told before the first connection.
+    let app = App::new().oidc_providers("/in", [good()]).route(HttpMethod::Get, "/in/{x}/login", |_| async { Ok(()) });
+    let app = app.in_memory().open().await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refused = app.serve_on(listener, std::future::pending()).await.unwrap_err();
+    assert!(refused.to_string().contains("`GET /in/{x}/login`"), "{refused}");
     // Another path, and another address.
     let provider = Cheat::new(Lies::default()).await;
     let builder = App::new().model::<User>().public_url("https://example.com/app/");

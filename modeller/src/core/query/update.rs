@@ -17,7 +17,7 @@ const MAX_STEPS: usize = 1_000;
 /// deeper, but an operand comes below a path.
 const MAX_NESTING: usize = 127;
 /// What an update may do.
-const OPERATORS: &[&str] = &[
+pub(crate) const OPERATORS: &[&str] = &[
     "$set",
     "$unset",
     "$inc",

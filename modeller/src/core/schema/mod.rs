@@ -5,6 +5,7 @@ pub(crate) mod enums;
 mod indexes;
 pub mod keywords;
 pub(crate) mod outside;
+pub(crate) mod ranges;
 pub(crate) mod registered;
 mod runtime;
 pub(crate) mod shape;
@@ -566,7 +567,11 @@ impl ModelSchema {
             return self.document_from_json(json);
         }
         self.check(&json)?;
+        let beyond = ranges::beyond(&self.json, &json);
         (self.kind.from_json)(json).map_err(|cause| {
+            if !beyond.is_empty() {
+                return self.guarded(Error::validation(beyond));
+            }
             // The schema took what the type does not: the type has a rule of its own, which serde words; with the value, which may be
             // one of what is private.
             let message = if self.has_private { "must fit its type".to_owned() } else { cause.to_string() };

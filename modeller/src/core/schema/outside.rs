@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::defaults::Defaults;
+use super::ranges;
 use super::runtime::is_open as is_open_object;
 use super::shape::{ROOT, Shape, without_samples};
 use super::{Form, ModelSchema, keep_withheld};
@@ -324,6 +325,32 @@ impl Checked {
     /// The schema as this audience may see it.
     pub(crate) fn json(&self, to: Audience) -> &Value {
         self.open.as_ref().filter(|_| !to.sees(Level::Protected)).map_or(&self.shown, |open| &open.json)
+    }
+
+    /// Checks input of this audience, and makes it typed.
+    ///
+    /// # Errors
+    /// Those of [`Checked::check`], and `VALIDATION_ERROR` for what fits the schema and not the type.
+    pub(crate) fn typed<R>(
+        &self,
+        json: Value,
+        by: Audience,
+        from_json: impl FnOnce(Value) -> Result<R, serde_json::Error>,
+    ) -> Result<R> {
+        self.check(&json, by)?;
+        let beyond = ranges::beyond(self.json(by), &json);
+        from_json(json).map_err(|cause| {
+            // The words of the type could have what is private in them.
+            let whole = || Violation {
+                instance_path: String::new(),
+                keyword: "type".into(),
+                message: "must fit its type".into(),
+                params: json!({}),
+                schema_path: "#".into(),
+            };
+            let violations = if beyond.is_empty() { vec![whole()] } else { beyond };
+            Error::validation(violations).message("the arguments do not fit their type").caused_by(cause)
+        })
     }
 
     /// Checks input of this audience.

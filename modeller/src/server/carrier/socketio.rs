@@ -19,7 +19,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any};
+use axum::routing::{MethodRouter, get};
 use engineioxide::config::EngineIoConfig;
 use engineioxide::handler::EngineIoHandler;
 use engineioxide::service::EngineIoService;
@@ -74,7 +74,8 @@ pub(in crate::server) fn route(server: &Arc<Server>) -> MethodRouter<Arc<Server>
     let carrier = Arc::new(Carrier { server: server.clone() });
     let engine = EngineIoService::with_config(carrier, config);
     let server = server.clone();
-    any(move |request: Request| open(server.clone(), engine.clone(), request))
+    let answer = move |request: Request| open(server.clone(), engine.clone(), request);
+    get(answer.clone()).post(answer)
 }
 
 /// The place that a new socket has among those that the server takes, until the library has made the socket.

@@ -57,6 +57,15 @@ fn wrong(text: impl Into<String>) -> Error {
     Error::new(ErrorCode::InvalidRequest).message(text.into())
 }
 
+/// Whether a member of the metadata may have this name.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn wrong_name() -> Error {
+    wrong("the name of a member of the metadata is visible ASCII without a comma")
+}
+
 /// Somebody else writes to the upload.
 fn locked() -> Error {
     Error::new(ErrorCode::Conflict).message("another request is at this upload").status(423)
@@ -82,8 +91,8 @@ impl Metadata {
         let mut members = BTreeMap::new();
         for pair in header.split(',').map(str::trim).filter(|_| !header.trim().is_empty()) {
             let (name, value) = pair.split_once(' ').unwrap_or((pair, ""));
-            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(wrong("the name of a member of the metadata is visible ASCII"));
+            if !is_name(name) {
+                return Err(wrong_name());
             }
             let value = BASE64_LENIENT.decode(value.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let value = value.ok_or_else(|| wrong("a value of the metadata is UTF-8 in Base64"))?;
@@ -100,8 +109,8 @@ impl Metadata {
     /// `INVALID_REQUEST`
     pub(super) fn of_json(members: Map<String, Value>) -> Result<Self> {
         let text = |(name, value): (String, Value)| match value {
-            // In a header it would end the member.
-            _ if name.contains(',') => Err(wrong("the name of a member of the metadata has no comma")),
+            // In a header a comma would end the member, and without a name the value would be one.
+            _ if !is_name(&name) || name.contains(',') => Err(wrong_name()),
             Value::String(text) if name != "args" => Ok((name, text)),
             value if name == "args" => Ok((name, value.to_string())),
             _ => Err(wrong("the metadata are texts")),

@@ -22,6 +22,8 @@ use super::jwks::Issuer;
 use super::upstream::{Address, Upstream};
 use crate::app::AppBuilder;
 use crate::error::{Error, Result};
+use crate::model::route::RouteRuntime;
+use crate::model::runtime::Runtime;
 use crate::server::router::Table;
 
 /// What the program says of others who know its users.
@@ -50,6 +52,21 @@ struct Providers {
     path: String,
     public_url: Option<String>,
     attempts: Attempts,
+}
+
+impl Said {
+    /// What can be told only when the routes are known.
+    pub(in crate::server) fn check(&self, runtime: &Runtime) -> Result<()> {
+        let Some((path, _)) = &self.logins else { return Ok(()) };
+        let is_within = |route: &&RouteRuntime| route.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        match runtime.routes().iter().find(is_within) {
+            Some(route) => Err(mistake(format!(
+                "the route `{} {}` ({}) lies within those of the logins, `{path}`; give it a path of its own",
+                route.method, route.path, route.site
+            ))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Outside {
