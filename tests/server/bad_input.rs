@@ -265,7 +265,7 @@ async fn places_that_do_not_exist() {
         ("GET", "/users/%00", "NOT_FOUND"),
         ("DELETE", "/users/%7B%22$ne%22:null%7D", "NOT_FOUND"),
         ("POST", "/users/nothing", "METHOD_NOT_FOUND"),
-        ("POST", "/users/@live", "METHOD_NOT_FOUND"),
+        ("POST", "/users/@nothing", "METHOD_NOT_FOUND"),
     ] {
         ask(&router, method, path, Value::Null).await.assert_problem(404, code);
     }
@@ -425,4 +425,17 @@ async fn integers_beyond_their_type_are_told_where_they_are() {
     }
     assert_eq!(ask(&router, "POST", "/meters", json!({"count": i64::MAX, "parts": [u32::MAX]})).await.status, 201);
     assert_eq!(ask(&router, "POST", "/meters/add", json!({"by": i64::MIN, "more": null})).await.json(), i64::MIN);
+}
+
+/// What is not there is no part of a patch, also where it would only be taken away.
+#[tokio::test]
+async fn a_patch_takes_away_only_what_may_be_there() {
+    let router = App::new().model::<Meter>().in_memory().open().await.unwrap().router();
+    let made = ask(&router, "POST", "/meters", json!({"count": 1, "parts": [1]})).await.json();
+    let path = format!("/meters/{}", made["_id"].as_str().unwrap());
+    for unknown in ["", "nothing", "parts.0", "count.x", "__proto__"] {
+        ask(&router, "PATCH", &path, json!({unknown: null})).await.assert_problem(400, "INVALID_QUERY");
+    }
+    let patched = ask(&router, "PATCH", &path, json!({"parts": null})).await;
+    assert_eq!((patched.status.as_u16(), &patched.json()["parts"]), (200, &json!([])));
 }

@@ -75,6 +75,11 @@ impl Path {
         Self { names: dotted.split('.').map(Into::into).collect(), by: Audience::Store }
     }
 
+    /// A member of the document itself, whatever its name has in it.
+    pub(crate) fn member(name: &str) -> Self {
+        Self { names: std::iter::once(name.into()).collect(), by: Audience::Store }
+    }
+
     /// The same path as somebody else may follow it.
     pub(crate) fn by(self, by: Audience) -> Self {
         Self { by, ..self }

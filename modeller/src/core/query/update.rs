@@ -64,7 +64,7 @@ impl RawUpdate {
             return Err(Error::query("", "an update is an object"));
         };
         if !object.keys().any(|name| name.starts_with('$')) {
-            return Self::parse_merge(object);
+            return Self::parse_merge(object, schema);
         }
         let mut steps = Vec::new();
         let mut now = None;
@@ -115,9 +115,13 @@ impl RawUpdate {
         Ok(Self::Operators(steps))
     }
 
-    fn parse_merge(object: Map<String, Value>) -> Result<Self> {
+    fn parse_merge(object: Map<String, Value>, schema: &Schema<'_>) -> Result<Self> {
         for (name, value) in &object {
             writable(name, name)?;
+            if value.is_null() {
+                // What is not there is not taken away either; any other value would be seen where the document is checked.
+                written(&Path::member(name), name, schema)?;
+            }
             if has_operators(value, 0) {
                 return Err(Error::query(name, "a merge patch holds no operators"));
             }
@@ -288,7 +292,7 @@ impl<T: ?Sized> Update<T> {
     /// `INVALID_QUERY` for a patch that is no object or holds operators.
     pub fn merge(patch: Value) -> Result<Self> {
         match patch {
-            Value::Object(object) => RawUpdate::parse_merge(object).map(Self::from_raw),
+            Value::Object(object) => RawUpdate::parse_merge(object, &Schema::Any).map(Self::from_raw),
             _ => Err(Error::query("", "a merge patch is an object")),
         }
     }
