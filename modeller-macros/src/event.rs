@@ -15,6 +15,7 @@ operation_keys! {
         receives: None,
         transaction: true,
         receiver: "Subscription",
+        calls: Some("Dispatches"),
         entry: "dispatch",
         taken: &["clone", "dispatch", "events", "id", "listen", "publish", "publish_about", "room"],
     }

@@ -64,6 +64,7 @@ operation_keys! {
         receives: None,
         transaction: true,
         receiver: "Model",
+        calls: Some("Calls"),
         entry: "call",
         taken: &[
             "call",
@@ -142,6 +143,8 @@ pub(crate) struct Role {
     pub(crate) transaction: bool,
     /// What it becomes a method of.
     pub(crate) receiver: &'static str,
+    /// The trait of all that it becomes a method of, where that is not the receiver alone: a handle of a client has it too.
+    pub(crate) calls: Option<&'static str>,
     /// The runtime's function that calls it by its id.
     pub(crate) entry: &'static str,
     /// What the receiver has of its own: Rust would call that, and silently where the arguments agree.
@@ -311,6 +314,31 @@ fn contract(operation: &Operation) -> TokenStream {
         fn #name(&self #received #parameter) -> impl ::core::future::Future<Output = #m::Result<#answer>> + ::core::marker::Send
     };
     let cfg = conditions(&handler.item.attrs);
+    let implementation = match role.calls {
+        Some(calls) => {
+            let (calls, transaction) = (format_ident!("{calls}"), operation.transaction);
+            quote! {
+                impl<C: #m::#calls<#model>> #contract for C {
+                    #signature {
+                        #[allow(unused_imports)]
+                        use #m::{Unfit as _, UnfitCall as _};
+                        const CALLED: #m::Called<#answer> =
+                            #m::Called { id: #id, transaction: #transaction, read: #m::Witness::<#answer>::READ };
+                        #m::Calling::<#ty, #answer>::#entry::<#model, C>(self, CALLED, #argument)
+                    }
+                }
+            }
+        }
+        None => quote! {
+            impl #contract for #m::#receiver<#model> {
+                #signature {
+                    #[allow(unused_imports)]
+                    use #m::UnfitCall as _;
+                    #m::Calling::<#ty, #answer>::#entry(self, #id, #given #argument)
+                }
+            }
+        },
+    };
     quote! {
         #(#cfg)*
         #[doc = #text]
@@ -322,13 +350,7 @@ fn contract(operation: &Operation) -> TokenStream {
         }
         #(#cfg)*
         #[automatically_derived]
-        impl #contract for #m::#receiver<#model> {
-            #signature {
-                #[allow(unused_imports)]
-                use #m::UnfitCall as _;
-                #m::Calling::<#ty, #answer>::#entry(self, #id, #given #argument)
-            }
-        }
+        #implementation
     }
 }
 

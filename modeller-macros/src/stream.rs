@@ -13,6 +13,7 @@ operation_keys! {
         argument: "StreamArg",
         receives: Some("Chunk"),
         transaction: true,
+        calls: None,
         entry: "stream",
         ..MethodKey::ROLE
     }

@@ -13,6 +13,7 @@ operation_keys! {
         argument: "UploadArg",
         receives: Some("File"),
         transaction: false,
+        calls: None,
         entry: "upload",
         ..MethodKey::ROLE
     }

@@ -481,6 +481,39 @@ impl Error {
         out
     }
 
+    /// The error that a problem body was made of: the other way of [`Error::to_json`]. What no problem body is becomes an
+    /// `INTERNAL` error.
+    ///
+    /// ```
+    /// use modeller::{Error, ErrorCode};
+    /// let error = Error::new("QUOTA_EXCEEDED").message("only 3 projects are free").detail("limit", 3).status(402);
+    /// let read = Error::from_json(error.to_json());
+    /// assert_eq!((read.code(), read.http_status(), read.get("limit")), (error.code(), 402, error.get("limit")));
+    /// assert_eq!(read.to_json(), error.to_json());
+    /// ```
+    #[must_use]
+    pub fn from_json(problem: Value) -> Self {
+        let Value::Object(mut members) = problem else { return Self::internal("an answer that is no problem body") };
+        let Some(Value::String(code)) = members.remove("code") else {
+            return Self::internal("a problem body without a code");
+        };
+        let mut error = Self::new(code);
+        if let Some(Value::String(text)) = members.remove("detail") {
+            error.0.message = text.into();
+        }
+        let status = members.remove("status").and_then(|status| u16::try_from(status.as_u64()?).ok());
+        if let Some(status) = status.filter(|status| *status != error.0.code.status()) {
+            error = error.status(status);
+        }
+        if error.0.code == ErrorCode::ValidationError {
+            let violations = members.remove("errors").map(serde_json::from_value).transpose();
+            error.0.violations = violations.ok().flatten().unwrap_or_else(Vec::new).into();
+        }
+        members.retain(|name, _| !matches!(name.as_str(), "type" | "title"));
+        error.0.details = members;
+        error
+    }
+
     /// What every problem body begins with.
     fn head(&self) -> Map<String, Value> {
         let mut body = Map::new();

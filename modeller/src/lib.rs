@@ -14,6 +14,8 @@ pub mod __private;
 mod app;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "codegen")]
 pub mod codegen;
 mod core;

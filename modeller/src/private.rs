@@ -6,6 +6,7 @@ pub use schemars;
 pub use serde;
 pub use serde_json;
 
+pub use crate::core::call::{Args, Called, Calls, Dispatches, Output, Reads};
 pub use crate::core::document::Doc;
 pub use crate::core::field::{
     Field, FieldKind, Flattened, Holds, Names, Numeric, Ordered, Plain, Record, Unique, flatten,
@@ -13,7 +14,7 @@ pub use crate::core::field::{
 pub use crate::core::id::Id;
 pub use crate::core::json::Document;
 pub use crate::core::migrate::migrated;
-pub use crate::core::private::withholds;
+pub use crate::core::private::{defaulted, withholds};
 pub use crate::core::query::project::PartOf;
 pub use crate::core::schema::keywords::reference;
 pub use crate::core::schema::{
@@ -33,15 +34,14 @@ pub use crate::model::declaration::{
 };
 pub use crate::model::handle::Model;
 pub use crate::model::handler::{
-    AccessArg, Args, AuthenticateArg, EventArg, HookArg, HookEvent, Invocation, LongMethodArg, MethodArg, Output,
-    OutputKind, PayloadKind, Returned, StreamArg, UploadArg, WorkerArg, arg, on, output, payload,
+    AccessArg, AuthenticateArg, EventArg, HookArg, HookEvent, Invocation, LongMethodArg, MethodArg, OutputKind,
+    PayloadKind, Returned, StreamArg, UploadArg, WorkerArg, arg, on, output, payload,
 };
 pub use crate::model::route::{HttpMethod, LongRouteArg, RouteAnswer, RouteArg, RouteDeclaration, RoutePart};
 pub use crate::model::schedule::Schedule;
 pub use crate::model::subscription::Subscription;
 pub use crate::model::upload::{Chunk, File};
 pub use crate::model::witness::{Calling, Taking, Unfit, UnfitCall, Witness};
-pub use crate::model::{call, dispatch};
 pub use crate::registry::{DECLARATIONS, Declaration};
 #[cfg(feature = "server")]
 pub use crate::server::main;

@@ -41,6 +41,8 @@ pub(crate) fn constants(record: &Record) -> TokenStream {
     let defaults = fields.iter().filter_map(|field| {
         let Default::Value(value) = &field.default else { return None };
         let (function, ty) = (default_name(field), &field.ty);
+        // What a server has left out of an answer has no value, not this one.
+        let value = if field.private || field.protected { quote!(#m::defaulted(|| #value)) } else { quote!(#value) };
         Some(quote! {
             #[doc(hidden)]
             fn #function() -> #ty { #value }

@@ -1,5 +1,6 @@
 //! LAYER 1, data: documents, queries, collections, transactions and the commit log. It knows no hooks and no HTTP.
 
+pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod clock;
 pub(crate) mod collection;

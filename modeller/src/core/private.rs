@@ -94,6 +94,36 @@ pub(crate) fn for_storage<R>(f: impl FnOnce() -> R) -> R {
     written_for(Audience::Store, f)
 }
 
+thread_local! {
+    /// Whether what is being read on this thread is an answer of a server, as [`AUDIENCE`] is for what is written.
+    static IS_ANSWER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`, in which a value that is not there was withheld, whatever its default is: what a server answers is whole otherwise.
+#[cfg(feature = "client")]
+pub(crate) fn read_as_answer<R>(f: impl FnOnce() -> R) -> R {
+    /// Also puts it back when `f` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_ANSWER.set(self.0);
+        }
+    }
+    let _restore = Restore(IS_ANSWER.replace(true));
+    f()
+}
+
+/// The default of a private or protected field, for expansions: withheld in what a server has answered.
+pub fn defaulted<T: Withheld>(default: impl FnOnce() -> T) -> T {
+    if IS_ANSWER.get() { T::withheld_value() } else { default() }
+}
+
+/// What has a value that stands in where the true one was left out.
+pub trait Withheld {
+    /// That value.
+    fn withheld_value() -> Self;
+}
+
 /// Whether a value of this level is written at the moment.
 pub(crate) fn is_written(level: Level) -> bool {
     AUDIENCE.get().sees(level)
@@ -161,6 +191,12 @@ macro_rules! withheld {
             }
         }
 
+        impl<F> Withheld for $name<F> {
+            fn withheld_value() -> Self {
+                Self::withheld()
+            }
+        }
+
         impl From<&str> for $name<String> {
             fn from(value: &str) -> Self {
                 Self::new(value.to_owned())
@@ -170,7 +206,7 @@ macro_rules! withheld {
         /// The default of the value, not withheld.
         impl<F: Default> Default for $name<F> {
             fn default() -> Self {
-                Self::new(F::default())
+                defaulted(|| Self::new(F::default()))
             }
         }
 

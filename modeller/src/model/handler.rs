@@ -10,9 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use schemars::Schema;
 use serde_json::Value;
 
 use super::caller::{Call, Caller};
@@ -22,6 +20,7 @@ use super::runtime::Scope;
 use super::subscription::Subscription;
 use super::transaction::Transaction;
 use super::upload::{Chunk, File};
+pub use crate::core::call::{Args, Output};
 use crate::core::decimal::to_value;
 use crate::core::document::{Doc, DynDoc, Stored};
 use crate::core::id::{Id, RawId};
@@ -537,26 +536,6 @@ impl AuthenticateArg for Log {}
 impl<N: ModelType> WorkerArg for Model<N> {}
 impl<S> WorkerArg for State<S> {}
 impl WorkerArg for Log {}
-
-/// The arguments of a method or an event: what `#[value]` makes of a type.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the arguments of an operation",
-    label = "this has no schema",
-    note = "annotate the type with `#[value]`; what a handler is given beside its arguments stands after them"
-)]
-pub trait Args: Clone + Send + Sync + Serialize + DeserializeOwned + JsonSchema + 'static {}
-
-impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + JsonSchema + 'static> Args for T {}
-
-/// What a method or an event answers.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be answered by a method or an event",
-    label = "this has no schema",
-    note = "annotate the type with `#[value]`, or answer `Doc<…>`, a library type, or `()`"
-)]
-pub trait Output: Send + Sync + Serialize + JsonSchema + 'static {}
-
-impl<T: Send + Sync + Serialize + JsonSchema + 'static> Output for T {}
 
 /// What a handler's future resolves to.
 #[diagnostic::on_unimplemented(

@@ -34,27 +34,22 @@ use self::handle::Model;
 use self::handler::{AnyOutput, AnyPayload, Args, Output, With};
 use self::runtime::OperationKind;
 use self::subscription::Subscription;
+use crate::core::call::{Called, Calls, Dispatches};
 use crate::core::document::Stored;
 use crate::core::private::Audience;
 use crate::core::schema::ModelType;
 use crate::error::{Error, Result};
 
-/// Calls a method with typed arguments. For expansions: the body of a call trait.
-pub fn call<M: ModelType, A: Args, O: Output>(
-    model: &Model<M>,
-    id: &'static str,
-    args: A,
-) -> impl Future<Output = Result<O>> + Send {
-    call_typed(model, OperationKind::Method, id, args, With::Nothing)
+impl<M: ModelType> Calls<M> for Model<M> {
+    fn call_method<A: Args, O: Output>(&self, called: Called<O>, args: A) -> impl Future<Output = Result<O>> + Send {
+        call_typed(self, OperationKind::Method, called.id, args, With::Nothing)
+    }
 }
 
-/// Runs an event with typed arguments. For expansions: the body of a call trait.
-pub fn dispatch<M: ModelType, A: Args, O: Output>(
-    subscription: &Subscription<M>,
-    id: &'static str,
-    args: A,
-) -> impl Future<Output = Result<O>> + Send {
-    subscription.dispatch_typed(id, args)
+impl<M: ModelType> Dispatches<M> for Subscription<M> {
+    fn dispatch_event<A: Args, O: Output>(&self, called: Called<O>, args: A) -> impl Future<Output = Result<O>> + Send {
+        self.dispatch_typed(called.id, args)
+    }
 }
 
 pub(crate) async fn call_typed<M: Stored, A: Args, O: Output>(

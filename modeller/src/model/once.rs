@@ -5,6 +5,7 @@
 //! none. A call that wrote nothing leaves nothing, and is made again; so is one that failed.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -148,35 +149,61 @@ impl Scope {
         by: Audience,
         key: &CallKey,
     ) -> Result<String> {
-        let runtime = self.runtime();
         let operation = self.operation(index, OperationKind::Method, id)?;
+        if !operation.declaration.transaction {
+            return Err(Error::new(ErrorCode::InvalidRequest)
+                .message(format!("`{id}` is no transaction, and so cannot be called once"))
+                .detail("transaction", false));
+        }
+        let checked = self.args(operation, args.clone(), by)?;
+        // In process an answer as JSON is without what is private or protected.
+        let to = if by == Audience::Store { Audience::Anyone } else { by };
+        let checked = &checked;
+        self.once(index, id, args, key, |scope| async move {
+            let output = scope.perform(index, operation, (**checked).copy(), With::Nothing).await?;
+            String::from_utf8(answer_json(output.as_ref(), to)?).map_err(Error::internal)
+        })
+        .await
+    }
+
+    /// Does something to a model in one transaction, unless the same caller has done it under this key before: then it is answered
+    /// what was answered then.
+    ///
+    /// # Errors
+    /// `IDEMPOTENCY_MISMATCH` when that was given something else; those of what is done.
+    pub(crate) async fn once<F, Fut>(
+        &self,
+        index: ModelIndex,
+        operation: &str,
+        given: Option<Value>,
+        key: &CallKey,
+        perform: F,
+    ) -> Result<String>
+    where
+        F: Fn(Self) -> Fut + Sync,
+        Fut: Future<Output = Result<String>> + Send,
+    {
+        let runtime = self.runtime();
         let is_known = self.caller().is_application() || self.caller().is_verified();
         if !is_known && key.0.len() < SHORTEST_KEY_OF_ANYONE {
             return Err(Error::new(ErrorCode::InvalidRequest).message(format!(
                 "without a verified token the key of a call has {SHORTEST_KEY_OF_ANYONE} characters at least; a random UUID will do"
             )));
         }
-        if !operation.declaration.transaction {
-            return Err(Error::new(ErrorCode::InvalidRequest)
-                .message(format!("`{id}` is no transaction, and so cannot be called once")));
-        }
         let model = &runtime.model(index)?.schema.id;
-        let record = key.record(&self.caller().identity(), model, id)?;
+        let record = key.record(&self.caller().identity(), model, operation)?;
         let record_text = record.to_string();
         // No arguments are the same as an object without members.
-        let mut given = args.clone().filter(|args| !args.is_null()).unwrap_or_else(|| json!({}));
+        let mut given = given.filter(|given| !given.is_null()).unwrap_or_else(|| json!({}));
         // The order of members says nothing (RFC 8259 §4).
         given.sort_all_objects();
         // With the id of the record, so that equal arguments of two calls are not seen to be equal in the store.
         let given = hash(&[&record_text, &given.to_string()]);
-        let args = self.args(operation, args, by)?;
         let turn = runtime.inner().calls.turn(&record);
         // In a transaction that would be held for longer than the call, and two of them could wait for each other.
         let _turn = if self.is_in_transaction() { None } else { Some(turn.lock().await) };
-        // In process an answer as JSON is without what is private or protected.
-        let to = if by == Audience::Store { Audience::Anyone } else { by };
         let (place, now) = (runtime.inner().calls.model, runtime.inner().clock.now());
-        let (record, given, args) = (&record, &given, &args);
+        let (record, given, perform) = (&record, &given, &perform);
         self.own_step("call", |step| async move {
             let known = step.transaction().get(place, record)?;
             if let Some(known) = known.as_ref().and_then(kept).filter(|known| known.until > now) {
@@ -186,9 +213,7 @@ impl Scope {
                 return Err(Error::new(ErrorCode::IdempotencyMismatch)
                     .message("this key was used for a call with other arguments"));
             }
-            let scope = self.in_step(step.clone());
-            let output = scope.perform(index, operation, (**args).copy(), With::Nothing).await?;
-            let answer = String::from_utf8(answer_json(output.as_ref(), to)?).map_err(Error::internal)?;
+            let answer = perform(self.in_step(step.clone())).await?;
             // Nor is an answer kept that has the tokens of a login in it: who asks again begins another one.
             if !step.transaction().has_written()? || step.transaction().has_changed(runtime.inner().logins.model)? {
                 return Ok(answer);

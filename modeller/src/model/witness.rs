@@ -8,12 +8,14 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
+use serde::de::DeserializeOwned;
+
 use super::handle::Model;
 use super::handler::{AnyOutput, Args, Extract, Invocation, Output, OutputKind, PayloadKind, Returned, With};
 use super::route::{OfRequest, RouteAnswer, RouteOutput, RoutePart, route_answer};
 use super::runtime::OperationKind;
-use super::subscription::Subscription;
 use super::upload::{Chunk, File};
+use crate::core::call::{Called, Calls, Dispatches, Reads};
 use crate::core::schema::ModelType;
 use crate::error::{Error, Result};
 
@@ -48,6 +50,11 @@ impl<O: Output> Witness<O> {
     pub fn output<R: Returned<Output = O>>(returned: R) -> Result<Box<dyn AnyOutput>> {
         super::handler::output(returned)
     }
+}
+
+impl<O: DeserializeOwned> Witness<O> {
+    /// How it is read that came over the wire.
+    pub const READ: Reads<O> = |value| O::deserialize(value).map_err(Error::internal);
 }
 
 impl<A: OfRequest> Witness<A> {
@@ -88,8 +95,8 @@ pub struct Calling<A, O>(PhantomData<fn(A) -> O>);
 
 impl<A: Args, O: Output> Calling<A, O> {
     /// Calls a method.
-    pub fn call<M: ModelType>(model: &Model<M>, id: &'static str, args: A) -> impl Future<Output = Result<O>> + Send {
-        super::call(model, id, args)
+    pub fn call<M, C: Calls<M>>(model: &C, called: Called<O>, args: A) -> impl Future<Output = Result<O>> + Send {
+        model.call_method(called, args)
     }
 
     /// Calls an upload.
@@ -113,12 +120,12 @@ impl<A: Args, O: Output> Calling<A, O> {
     }
 
     /// Runs an event.
-    pub fn dispatch<M: ModelType>(
-        subscription: &Subscription<M>,
-        id: &'static str,
+    pub fn dispatch<M, C: Dispatches<M>>(
+        subscription: &C,
+        called: Called<O>,
         args: A,
     ) -> impl Future<Output = Result<O>> + Send {
-        super::dispatch(subscription, id, args)
+        subscription.dispatch_event(called, args)
     }
 }
 
@@ -138,6 +145,8 @@ pub trait Unfit<A> {
     const PART: RoutePart = RoutePart::None;
     /// A stand-in.
     const ROUTE_OUTPUT: Option<OutputKind> = None;
+    /// It cannot be read.
+    const READ: Reads<A> = |_| Err(Error::internal("an answer of a type that is only written"));
     /// A stand-in.
     const PAYLOAD: PayloadKind = PayloadKind::of::<()>();
     /// A stand-in.
@@ -182,7 +191,7 @@ impl<A> Unfit<A> for Taking<'_, A> {}
 /// What is found where the types of a call do not fit.
 pub trait UnfitCall<A, O> {
     /// A stand-in.
-    fn call<M: ModelType>(_: &Model<M>, _: &'static str, _: A) -> std::future::Ready<Result<O>> {
+    fn call<M, C: Calls<M>>(_: &C, _: Called<O>, _: A) -> std::future::Ready<Result<O>> {
         std::future::ready(Err(unfit()))
     }
 
@@ -197,7 +206,7 @@ pub trait UnfitCall<A, O> {
     }
 
     /// A stand-in.
-    fn dispatch<M: ModelType>(_: &Subscription<M>, _: &'static str, _: A) -> std::future::Ready<Result<O>> {
+    fn dispatch<M, C: Dispatches<M>>(_: &C, _: Called<O>, _: A) -> std::future::Ready<Result<O>> {
         std::future::ready(Err(unfit()))
     }
 }

@@ -43,10 +43,15 @@ pub(super) fn written(status: StatusCode, written: &Written, audience: Audience)
     let mut body = Vec::with_capacity(256);
     written.write_for(audience, &mut body)?;
     let mut response = json(status, body);
-    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", written.doc.rev())) {
+    tag(&mut response, written.doc.rev());
+    Ok(response)
+}
+
+/// Gives an answer a revision as its `ETag`.
+pub(super) fn tag(response: &mut Response, rev: impl std::fmt::Display) {
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{rev}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }
-    Ok(response)
 }
 
 /// The error as the outside may see it. What is not the caller's fault is logged with its cause, and an internal one is shown

@@ -77,6 +77,7 @@ pub(super) fn insert(
     request: Request,
 ) -> impl Future<Output = Result<Response>> + Send + 'static {
     let (index, typed) = (context.open(&at.model), check_type(request.headers(), false));
+    let key = idempotency_key(request.headers());
     let sent = Sent::of(request);
     async move {
         let index = index?;
@@ -85,7 +86,11 @@ pub(super) fn insert(
             Box::pin(context.open_to(Right::Insert, &at.model)).await?;
         }
         typed?;
+        let key = key?;
         let body = sent.read(&context).await?;
+        if let Some(key) = key {
+            return Box::pin(insert_once(&context, index, at.model, key, parse_json(&body)?)).await;
+        }
         let schema = &context.server.runtime.model(index)?.schema;
         let audience = context.audience();
         let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids && schema.is_open_to(audience));
@@ -108,16 +113,21 @@ async fn insert_json(context: Context, index: ModelIndex, model: &str, body: Byt
             return created(model, &written, audience);
         }
     };
+    let values = new_documents(&context, schema, list)?;
+    let written = context.to_the_end(async move { insert_all(&scope, index, values).await }).await?;
+    Ok(respond::json(StatusCode::CREATED, written_items(&written, audience)?))
+}
+
+fn new_documents(context: &Context, schema: &ModelSchema, list: Vec<Value>) -> Result<Vec<New>> {
     let most = context.server.runtime.inner().limits.changes;
     if list.len() > most {
         return Err(Error::new(ErrorCode::TransactionTooLarge).message(format!("a list has at most {most} documents")));
     }
-    let values = list
-        .into_iter()
-        .enumerate()
-        .map(|(at, json)| new_document(schema, json, audience).map_err(|error| error.of_element(at)))
-        .collect::<Result<_>>()?;
-    let written = context.to_the_end(async move { insert_all(&scope, index, values).await }).await?;
+    let read = |(at, json)| new_document(schema, json, context.audience()).map_err(|error| error.of_element(at));
+    list.into_iter().enumerate().map(read).collect()
+}
+
+fn written_items(written: &[Written], audience: Audience) -> Result<Vec<u8>> {
     let mut body = Vec::with_capacity(16 + written.len() * 256);
     begin_items(&mut body);
     for (at, written) in written.iter().enumerate() {
@@ -127,7 +137,92 @@ async fn insert_json(context: Context, index: ModelIndex, model: &str, body: Byt
         written.write_for(audience, &mut body)?;
     }
     body.extend_from_slice(b"]}");
-    Ok(respond::json(StatusCode::CREATED, body))
+    Ok(body)
+}
+
+/// The same under a key.
+async fn insert_once(
+    context: &Context,
+    index: ModelIndex,
+    model: String,
+    key: CallKey,
+    json: Value,
+) -> Result<Response> {
+    let schema = &context.server.runtime.model(index)?.schema;
+    let audience = context.audience();
+    let given = json.clone();
+    if let Value::Array(list) = json {
+        let values = Arc::new(new_documents(context, schema, list)?);
+        let insert = move |scope: Scope| {
+            let values = values.clone();
+            async move {
+                let values = values.iter().map(|(id, value)| (id.clone(), value.copy())).collect();
+                let written = insert_all(&scope, index, values).await?;
+                Ok((StatusCode::CREATED, written_items(&written, audience)?))
+            }
+        };
+        return once(context, index, &model, (key, "@insert", given), insert).await;
+    }
+    let (id, value) = new_document(schema, json, audience)?;
+    let (id, value) = (id.unwrap_or_else(RawId::generate), Arc::<dyn AnyValue>::from(value));
+    let insert = move |scope: Scope| {
+        let (id, value) = (id.clone(), value.clone());
+        async move {
+            let doc = scope.insert(index, Some(id), value.copy(), true).await?;
+            written_as(&scope, index, StatusCode::CREATED, doc, audience).await
+        }
+    };
+    once(context, index, &model, (key, "@insert", given), insert).await
+}
+
+/// What a write has made as the status and the body of its answer, asked in its transaction.
+async fn written_as(
+    scope: &Scope,
+    index: ModelIndex,
+    status: StatusCode,
+    doc: DynDoc,
+    audience: Audience,
+) -> Result<(StatusCode, Vec<u8>)> {
+    let shown = scope.may_read(index, &doc).await?;
+    let mut body = Vec::with_capacity(256);
+    Written { doc, shown }.write_for(audience, &mut body)?;
+    Ok((status, body))
+}
+
+/// Makes a write once under its key, of that name and given that; one that was made before is answered as it was then.
+async fn once<F, Fut>(
+    context: &Context,
+    index: ModelIndex,
+    model: &str,
+    (key, name, given): (CallKey, &'static str, Value),
+    write: F,
+) -> Result<Response>
+where
+    F: Fn(Scope) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(StatusCode, Vec<u8>)>> + Send,
+{
+    let scope = context.scope();
+    let written = context.to_the_end(async move {
+        let write = &write;
+        let written = scope.once(index, name, Some(given), &key, |scope| async move {
+            let (status, body) = write(scope).await?;
+            // The status stands in front of the body, in three digits.
+            String::from_utf8([status.as_str().as_bytes(), &body].concat()).map_err(Error::internal)
+        });
+        written.await
+    });
+    let written = written.await?;
+    let (status, body) = written.split_at_checked(3).unwrap_or_default();
+    let status: StatusCode = status.parse().map_err(Error::internal)?;
+    let members: Value = serde_json::from_str(body)?;
+    let mut response = respond::json(status, body.to_owned());
+    if let (Some(id), Some(rev)) = (members.get("_id").and_then(Value::as_str), members.get("_rev")) {
+        respond::tag(&mut response, rev);
+        if status == StatusCode::CREATED {
+            locate(&mut response, model, id);
+        }
+    }
+    Ok(response)
 }
 
 /// A value to insert under an id, or under a new one.
@@ -205,11 +300,14 @@ fn client_id(json: &Value) -> Result<RawId> {
 /// The answer to what has made a document.
 pub(super) fn created(model: &str, written: &Written, audience: Audience) -> Result<Response> {
     let mut response = respond::written(StatusCode::CREATED, written, audience)?;
-    let location = written.doc.id().with_text(|id| ["/", model, "/", id].concat());
-    if let Ok(location) = HeaderValue::try_from(location) {
+    written.doc.id().with_text(|id| locate(&mut response, model, id));
+    Ok(response)
+}
+
+fn locate(response: &mut Response, model: &str, id: &str) {
+    if let Ok(location) = HeaderValue::try_from(["/", model, "/", id].concat()) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(response)
 }
 
 /// `GET /{model}/{id}`
@@ -225,12 +323,19 @@ pub(super) async fn update(context: Context, at: Segments, request: Request) -> 
     let index = context.open(&at.model)?;
     let id = document_id(&at.id)?;
     let if_rev = if_match(request.headers())?;
+    let key = idempotency_key(request.headers())?;
     let json = read_json(&context, request, true).await?;
+    let given = key.is_some().then(|| json!({"id": id, "ifMatch": if_rev, "update": json}));
     let update = Arc::new(RawUpdate::parse(json, &context.names(&context.server.runtime.model(index)?.schema))?);
     let change = move |scope: Scope| {
         let (target, update) = (Target::Id(id.clone()), update.clone());
         async move { scope.update(index, target, update, if_rev).await }
     };
+    if let Some((key, given)) = key.zip(given) {
+        return change_once(&context, index, (key, "@update", given), change)
+            .await
+            .map_err(|error| precondition(error, if_rev));
+    }
     let written = context.write(index, change).await.map_err(|error| precondition(error, if_rev))?;
     respond::written(StatusCode::OK, &written, context.audience())
 }
@@ -238,9 +343,21 @@ pub(super) async fn update(context: Context, at: Segments, request: Request) -> 
 /// `PATCH /{model}?filter=…`: all that match, or none.
 pub(super) async fn update_many(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
+    let key = idempotency_key(request.headers())?;
     let filter = all_that_match(&context, index, &request)?;
     let json = read_json(&context, request, true).await?;
+    let given = key.is_some().then(|| json!({"filter": filter.to_json(), "update": json}));
     let update = Arc::new(RawUpdate::parse(json, &context.names(&context.server.runtime.model(index)?.schema))?);
+    if let Some((key, given)) = key.zip(given) {
+        let update_all = move |scope: Scope| {
+            let (filter, update) = (filter.clone(), update.clone());
+            async move {
+                let count = scope.update_many(index, &filter, &update).await?;
+                Ok((StatusCode::OK, format!("{{\"updated\":{count}}}").into_bytes()))
+            }
+        };
+        return once(&context, index, &at.model, (key, "@update_many", given), update_all).await;
+    }
     let scope = context.scope();
     let count = context.to_the_end(async move { scope.update_many(index, &filter, &update).await }).await?;
     Ok(respond::json(StatusCode::OK, format!("{{\"updated\":{count}}}")))
@@ -250,6 +367,17 @@ pub(super) async fn update_many(context: Context, at: Segments, request: Request
 pub(super) async fn delete_many(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
     let filter = all_that_match(&context, index, &request)?;
+    if let Some(key) = idempotency_key(request.headers())? {
+        let given = json!({"filter": filter.to_json()});
+        let delete_all = move |scope: Scope| {
+            let filter = filter.clone();
+            async move {
+                let count = scope.delete_many(index, &filter).await?;
+                Ok((StatusCode::OK, format!("{{\"deleted\":{count}}}").into_bytes()))
+            }
+        };
+        return once(&context, index, &at.model, (key, "@delete_many", given), delete_all).await;
+    }
     let scope = context.scope();
     let count = context.to_the_end(async move { scope.delete_many(index, &filter).await }).await?;
     Ok(respond::json(StatusCode::OK, format!("{{\"deleted\":{count}}}")))
@@ -280,13 +408,28 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
     let headers = request.headers();
     let if_rev = if_match(headers)?;
     let (must_be, must_not_be) = (headers.contains_key(header::IF_MATCH), if_none_match(headers)?);
+    let key = idempotency_key(headers)?;
     let json = read_json(&context, request, false).await?;
     refuse_members_of_the_document(&json)?;
     let schema = &context.server.runtime.model(index)?.schema;
     let audience = context.audience();
+    let given = json!({"id": id, "ifMatch": if_rev, "mustBe": must_be, "mustNotBe": must_not_be});
+    let once_of = |key: CallKey, json: &Value| (key, "@replace", json!([given, json]));
     if must_not_be && schema.client_ids && !must_be {
         context.scope().check_right(index, Right::Insert).await?;
+        let given = key.map(|key| once_of(key, &json));
         let value = schema.value_by(audience, json)?;
+        if let Some(given) = given {
+            let value = Arc::<dyn AnyValue>::from(value);
+            let insert = move |scope: Scope| {
+                let (id, value) = (id.clone(), value.clone());
+                async move {
+                    let doc = scope.insert(index, Some(id), value.copy(), true).await?;
+                    written_as(&scope, index, StatusCode::CREATED, doc, audience).await
+                }
+            };
+            return once(&context, index, &at.model, given, insert).await.map_err(known_before);
+        }
         let written = insert_one(&context, index, Some(id), value).await.map_err(known_before)?;
         return created(&at.model, &written, audience);
     }
@@ -296,6 +439,18 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
         return Err(exists());
     }
     if schema.client_ids && !must_be {
+        if let Some(key) = key {
+            let given = once_of(key, &json);
+            let upsert = move |scope: Scope| {
+                let (target, json) = (Target::Id(id.clone()), json.clone());
+                async move {
+                    let (doc, new) = scope.upsert(index, target, json, None, audience).await?;
+                    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+                    written_as(&scope, index, status, doc, audience).await
+                }
+            };
+            return once(&context, index, &at.model, given, upsert).await;
+        }
         let is_new = Arc::new(AtomicBool::new(false));
         let noted = is_new.clone();
         let upsert = move |scope: Scope| {
@@ -313,10 +468,14 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
             respond::written(StatusCode::OK, &written, audience)
         };
     }
+    let given = key.map(|key| once_of(key, &json));
     let replace = move |scope: Scope| {
         let (id, json) = (id.clone(), json.clone());
         async move { scope.replace(index, id, json, if_rev, audience).await }
     };
+    if let Some(given) = given {
+        return change_once(&context, index, given, replace).await.map_err(|error| precondition(error, if_rev));
+    }
     let written = context.write(index, replace).await.map_err(|error| precondition(error, if_rev))?;
     respond::written(StatusCode::OK, &written, audience)
 }
@@ -326,12 +485,42 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
     let index = context.open(&at.model)?;
     let id = document_id(&at.id)?;
     let if_rev = if_match(request.headers())?;
+    let key = idempotency_key(request.headers())?;
+    let given = json!({"id": id, "ifMatch": if_rev});
     let delete = move |scope: Scope| {
         let target = Target::Id(id.clone());
         async move { scope.delete(index, target, if_rev).await }
     };
+    if let Some(key) = key {
+        return change_once(&context, index, (key, "@delete", given), delete)
+            .await
+            .map_err(|error| precondition(error, if_rev));
+    }
     let written = context.write(index, delete).await.map_err(|error| precondition(error, if_rev))?;
     respond::written(StatusCode::OK, &written, context.audience())
+}
+
+/// Changes one document once under a key.
+async fn change_once<F, Fut>(
+    context: &Context,
+    index: ModelIndex,
+    given: (CallKey, &'static str, Value),
+    change: F,
+) -> Result<Response>
+where
+    F: Fn(Scope) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<DynDoc>> + Send,
+{
+    let audience = context.audience();
+    let change = Arc::new(change);
+    let write = move |scope: Scope| {
+        let change = change.clone();
+        async move {
+            let doc = change(scope.clone()).await?;
+            written_as(&scope, index, StatusCode::OK, doc, audience).await
+        }
+    };
+    once(context, index, "", given, write).await
 }
 
 /// `POST /{model}/{operation}`

@@ -129,6 +129,29 @@ impl RawUpdate {
         Ok(Self::Merge(object))
     }
 
+    /// The update as [`RawUpdate::parse`] reads it.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY` for two steps that write to one path, which cannot be said in one object.
+    #[cfg(any(feature = "client", test))]
+    pub(crate) fn to_json(&self) -> Result<Value> {
+        let steps = match self {
+            Self::Merge(patch) => return Ok(Value::Object(patch.clone())),
+            Self::Open(update) => return update.to_json(),
+            Self::Operators(steps) => steps,
+        };
+        let mut json = Map::new();
+        for (path, operator) in steps {
+            let path = path.dotted();
+            let (name, operand) = operator.to_json();
+            let fields = json.entry(name).or_insert_with(|| Value::Object(Map::new()));
+            let fields = fields.as_object_mut().filter(|fields| !fields.contains_key(&path));
+            let twice = || Error::query(&format!("{name}.{path}"), format!("`{path}` is updated twice"));
+            fields.ok_or_else(twice)?.insert(path.clone(), operand);
+        }
+        Ok(Value::Object(json))
+    }
+
     /// The stored form after the update.
     pub(crate) fn apply(&self, value: &mut Value) -> Result<()> {
         match self {
@@ -351,6 +374,32 @@ mod tests {
             assert_eq!((error.code().as_str(), error.get("path")), ("INVALID_QUERY", Some(&json!(place))), "{update}");
             assert!(error.get("reason").and_then(Value::as_str).unwrap().contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for update in [
+            json!({"$set": {"a.b": {"$x": 1}}, "$unset": {"c": 1}, "$inc": {"d": 2}, "$mul": {"e": 1.5}}),
+            json!({"$min": {"a": "x"}, "$max": {"b": [1]}, "$rename": {"c": "d.e"}, "$pop": {"f": -1, "g": 1}}),
+            json!({"$push": {"a": {"$each": [1, {"b": 2}], "$position": -1, "$slice": 5, "$sort": {"b": -1}}, "c": {"$each": [1]}}}),
+            json!({"$push": {"a": {"$each": [3], "$sort": 1}}, "$addToSet": {"b": {"$each": [1, 2]}}}),
+            json!({"$pull": {"a": {"$gte": 3}, "b": {"c": 1, "d": {"$in": [1]}}, "e": {"$gt": 1, "$lt": 9}}, "$pullAll": {"f": [1, 2]}}),
+            json!({"$bit": {"a": {"and": 5, "or": 2, "xor": 1}}}),
+            json!({"a": {"b": null}, "c": 1}),
+            json!({}),
+        ] {
+            let read = RawUpdate::parse(update.clone(), &Schema::Any).unwrap();
+            let written = read.to_json().unwrap();
+            let again = RawUpdate::parse(written.clone(), &Schema::Any).unwrap();
+            assert_eq!(format!("{again:?}"), format!("{read:?}"), "{written}");
+        }
+        // One that is equal is one of a list of one.
+        let pull = RawUpdate::parse(json!({"$pull": {"a": 7}}), &Schema::Any).unwrap();
+        assert_eq!(pull.to_json().unwrap(), json!({"$pullAll": {"a": [7]}}));
+        let twice = RawUpdate::Operators(
+            [1, 2].map(|by| (Path::new("a"), UpdateOperator::Inc(by.into()))).into_iter().collect(),
+        );
+        assert_eq!(twice.to_json().unwrap_err().get("path"), Some(&json!("$inc.a")));
     }
 
     #[test]

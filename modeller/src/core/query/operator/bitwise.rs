@@ -42,6 +42,22 @@ impl Bitwise {
         steps.iter().map(step).collect::<Result<_>>().map(Self)
     }
 
+    /// The operand that it is read from.
+    #[cfg(any(feature = "client", test))]
+    pub(super) fn to_json(&self) -> Value {
+        let step = |step: &Step| {
+            let (name, mask) = match step {
+                Step::And(mask) => ("and", mask),
+                Step::Or(mask) => ("or", mask),
+                Step::Xor(mask) => ("xor", mask),
+            };
+            // What was read is one of the two.
+            let mask = i64::try_from(*mask).map(Value::from).or_else(|_| u64::try_from(*mask).map(Value::from));
+            (name.to_owned(), mask.unwrap_or_default())
+        };
+        Value::Object(self.0.iter().map(step).collect())
+    }
+
     /// Of what is missing, which has no bit set, too.
     pub(super) fn apply(&self, current: Option<&Value>, path: &Path) -> Result<Value> {
         let wrong = |reason: &str| Error::query(&path.dotted(), reason);

@@ -93,6 +93,25 @@ impl UpdateOperator {
         })
     }
 
+    /// The name of the operator, and its operand.
+    #[cfg(any(feature = "client", test))]
+    pub(in crate::core::query) fn to_json(&self) -> (&'static str, Value) {
+        match self {
+            Self::Set(value) => ("$set", value.clone()),
+            Self::Unset => ("$unset", 1.into()),
+            Self::Inc(by) => ("$inc", by.clone()),
+            Self::Mul(by) => ("$mul", by.clone()),
+            Self::Min(value) => ("$min", value.clone()),
+            Self::Max(value) => ("$max", value.clone()),
+            Self::Push(push) => ("$push", push.to_json()),
+            Self::Bit(bits) => ("$bit", bits.to_json()),
+            Self::Pull(pull) => pull.to_json(),
+            Self::AddToSet(values) => ("$addToSet", serde_json::json!({"$each": values})),
+            Self::Pop(end) => ("$pop", end.to_json()),
+            Self::Rename(to) => ("$rename", to.dotted().into()),
+        }
+    }
+
     /// Whether what comes of it is the same whatever was there.
     pub(in crate::core::query) fn is_blind(&self) -> bool {
         matches!(self, Self::Set(_) | Self::Unset)

@@ -108,6 +108,18 @@ impl Push {
         Ok(push)
     }
 
+    /// The operand that it is read from.
+    #[cfg(any(feature = "client", test))]
+    pub(super) fn to_json(&self) -> Value {
+        let mut operand = Map::from_iter([("$each".to_owned(), Value::from(self.each.clone()))]);
+        let numbers = [("$position", self.position), ("$slice", self.slice)];
+        operand.extend(numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.into()))));
+        if let Some(sorting) = &self.sort {
+            operand.insert("$sort".to_owned(), sorting.to_json());
+        }
+        Value::Object(operand)
+    }
+
     /// Whether what comes of it depends on what the elements are.
     pub(super) fn looks_at_elements(&self) -> bool {
         self.sort.is_some()
@@ -138,6 +150,15 @@ fn within(distance: i64, most: usize) -> usize {
 }
 
 impl Sorting {
+    #[cfg(any(feature = "client", test))]
+    fn to_json(&self) -> Value {
+        let number = |direction: &Direction| Value::from(if *direction == Direction::Ascending { 1 } else { -1 });
+        match self {
+            Self::Whole(direction) => number(direction),
+            Self::Fields(keys) => keys.iter().map(|(path, direction)| (path.dotted(), number(direction))).collect(),
+        }
+    }
+
     fn parse(value: &Value, at: &str) -> Result<Self> {
         let Value::Object(fields) = value else { return direction(value, at).map(Self::Whole) };
         if fields.is_empty() || fields.len() > MAX_SORT {
@@ -173,6 +194,21 @@ fn member<'a>(value: &'a Value, path: &Path) -> &'a Value {
 }
 
 impl Pull {
+    /// The name of the operator, and the operand that it is read from.
+    #[cfg(any(feature = "client", test))]
+    pub(super) fn to_json(&self) -> (&'static str, Value) {
+        match self {
+            // As a value that is compared with, also where it looks like operators.
+            Self::Equal(value) => ("$pullAll", Value::from(vec![value.clone()])),
+            Self::OneOf(values) => ("$pullAll", Value::from(values.clone())),
+            Self::Object(filter) => ("$pull", filter.to_json()),
+            Self::Element(filter) => {
+                let operand = filter.to_json().as_object_mut().and_then(|tests| tests.remove(ELEMENT));
+                ("$pull", explicit(operand.unwrap_or_default()))
+            }
+        }
+    }
+
     pub(super) fn parse(operand: Value, at: &str) -> Result<Self> {
         // The paths are those of elements in the stored form, so there is no model to look them up in. That elements with
         // private parts are not asked about is seen to where the operator is read.
@@ -219,6 +255,12 @@ impl Pull {
             }
         }
     }
+}
+
+/// Tests of an element, where one that it is equal to something is written as that.
+#[cfg(any(feature = "client", test))]
+fn explicit(tests: Value) -> Value {
+    if has_operators(&tests) { tests } else { Value::Object(Map::from_iter([("$eq".to_owned(), tests)])) }
 }
 
 /// The values of `$addToSet`.
@@ -276,6 +318,12 @@ impl End {
             Some(-1.0) => Ok(Self::First),
             _ => Err(Error::query(at, "needs 1 for the last element or -1 for the first")),
         }
+    }
+
+    /// The operand that it is read from.
+    #[cfg(any(feature = "client", test))]
+    pub(super) fn to_json(self) -> Value {
+        if self == Self::Last { 1.into() } else { (-1).into() }
     }
 
     pub(super) fn pop(self, list: &mut Vec<Value>) {
