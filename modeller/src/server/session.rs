@@ -743,8 +743,10 @@ fn text_of(frame: Vec<u8>) -> Utf8Bytes {
 impl Sink for Session {
     fn deliver(&self, room: &Room, published: &Arc<Published>) {
         let made = || frame::publish(&room.name, published.seq, published.received, &published.payload);
-        let shared = published.encoded.get_or_init(|| Box::new(Utf8Bytes::from(made())));
-        let frame = shared.downcast_ref::<Utf8Bytes>().cloned().unwrap_or_else(|| made().into());
+        let shared = published.encoded.get_or_init(|| Box::new((room.name.clone(), Utf8Bytes::from(made()))));
+        // Who comes back when all have left is in another room of the same filter, with another name.
+        let shared = shared.downcast_ref::<(String, Utf8Bytes)>().filter(|(name, _)| *name == room.name);
+        let frame = shared.map_or_else(|| made().into(), |(_, frame)| frame.clone());
         match self.server.runtime.model(room.model) {
             Ok(model) if model.rule.is_none() => self.push(frame),
             _ => self.check(room.model, frame, published),
