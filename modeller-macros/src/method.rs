@@ -90,6 +90,7 @@ operation_keys! {
             "insert_with_id",
             "is_running",
             "list",
+            "live",
             "log_level",
             "methods",
             "modify",
@@ -462,6 +463,7 @@ fn schemas(operation: &Operation) -> TokenStream {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use syn::{ImplItem, Item, Visibility};
@@ -472,7 +474,7 @@ mod tests {
 
     /// The methods of its own that a type has, from the source of the runtime.
     fn own_methods(file: &str, receiver: &str) -> Vec<String> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../modeller/src/model").join(file);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../modeller/src").join(file);
         let source = syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();
         let mut names = vec![String::from("clone")];
         for item in source.items {
@@ -494,11 +496,18 @@ mod tests {
         names
     }
 
+    /// Of the handle in process and of the one of a client.
+    fn of_both(here: Vec<String>, there: Vec<String>) -> Vec<String> {
+        BTreeSet::from_iter(here.into_iter().chain(there)).into_iter().collect()
+    }
+
     #[test]
     fn names_that_would_be_hidden_are_known() {
         let Role { taken, .. } = MethodKey::ROLE;
-        assert_eq!(own_methods("handle.rs", "Model"), taken);
+        let there = own_methods("client/model.rs", "RemoteModel");
+        assert_eq!(of_both(own_methods("model/handle.rs", "Model"), there), taken);
         let Role { taken, .. } = EventKey::ROLE;
-        assert_eq!(own_methods("subscription.rs", "Subscription"), taken);
+        let there = own_methods("client/subscription.rs", "RemoteSubscription");
+        assert_eq!(of_both(own_methods("model/subscription.rs", "Subscription"), there), taken);
     }
 }

@@ -285,7 +285,7 @@ pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => out.push(char::from(byte)),
             byte => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn what_is_not_plain_is_encoded() {
-        assert_eq!(encoded("a-b_c.~9"), "a-b_c.~9");
+        assert_eq!(encoded("@a-b_c.~9"), "@a-b_c.~9");
         assert_eq!(encoded("{\"é\": 1}&+"), "%7B%22%C3%A9%22%3A%201%7D%26%2B");
     }
 }

@@ -318,6 +318,12 @@ impl<T: ?Sized> Id<T> {
     }
 }
 
+impl<T: ?Sized> From<&Self> for Id<T> {
+    fn from(id: &Self) -> Self {
+        id.clone()
+    }
+}
+
 impl<T: ?Sized> Clone for Id<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone(), PhantomData)

@@ -146,6 +146,13 @@ impl Operation {
         ])
     }
 
+    /// A write that is made once under a key.
+    fn writes_once(self) -> Self {
+        self.with([parameter("IdempotencyKey")])
+            .writes()
+            .fails(&[(400, &[ErrorCode::InvalidRequest]), (422, &[ErrorCode::IdempotencyMismatch])])
+    }
+
     fn answers(mut self, status: u16, what: &str, schema: &Value, more_headers: &[&str]) -> Self {
         let names = ["Seq"].iter().chain(more_headers);
         let of = |name: &&str| (header_name(name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
@@ -236,7 +243,7 @@ fn parameters() -> Value {
         "IfNoneMatch": header("If-None-Match", json!({"enum": ["*"]}),
             "`*`: there must be no such document (RFC 9110 §13.1.2)."),
         "IdempotencyKey": header("Idempotency-Key", json!({"type": "string", "pattern": "^([!-~]{1,255}|\"[!-~]{1,255}\")$"}),
-            "A key under which the call is made once: asked for again, it is answered as it was the first time."),
+            "A key under which the call or the write is made once: asked for again, it is answered as it was the first time."),
         "Id": {"name": "id", "in": "path", "required": true, "schema": any_id(), "description": "The id of the document."},
         "Filter": of_query("filter", object(), "Which documents, as in MongoDB; all, unless given."),
         "FilterOfAll": {
@@ -650,14 +657,14 @@ impl Description {
                 .at_id()
                 .with([parameter("IfMatch")])
                 .takes(&update, true, kinds)
-                .writes()
+                .writes_once()
                 .answers(200, "The document as it is now.", &written, etag)
                 .fails(conflicts);
             self.add(format!("/{id}/{{id}}"), "patch", one);
             let many = op("updateMany", "Updates all documents that match, or none.")
                 .with([parameter("FilterOfAll")])
                 .takes(&update, true, kinds)
-                .writes()
+                .writes_once()
                 .answers(200, "How many there were.", &counted("updated"), &[])
                 .fails(invalid);
             self.add(format!("/{id}"), "patch", many);
@@ -665,7 +672,7 @@ impl Description {
                 .at_id()
                 .with([parameter("IfMatch"), parameter("IfNoneMatch")])
                 .takes(&input, true, &["application/json"])
-                .writes()
+                .writes_once()
                 .answers(200, "The document as it is now.", &written, etag)
                 .fails(&[(412, &[ErrorCode::Conflict])]);
             if model.client_ids {
@@ -677,13 +684,13 @@ impl Description {
             let one = op("delete", "Deletes a document.")
                 .at_id()
                 .with([parameter("IfMatch")])
-                .writes()
+                .writes_once()
                 .answers(200, "The document as it was.", &written, etag)
                 .fails(&[(412, &[ErrorCode::Conflict])]);
             self.add(format!("/{id}/{{id}}"), "delete", one);
             let many = op("deleteMany", "Deletes all documents that match, or none.")
                 .with([parameter("FilterOfAll")])
-                .writes()
+                .writes_once()
                 .answers(200, "How many there were.", &counted("deleted"), &[])
                 .fails(invalid);
             self.add(format!("/{id}"), "delete", many);
@@ -714,7 +721,7 @@ impl Description {
         )
         .of(model)
         .takes(&body, true, &["application/json"])
-        .writes()
+        .writes_once()
         .answers(201, "The new document, or the new documents.", &json!({"anyOf": [written, inserted]}), &[]);
         self.add(format!("/{id}"), "post", insert);
     }
