@@ -22,7 +22,7 @@ async fn documents_are_written_and_read() {
     let conflict = users.update(&ada, User::AGE.inc(1)).if_rev(ada.rev()).await.unwrap_err();
     assert_eq!((conflict.code(), conflict.get("actual")), (&ErrorCode::Conflict, Some(&json!(older.rev()))));
     let again = users.get(ada.id()).await.unwrap().unwrap();
-    assert_eq!((again.rev(), &*again == &*older), (older.rev(), true));
+    assert_eq!((again.rev(), *again == *older), (older.rev(), true));
 
     // What is withheld in a replacement is kept.
     let replaced = users.replace(&ada, User { age: 1, ..again.value() }).if_rev(again.rev()).await.unwrap();

@@ -5,17 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use modeller::client::{LiveChangeOf, LiveEvent};
+use modeller::client::{RemoteLiveChange, RemoteLiveEvent};
 use modeller::prelude::*;
+use modeller_tests::proxy::Proxy;
 use modeller_tests::random::Random;
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{User, client_at};
+use crate::support::{User, client_at, served, user};
 
 type List = Vec<Map<String, Value>>;
+/// An id, a revision, and the document where it is known.
+type Held = (String, Value, Option<Map<String, Value>>);
 
 /// The lists at all commits.
 #[derive(Default)]
@@ -40,11 +43,10 @@ fn id(doc: &Map<String, Value>) -> &str {
 }
 
 /// The difference by the words of the format. Of what is known by its revision alone, another one leaves and enters.
-fn difference(old: &[(String, Value, Option<Map<String, Value>>)], new: &List) -> Vec<Value> {
+fn difference(old: &[Held], new: &List) -> Vec<Value> {
     let at_new = |id_: &str| new.iter().position(|doc| id(doc) == id_);
-    let is_known = |(of, rev, content): &(String, Value, Option<Map<String, Value>>)| {
-        content.is_some() || at_new(of).is_some_and(|at| new[at]["_rev"] == *rev)
-    };
+    let is_known =
+        |(of, rev, content): &Held| content.is_some() || at_new(of).is_some_and(|at| new[at]["_rev"] == *rev);
     let mut changes: Vec<Value> = old
         .iter()
         .filter(|one| at_new(&one.0).is_none() || !is_known(one))
@@ -225,6 +227,34 @@ fn of_json(doc: &Map<String, Value>) -> (String, u64, String, i64, Vec<String>) 
     (text("_id"), doc["_rev"].as_u64().unwrap(), text("email"), doc["age"].as_i64().unwrap(), tags)
 }
 
+/// Does to a list what an event says, and answers the commit that it is at.
+fn follow(told: &mut Vec<Doc<User>>, event: RemoteLiveEvent<User>) -> u64 {
+    match event {
+        RemoteLiveEvent::Snapshot { seq, items } => {
+            *told = items;
+            seq
+        }
+        RemoteLiveEvent::Commit { seq, changes } => {
+            let moved: Vec<_> = changes
+                .iter()
+                .map(|change| match change {
+                    RemoteLiveChange::Leave { id } => id.clone(),
+                    RemoteLiveChange::Change { doc, .. } | RemoteLiveChange::Enter { doc, .. } => doc.id(),
+                    _ => unreachable!(),
+                })
+                .collect();
+            told.retain(|doc| !moved.contains(&doc.id()));
+            for change in changes {
+                if let RemoteLiveChange::Change { doc, at } | RemoteLiveChange::Enter { doc, at } = change {
+                    told.insert(at, doc);
+                }
+            }
+            seq
+        }
+        _ => unreachable!(),
+    }
+}
+
 /// What is held is the list of some commit, at each moment, and the events lead from one to the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_list_is_always_that_of_a_commit() {
@@ -249,30 +279,7 @@ async fn the_list_is_always_that_of_a_commit() {
         let event = tokio::time::timeout(Duration::from_secs(60), live.next()).await.expect("an event in time");
         let (seq, items) = live.snapshot();
         check(seq, &items);
-        last = match event.unwrap().unwrap() {
-            LiveEvent::Snapshot { seq, items } => {
-                told = items;
-                seq
-            }
-            LiveEvent::Commit { seq, changes } => {
-                let moved: Vec<_> = changes
-                    .iter()
-                    .map(|change| match change {
-                        LiveChangeOf::Leave { id } => id.clone(),
-                        LiveChangeOf::Change { doc, .. } | LiveChangeOf::Enter { doc, .. } => doc.id(),
-                        _ => unreachable!(),
-                    })
-                    .collect();
-                told.retain(|doc| !moved.contains(&doc.id()));
-                for change in changes {
-                    if let LiveChangeOf::Change { doc, at } | LiveChangeOf::Enter { doc, at } = change {
-                        told.insert(at, doc);
-                    }
-                }
-                seq
-            }
-            _ => unreachable!(),
-        };
+        last = follow(&mut told, event.unwrap().unwrap());
         check(last, &told);
     }
     assert_eq!((live.seq(), live.items().len()), (COMMITS, told.len()));
@@ -294,4 +301,69 @@ async fn the_list_is_always_that_of_a_commit() {
     assert!(history.lock().unwrap().acknowledged >= COMMITS - 1);
     drop(users);
     tokio::time::timeout(Duration::from_secs(10), server).await.unwrap().unwrap();
+}
+
+/// The same of a server: each state that is held is a state that was, through connections that break.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_of_a_server_is_always_that_of_a_commit() {
+    const STEPS: usize = 600;
+    let served = served().await;
+    let proxy = Proxy::start(served.addr).await;
+    let here = served.app.model::<User>();
+    let query = || Query::of(User::AGE.lt(60)).sort(User::AGE.desc()).skip(1).limit(8);
+    let mut live = client_at(proxy.addr).model::<User>().live(query()).await.unwrap();
+    let history = Arc::new(Mutex::new(BTreeMap::from([(0, Vec::new())])));
+    let of_writer = history.clone();
+    let writer = tokio::spawn(async move {
+        let mut random = Random::new(11);
+        let mut ids: Vec<Id<User>> = Vec::new();
+        let mut wanted = 0;
+        for step in 0..STEPS {
+            let age = random.below(80) as i64;
+            match random.below(5) {
+                0 if ids.len() > 12 => drop(here.delete(ids.remove(random.below(ids.len()))).await.unwrap()),
+                1..=3 if !ids.is_empty() => {
+                    let id = &ids[random.below(ids.len())];
+                    here.update(id, User::AGE.set(age) & User::TAGS.push(step.to_string())).await.unwrap();
+                }
+                _ => ids.push(here.insert(User { age, ..user(&format!("user-{step}")) }).await.unwrap().id()),
+            }
+            let page = here.list(query()).await.unwrap();
+            of_writer.lock().unwrap().insert(page.seq, page.items.iter().map(of).collect::<Vec<_>>());
+            if proxy.cuts() == wanted {
+                // At an acknowledgement, after a few of them.
+                wanted += 1;
+                proxy.cut_after([1_000 + random.below(2_000)]);
+            }
+            tokio::time::sleep(Duration::from_millis(random.below(4) as u64)).await;
+        }
+        proxy.cuts()
+    });
+    let mut told: Vec<Doc<User>> = Vec::new();
+    let mut seen = 0;
+    let mut written = None;
+    let mut writer = Some(writer);
+    loop {
+        if written.is_none() && writer.as_ref().is_some_and(tokio::task::JoinHandle::is_finished) {
+            written = Some(writer.take().unwrap().await.unwrap());
+        }
+        if written.is_some()
+            && live.items().iter().map(of).eq(history.lock().unwrap().values().next_back().unwrap().clone())
+        {
+            break;
+        }
+        let Ok(event) = tokio::time::timeout(Duration::from_millis(500), live.next()).await else { continue };
+        seen += 1;
+        let seq = follow(&mut told, event.unwrap().unwrap());
+        for (seq, items) in [(seq, told.clone()), live.snapshot()] {
+            // Its writer may not have noted it yet.
+            while *history.lock().unwrap().keys().next_back().unwrap() < seq {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let expected = history.lock().unwrap().range(..=seq).next_back().unwrap().1.clone();
+            assert_eq!(items.iter().map(of).collect::<Vec<_>>(), expected, "at {seq}");
+        }
+    }
+    let cuts = written.unwrap();
+    assert!(cuts > 4 && seen > STEPS / 6, "{cuts} cuts, {seen} events");
 }

@@ -26,7 +26,7 @@ const BACKLOG: usize = 256;
 /// One change of the list of a live query.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum LiveChangeOf<T> {
+pub enum RemoteLiveChange<T> {
     /// A document is no longer in the list.
     Leave {
         /// Its id.
@@ -51,7 +51,7 @@ pub enum LiveChangeOf<T> {
 /// What becomes of the list of a live query.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum LiveEvent<T> {
+pub enum RemoteLiveEvent<T> {
     /// The list as a whole: at the beginning, where it could not be told what has changed, and where who reads was too slow for each
     /// commit.
     Snapshot {
@@ -65,17 +65,17 @@ pub enum LiveEvent<T> {
         /// The commit that the list shows now.
         seq: u64,
         /// First those that leave; the others by their place in the list.
-        changes: Vec<LiveChangeOf<T>>,
+        changes: Vec<RemoteLiveChange<T>>,
     },
 }
 
 /// The list of a query that stays as the one at the server is: what [`RemoteModel::live`](super::RemoteModel::live) gives.
 ///
-/// [`LiveQuery::items`] is at any time the whole list as it was after some commit, and goes on without anybody who reads. As a
+/// [`RemoteLiveQuery::items`] is at any time the whole list as it was after some commit, and goes on without anybody who reads. As a
 /// stream it tells what has become of it. While the connection is away it stays as it is; then it catches up by the difference.
 ///
 /// ```no_run
-/// # use modeller::{client::{Client, LiveEvent}, prelude::*};
+/// # use modeller::{client::{Client, RemoteLiveEvent}, prelude::*};
 /// # #[model(id = "todos", public)]
 /// # pub struct Todo { pub title: String, pub done: bool }
 /// # async fn example() -> Result<()> {
@@ -88,24 +88,24 @@ pub enum LiveEvent<T> {
 /// # Ok(())
 /// # }
 /// ```
-pub struct LiveQuery<T> {
+pub struct RemoteLiveQuery<T> {
     list: Arc<List<T>>,
-    reader: Reader<LiveEvent<T>>,
+    reader: Reader<RemoteLiveEvent<T>>,
 }
 
-impl<T> std::fmt::Debug for LiveQuery<T> {
+impl<T> std::fmt::Debug for RemoteLiveQuery<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveQuery").field("seq", &self.list.held.lock().0).finish_non_exhaustive()
+        f.debug_struct("RemoteLiveQuery").field("seq", &self.list.held.lock().0).finish_non_exhaustive()
     }
 }
 
 /// What the socket writes, and the program reads.
 struct List<T> {
     held: Mutex<(u64, Vec<Doc<T>>)>,
-    events: Arc<Mailbox<LiveEvent<T>>>,
+    events: Arc<Mailbox<RemoteLiveEvent<T>>>,
 }
 
-impl<T: Stored> LiveQuery<T> {
+impl<T: Stored> RemoteLiveQuery<T> {
     pub(super) async fn begin(client: &Client, model: &str, query: &Query<T>) -> Result<Self> {
         if query.cursor.is_some() {
             return Err(Error::query("cursor", "a live query has no cursor; it has `skip` and `limit`"));
@@ -138,13 +138,13 @@ impl<T: Stored> LiveQuery<T> {
     }
 
     /// What becomes of the list next: first the list as it is. `None` after the error that it has ended with.
-    pub async fn next(&mut self) -> Option<Result<LiveEvent<T>>> {
+    pub async fn next(&mut self) -> Option<Result<RemoteLiveEvent<T>>> {
         self.reader.next().await
     }
 }
 
-impl<T: Stored> Stream for LiveQuery<T> {
-    type Item = Result<LiveEvent<T>>;
+impl<T: Stored> Stream for RemoteLiveQuery<T> {
+    type Item = Result<RemoteLiveEvent<T>>;
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.reader).poll_next(cx)
     }
@@ -161,12 +161,12 @@ fn id_of(doc: &Map<String, Value>) -> Result<RawId> {
 }
 
 impl<T: Stored> List<T> {
-    fn tell(&self, seq: u64, event: LiveEvent<T>) {
+    fn tell(&self, seq: u64, event: RemoteLiveEvent<T>) {
         let items = || self.held.lock().1.clone();
         self.events.put(|queue| {
             if queue.len() >= BACKLOG {
                 queue.clear();
-                queue.push_back(LiveEvent::Snapshot { seq, items: items() });
+                queue.push_back(RemoteLiveEvent::Snapshot { seq, items: items() });
             } else {
                 queue.push_back(event);
             }
@@ -176,7 +176,7 @@ impl<T: Stored> List<T> {
     fn show(&self, seq: u64, list: &[Map<String, Value>]) -> Result<()> {
         let items = list.iter().map(typed).collect::<Result<Vec<_>>>()?;
         *self.held.lock() = (seq, items.clone());
-        self.tell(seq, LiveEvent::Snapshot { seq, items });
+        self.tell(seq, RemoteLiveEvent::Snapshot { seq, items });
         Ok(())
     }
 
@@ -186,7 +186,7 @@ impl<T: Stored> List<T> {
         let mut told = Vec::with_capacity(changes.len());
         for change in changes {
             match change {
-                LiveChange::Leave { id } => told.push(LiveChangeOf::Leave { id: Id::from_raw(RawId::parse(id)?) }),
+                LiveChange::Leave { id } => told.push(RemoteLiveChange::Leave { id: Id::from_raw(RawId::parse(id)?) }),
                 LiveChange::Change { id, .. } => drop(touched.insert(RawId::parse(id)?)),
                 LiveChange::Enter { doc, .. } => {
                     let id = id_of(doc)?;
@@ -207,14 +207,14 @@ impl<T: Stored> List<T> {
             if touched.contains(&id) {
                 let doc = doc.clone();
                 told.push(match entered.contains(&id) {
-                    true => LiveChangeOf::Enter { doc, at },
-                    false => LiveChangeOf::Change { doc, at },
+                    true => RemoteLiveChange::Enter { doc, at },
+                    false => RemoteLiveChange::Change { doc, at },
                 });
             }
             items.push(doc);
         }
         *self.held.lock() = (seq, items);
-        self.tell(seq, LiveEvent::Commit { seq, changes: told });
+        self.tell(seq, RemoteLiveEvent::Commit { seq, changes: told });
         Ok(())
     }
 }

@@ -59,7 +59,7 @@ use uuid::Uuid;
 
 use self::backoff::Backoff;
 use self::http::{Answer, Asked, Broken, Origin, Transport, encoded};
-pub use self::live::{LiveChangeOf, LiveEvent, LiveQuery};
+pub use self::live::{RemoteLiveChange, RemoteLiveEvent, RemoteLiveQuery};
 pub use self::model::{RemoteChanging, RemoteFind, RemoteListing, RemoteModel, RemoteShowing};
 use self::socket::Socket;
 pub use self::subscription::{Delivery, RemoteListener, RemoteSubscription};

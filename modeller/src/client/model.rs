@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncSeek};
 
 use super::http::{Answer, Asked, encoded};
-use super::live::LiveQuery;
+use super::live::RemoteLiveQuery;
 use super::subscription::RemoteSubscription;
 use super::upload::RemoteUpload;
 use super::{Client, KEY, if_match, path, read};
@@ -307,12 +307,12 @@ impl<T: Stored> RemoteModel<T> {
     }
 
     /// The list of a query that stays as the one at the server is: what matches now, and each commit that changes it. See
-    /// [`LiveQuery`].
+    /// [`RemoteLiveQuery`].
     ///
     /// # Errors
     /// Those of the server; `UNAVAILABLE` when it is not reached in time.
-    pub async fn live(&self, query: impl Into<Query<T>>) -> Result<LiveQuery<T>> {
-        LiveQuery::begin(&self.client, &self.id, &query.into()).await
+    pub async fn live(&self, query: impl Into<Query<T>>) -> Result<RemoteLiveQuery<T>> {
+        RemoteLiveQuery::begin(&self.client, &self.id, &query.into()).await
     }
 }
 

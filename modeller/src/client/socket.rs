@@ -232,8 +232,8 @@ impl Entry {
 
     /// Does what a commit has done. False when it is not about this list.
     fn commit(&mut self, seq: u64, changes: Vec<LiveChange>) -> bool {
-        // What the list shows already, or what is before the list that was asked for.
-        if self.lost || self.since.is_some_and(|(known, _)| seq <= known) {
+        // What is before the list that was asked for. One of the commit that is known already is another change of it: of rights.
+        if self.lost || self.since.is_some_and(|(known, _)| seq < known) {
             return true;
         }
         let told = changes.clone();
@@ -666,10 +666,6 @@ fn joined(entry: &mut Entry, mut result: Map<String, Value>) -> Option<bool> {
     if changes.is_empty() {
         entry.since = Some((seq, None));
         return Some(true);
-    }
-    // What was away is one change, also where the commit is the one that was known: rights may be others.
-    if entry.since.is_some_and(|(known, _)| known == seq) {
-        entry.since = Some((seq.saturating_sub(1), None));
     }
     Some(entry.commit(seq, changes))
 }
