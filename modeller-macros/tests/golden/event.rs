@@ -15,7 +15,7 @@ trait RoleChangedEvent {
     > + ::core::marker::Send;
 }
 #[automatically_derived]
-impl RoleChangedEvent for ::modeller::__private::Subscription<User> {
+impl<C: ::modeller::__private::Dispatches<User>> RoleChangedEvent for C {
     fn role_changed(
         &self,
         args: RoleChanged,
@@ -25,11 +25,20 @@ impl RoleChangedEvent for ::modeller::__private::Subscription<User> {
         >,
     > + ::core::marker::Send {
         #[allow(unused_imports)]
-        use ::modeller::__private::UnfitCall as _;
+        use ::modeller::__private::{Unfit as _, UnfitCall as _};
+        const CALLED: ::modeller::__private::Called<
+            <Result<()> as ::modeller::__private::Returned>::Output,
+        > = ::modeller::__private::Called {
+            id: "role_changed",
+            transaction: true,
+            read: ::modeller::__private::Witness::<
+                <Result<()> as ::modeller::__private::Returned>::Output,
+            >::READ,
+        };
         ::modeller::__private::Calling::<
             RoleChanged,
             <Result<()> as ::modeller::__private::Returned>::Output,
-        >::dispatch(self, "role_changed", args)
+        >::dispatch::<User, C>(self, CALLED, args)
     }
 }
 const _: () = {

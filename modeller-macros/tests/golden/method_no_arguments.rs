@@ -14,7 +14,7 @@ trait StatsMethod {
     > + ::core::marker::Send;
 }
 #[automatically_derived]
-impl StatsMethod for crate::inner::__private::Model<User> {
+impl<C: crate::inner::__private::Calls<User>> StatsMethod for C {
     fn stats(
         &self,
     ) -> impl ::core::future::Future<
@@ -23,11 +23,20 @@ impl StatsMethod for crate::inner::__private::Model<User> {
         >,
     > + ::core::marker::Send {
         #[allow(unused_imports)]
-        use crate::inner::__private::UnfitCall as _;
+        use crate::inner::__private::{Unfit as _, UnfitCall as _};
+        const CALLED: crate::inner::__private::Called<
+            <Result<u64> as crate::inner::__private::Returned>::Output,
+        > = crate::inner::__private::Called {
+            id: "stats",
+            transaction: true,
+            read: crate::inner::__private::Witness::<
+                <Result<u64> as crate::inner::__private::Returned>::Output,
+            >::READ,
+        };
         crate::inner::__private::Calling::<
             (),
             <Result<u64> as crate::inner::__private::Returned>::Output,
-        >::call(self, "stats", ())
+        >::call::<User, C>(self, CALLED, ())
     }
 }
 const _: () = {

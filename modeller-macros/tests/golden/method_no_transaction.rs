@@ -14,7 +14,7 @@ trait ReportMethod {
     > + ::core::marker::Send;
 }
 #[automatically_derived]
-impl ReportMethod for ::modeller::__private::Model<User> {
+impl<C: ::modeller::__private::Calls<User>> ReportMethod for C {
     fn report(
         &self,
     ) -> impl ::core::future::Future<
@@ -23,11 +23,20 @@ impl ReportMethod for ::modeller::__private::Model<User> {
         >,
     > + ::core::marker::Send {
         #[allow(unused_imports)]
-        use ::modeller::__private::UnfitCall as _;
+        use ::modeller::__private::{Unfit as _, UnfitCall as _};
+        const CALLED: ::modeller::__private::Called<
+            <Result<()> as ::modeller::__private::Returned>::Output,
+        > = ::modeller::__private::Called {
+            id: "report",
+            transaction: false,
+            read: ::modeller::__private::Witness::<
+                <Result<()> as ::modeller::__private::Returned>::Output,
+            >::READ,
+        };
         ::modeller::__private::Calling::<
             (),
             <Result<()> as ::modeller::__private::Returned>::Output,
-        >::call(self, "report", ())
+        >::call::<User, C>(self, CALLED, ())
     }
 }
 const _: () = {

@@ -18,7 +18,7 @@ trait PromoteMethod {
     > + ::core::marker::Send;
 }
 #[automatically_derived]
-impl PromoteMethod for ::modeller::__private::Model<User> {
+impl<C: ::modeller::__private::Calls<User>> PromoteMethod for C {
     fn promote(
         &self,
         args: Promote,
@@ -28,10 +28,19 @@ impl PromoteMethod for ::modeller::__private::Model<User> {
         >,
     > + ::core::marker::Send {
         #[allow(unused_imports)]
-        use ::modeller::__private::UnfitCall as _;
+        use ::modeller::__private::{Unfit as _, UnfitCall as _};
+        const CALLED: ::modeller::__private::Called<
+            <Result<()> as ::modeller::__private::Returned>::Output,
+        > = ::modeller::__private::Called {
+            id: "promote",
+            transaction: true,
+            read: ::modeller::__private::Witness::<
+                <Result<()> as ::modeller::__private::Returned>::Output,
+            >::READ,
+        };
         ::modeller::__private::Calling::<
             Promote,
             <Result<()> as ::modeller::__private::Returned>::Output,
-        >::call(self, "promote", args)
+        >::call::<User, C>(self, CALLED, args)
     }
 }
