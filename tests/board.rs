@@ -71,8 +71,8 @@ fn the_page_is_up_to_date() {
 struct Windows(Node);
 
 impl Windows {
-    fn ask(&mut self, question: Value) -> Value {
-        let answer = self.0.ask(&question);
+    fn ask(&mut self, question: &Value) -> Value {
+        let answer = self.0.ask(question);
         assert_eq!(answer.get("failed"), None, "{question}");
         answer["done"].clone()
     }
@@ -80,7 +80,7 @@ impl Windows {
     /// Both see it.
     fn see(&mut self, title: &str, place: &str) {
         for window in 0..2 {
-            self.ask(json!({"op": "sees", "window": window, "title": title, "where": place}));
+            self.ask(&json!({"op": "sees", "window": window, "title": title, "where": place}));
         }
     }
 }
@@ -95,48 +95,48 @@ async fn two_windows_share_a_board() {
     let served = Served::start(board(), folder.path());
     let proxy = Proxy::start(served.addr).await;
     let mut windows = Windows(Node::start("board.mjs"));
-    windows.ask(json!({"op": "open", "url": format!("http://{}/", served.addr)}));
-    windows.ask(json!({"op": "open", "url": format!("http://{}/", proxy.addr)}));
+    windows.ask(&json!({"op": "open", "url": format!("http://{}/", served.addr)}));
+    windows.ask(&json!({"op": "open", "url": format!("http://{}/", proxy.addr)}));
 
     let titles = ["Write the invitation", "Book the room", "Order the cake", "Find a band", "Thank everybody"];
     for (number, title) in titles.iter().enumerate() {
-        windows.ask(json!({"op": "add", "window": number % 2, "title": title}));
+        windows.ask(&json!({"op": "add", "window": number % 2, "title": title}));
         windows.see(title, "todo");
     }
-    windows.ask(json!({"op": "drag", "window": 0, "title": titles[0], "to": "done"}));
+    windows.ask(&json!({"op": "drag", "window": 0, "title": titles[0], "to": "done"}));
     windows.see(titles[0], "done");
     for title in &titles[1..4] {
-        windows.ask(json!({"op": "drag", "window": 1, "title": title, "to": "doing"}));
+        windows.ask(&json!({"op": "drag", "window": 1, "title": title, "to": "doing"}));
         windows.see(title, "doing");
     }
     if let Some(path) = std::env::var_os("SCREENSHOT") {
-        windows.ask(json!({"op": "screenshot", "window": 0, "path": path.to_str().unwrap()}));
+        windows.ask(&json!({"op": "screenshot", "window": 0, "path": path.to_str().unwrap()}));
     }
 
     // A fourth one in work is refused: it goes back, and it is said why.
-    windows.ask(json!({"op": "drag", "window": 0, "title": titles[4], "to": "doing"}));
-    windows.ask(json!({"op": "message", "window": 0, "text": "no more than 3 cards are in work"}));
+    windows.ask(&json!({"op": "drag", "window": 0, "title": titles[4], "to": "doing"}));
+    windows.ask(&json!({"op": "message", "window": 0, "text": "no more than 3 cards are in work"}));
     windows.see(titles[4], "todo");
 
     // One is cut off. What the other one does meanwhile is there when the network is, and nothing is loaded anew.
     proxy.close();
-    windows.ask(json!({"op": "online", "window": 1, "is": false}));
-    windows.ask(json!({"op": "drag", "window": 0, "title": titles[1], "to": "done"}));
-    windows.ask(json!({"op": "sees", "window": 0, "title": titles[1], "where": "done"}));
-    windows.ask(json!({"op": "add", "window": 0, "title": "Pay the bills"}));
-    windows.ask(json!({"op": "sees", "window": 0, "title": "Pay the bills", "where": "todo"}));
+    windows.ask(&json!({"op": "online", "window": 1, "is": false}));
+    windows.ask(&json!({"op": "drag", "window": 0, "title": titles[1], "to": "done"}));
+    windows.ask(&json!({"op": "sees", "window": 0, "title": titles[1], "where": "done"}));
+    windows.ask(&json!({"op": "add", "window": 0, "title": "Pay the bills"}));
+    windows.ask(&json!({"op": "sees", "window": 0, "title": "Pay the bills", "where": "todo"}));
     proxy.open();
-    windows.ask(json!({"op": "online", "window": 1, "is": true}));
+    windows.ask(&json!({"op": "online", "window": 1, "is": true}));
     windows.see(titles[1], "done");
     windows.see("Pay the bills", "todo");
     for window in 0..2 {
-        assert_eq!(windows.ask(json!({"op": "loads", "window": window})), 1);
+        assert_eq!(windows.ask(&json!({"op": "loads", "window": window})), 1);
     }
     let columns = |windows: &mut Windows, window: usize| {
-        ["todo", "doing", "done"].map(|place| windows.ask(json!({"op": "titles", "window": window, "where": place})))
+        ["todo", "doing", "done"].map(|place| windows.ask(&json!({"op": "titles", "window": window, "where": place})))
     };
     let first = columns(&mut windows, 0);
     assert_eq!(first, columns(&mut windows, 1));
     assert_eq!(first[0], json!([titles[4], "Pay the bills"]));
-    assert_eq!(windows.ask(json!({"op": "errors"})), json!([]));
+    assert_eq!(windows.ask(&json!({"op": "errors"})), json!([]));
 }

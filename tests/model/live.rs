@@ -125,6 +125,7 @@ async fn commit_time(queries: u64) -> Duration {
 }
 
 /// `cargo test --release -p modeller-tests --test model -- --ignored a_hundred_thousand --nocapture`
+#[expect(clippy::print_stdout, reason = "the figures")]
 #[tokio::test]
 #[ignore = "opens 100,000 live queries"]
 async fn a_hundred_thousand_live_queries_cost_a_commit_what_it_matches() {

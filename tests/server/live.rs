@@ -256,6 +256,7 @@ async fn fresh(served: &Served, who: Option<&str>, query: &Value) -> Vec<Map<Str
 }
 
 /// With a folder, the server is stopped and started again now and then.
+#[expect(clippy::print_stdout, reason = "how much was compared")]
 async fn the_law(seed: u64, operations: usize, folder: Option<&Folder>) {
     let mut random = Random::new(seed);
     let open = async || match folder {
@@ -340,6 +341,7 @@ async fn whoever_has_applied_all_frames_holds_the_list() {
 }
 
 /// `OPERATIONS=1000000 cargo test -p modeller-tests --test server -- --ignored million_operations --nocapture`
+#[expect(clippy::print_stdout, reason = "the figures")]
 #[tokio::test]
 #[ignore = "takes as long as it is told"]
 async fn a_million_operations_leave_no_list_wrong() {
@@ -348,7 +350,7 @@ async fn a_million_operations_leave_no_list_wrong() {
     let mut done = 0;
     let mut seed = Random::seed("SEED", 1_000);
     while done < operations {
-        let folder = (seed % 10 == 0).then(Folder::new);
+        let folder = seed.is_multiple_of(10).then(Folder::new);
         the_law(seed, 2_000.min(operations - done), folder.as_ref()).await;
         done += 2_000;
         seed += 1;
