@@ -25,6 +25,7 @@ pub struct Proxy {
     /// Where it listens.
     pub addr: SocketAddr,
     state: Arc<Mutex<State>>,
+    /// Whether nobody gets through. All connections end when it is told anew.
     closed: watch::Sender<bool>,
 }
 
@@ -75,6 +76,11 @@ impl Proxy {
         self.state().cuts.extend(cuts);
     }
 
+    /// Cuts off all connections that there are.
+    pub fn cut_all(&self) {
+        self.closed.send_modify(|_| {});
+    }
+
     /// How many connections were cut off.
     #[must_use]
     pub fn cuts(&self) -> usize {
@@ -82,14 +88,14 @@ impl Proxy {
     }
 
     async fn carry(&self, mut client: TcpStream) {
-        let mut closed = self.closed.subscribe();
-        let Some(target) = self.state().target.filter(|_| !*closed.borrow()) else { return };
+        let mut cut = self.closed.subscribe();
+        let Some(target) = self.state().target.filter(|_| !*cut.borrow_and_update()) else { return };
         let Ok(mut server) = TcpStream::connect(target).await else { return };
         let (mut from_client, mut from_server) = (vec![0; 16 << 10], vec![0; 16 << 10]);
         let mut sent = 0;
         loop {
             tokio::select! {
-                () = async { drop(closed.wait_for(|closed| *closed).await) } => return,
+                _ = cut.changed() => return,
                 read = client.read(&mut from_client) => {
                     let Ok(read @ 1..) = read else { return };
                     if server.write_all(&from_client[..read]).await.is_err() {

@@ -5,41 +5,43 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use modeller::prelude::*;
-use modeller::{AppBuilder, Login, Logins, Tokens};
+use modeller::test::TestApp;
+use modeller::{AppBuilder, Chunk, File, Logins, Tokens};
+use modeller_tests::http::{Answer, Connection};
 use modeller_tests::uploads::hashed;
 
 /// A person who can sign in.
 #[model(id = "users", public)]
-pub struct User {
+pub(crate) struct User {
     /// Where mail goes.
     #[field(unique, format = "email")]
-    pub email: String,
+    pub(crate) email: String,
     #[field(default, max_length = 40)]
-    pub password: Private<String>,
+    pub(crate) password: Private<String>,
     #[field(index, default = 18, minimum = 0, maximum = 150)]
-    pub age: u8,
+    pub(crate) age: u8,
     #[field(default)]
-    pub role: Role,
+    pub(crate) role: Role,
     #[field(default, max_items = 5)]
-    pub tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
     #[field(default)]
-    pub homes: Vec<Home>,
+    pub(crate) homes: Vec<Home>,
     #[field(default)]
-    pub main_home: Option<Home>,
+    pub(crate) main_home: Option<Home>,
     /// Without a default.
-    pub nick: Option<String>,
+    pub(crate) nick: Option<String>,
     #[field(default)]
-    pub counts: BTreeMap<String, u32>,
+    pub(crate) counts: BTreeMap<String, u32>,
     #[field(default)]
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     #[field(default)]
-    pub active: bool,
+    pub(crate) active: bool,
 }
 
 /// What may be done.
 #[value]
 #[derive(Default, PartialEq)]
-pub enum Role {
+pub(crate) enum Role {
     #[default]
     User,
     Admin,
@@ -47,18 +49,18 @@ pub enum Role {
 
 /// A place to live.
 #[value]
-pub struct Home {
+pub(crate) struct Home {
     #[field(min_length = 1)]
-    pub town: String,
+    pub(crate) town: String,
     #[field(default)]
-    pub key: Private<Option<String>>,
-    pub size: f64,
+    pub(crate) key: Private<Option<String>>,
+    pub(crate) size: f64,
 }
 
 /// A form.
 #[value]
 #[derive(Default)]
-pub enum Shape {
+pub(crate) enum Shape {
     #[default]
     Empty,
     Circle {
@@ -69,15 +71,15 @@ pub enum Shape {
 
 /// A tree, within itself.
 #[value]
-pub struct Tree {
-    pub name: String,
+pub(crate) struct Tree {
+    pub(crate) name: String,
     #[field(default)]
-    pub below: Vec<Tree>,
+    pub(crate) below: Vec<Tree>,
 }
 
 #[value]
-pub struct Promote {
-    pub email: String,
+pub(crate) struct Promote {
+    pub(crate) email: String,
 }
 
 #[method(User)]
@@ -118,8 +120,8 @@ async fn refuse() -> Result<()> {
 }
 
 #[value]
-pub struct SignIn {
-    pub name: String,
+pub(crate) struct SignIn {
+    pub(crate) name: String,
 }
 
 #[method(User)]
@@ -134,11 +136,11 @@ async fn whoami(caller: Caller) -> Result<String> {
 }
 
 #[value]
-pub struct Say {
+pub(crate) struct Say {
     #[field(min_length = 1, max_length = 100)]
-    pub text: String,
+    pub(crate) text: String,
     #[field(default = 1, minimum = 1, maximum = 100)]
-    pub times: u8,
+    pub(crate) times: u8,
 }
 
 /// Says it to all in the room.
@@ -151,16 +153,16 @@ async fn say(args: Say, room: Subscription<User>) -> Result<()> {
 }
 
 #[value]
-pub struct Label {
-    pub name: String,
+pub(crate) struct Label {
+    pub(crate) name: String,
 }
 
 #[value]
-pub struct Received {
-    pub name: String,
-    pub file: Option<String>,
-    pub bytes: u64,
-    pub sha256: String,
+pub(crate) struct Received {
+    pub(crate) name: String,
+    pub(crate) file: Option<String>,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
 }
 
 /// Reads a file.
@@ -179,11 +181,11 @@ async fn append(chunk: Chunk) -> Result<u64> {
 
 /// What only its owner may write, and anyone may read that is public.
 #[model(id = "notes", public, client_ids)]
-pub struct Note {
-    pub owner: String,
-    pub text: String,
+pub(crate) struct Note {
+    pub(crate) owner: String,
+    pub(crate) text: String,
     #[field(default)]
-    pub public: bool,
+    pub(crate) public: bool,
 }
 
 #[access(Note)]
@@ -197,49 +199,52 @@ async fn note_access(caller: &Caller) -> Result<Access<Note>> {
 
 /// Within users.
 #[model(id = "devices", parent = User, public)]
-pub struct Device {
+pub(crate) struct Device {
     #[field(unique)]
-    pub serial: String,
+    pub(crate) serial: String,
     #[field(default, format = "date-time")]
-    pub seen: Option<String>,
+    pub(crate) seen: Option<String>,
 }
 
-pub const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef-typescript";
+pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef-typescript";
 
-pub fn builder() -> AppBuilder {
-    App::new().model::<User>().model::<Note>().model::<Device>().secret(SECRET).in_memory()
+pub(crate) fn builder() -> AppBuilder {
+    App::new().model::<User>().model::<Note>().model::<Device>().secret(SECRET)
 }
 
-/// Served until it is dropped.
-pub struct Served {
-    pub app: App,
-    pub addr: SocketAddr,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
+/// Served until it is dropped, with a clock that the test moves.
+pub(crate) struct Served {
+    pub(crate) app: TestApp,
+    pub(crate) addr: SocketAddr,
+    _stop: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Served {
-    pub async fn start() -> Self {
-        Self::of(builder()).await
-    }
-
-    pub async fn of(builder: AppBuilder) -> Self {
-        let app = builder.open().await.unwrap();
+    pub(crate) async fn start() -> Self {
+        let app = TestApp::open(builder).await.unwrap().without_rehearsal().await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let served = app.clone();
+        let served = App::clone(&app);
         tokio::spawn(async move { served.serve_on(listener, async { drop(stopped.await) }).await });
-        Self { app, addr, stop: Some(stop) }
+        Self { app, addr, _stop: stop }
     }
 
-    pub fn token(&self, subject: &str) -> String {
+    pub(crate) fn token(&self, subject: &str) -> String {
         let claims = serde_json::Map::from_iter([("sub".to_owned(), subject.into())]);
-        self.app.sign_token(claims, Duration::from_secs(3600)).unwrap()
+        self.app.sign_token(claims, Duration::from_secs(24 * 3600)).unwrap()
     }
-}
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.stop.take());
+    /// What is answered to who asks for the client, with these header lines.
+    pub(crate) async fn ask_for_client(&self, headers: &str) -> Answer {
+        let mut connection = Connection::open(self.addr).await.unwrap();
+        connection.send("GET", "/@client.ts", headers, b"").await.unwrap()
+    }
+
+    /// The client of somebody who is known.
+    pub(crate) async fn client(&self) -> String {
+        let answer = self.ask_for_client(&format!("authorization: Bearer {}\r\n", self.token("ada"))).await;
+        assert_eq!(answer.status, 200);
+        String::from_utf8(answer.body).unwrap()
     }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use modeller_tests::Folder;
-use modeller_tests::typescript::{client_of, folder, is_golden, parts, tsc};
+use modeller_tests::typescript::{client_of, compare, folder, is_golden, parts, tsc};
+
+use crate::subject::Served;
 
 const DESCRIBED: &str = env!("CARGO_BIN_EXE_described");
 
@@ -42,4 +44,70 @@ fn clients_are_strict() {
     let names: Vec<&str> = files.iter().map(String::as_str).collect();
     let (is_fine, said) = tsc(out.path(), &[&["--noEmit"], names.as_slice()].concat());
     assert!(is_fine, "{said}");
+}
+
+#[tokio::test]
+async fn a_caller_is_given_the_client_of_what_he_may_reach() {
+    let served = Served::start().await;
+    let anyones = served.ask_for_client("").await;
+    let text = String::from_utf8(anyones.body.clone()).unwrap();
+    assert_eq!(anyones.header("content-type"), Some("text/typescript; charset=utf-8"));
+    assert!(
+        text.contains("promote(args: Promote") && !text.contains("whoami"),
+        "protected methods are for who is known"
+    );
+    // A rule lets anyone read, and no more.
+    assert!(text.contains("interface NotesModel extends Reads<") && !text.contains("NoteInsert,"));
+    let adas = served.client().await;
+    assert!(adas.contains("whoami(") && adas.contains("Inserts<NoteInsert, Note | Key>"));
+    assert_eq!(parts(&adas).1, parts(&text).1);
+
+    let tag = anyones.header("etag").unwrap();
+    let known = served.ask_for_client(&format!("if-none-match: {tag}\r\n")).await;
+    assert_eq!((known.status, known.body.len()), (304, 0));
+    let other = format!("if-none-match: {tag}\r\nauthorization: Bearer {}\r\n", served.token("ada"));
+    assert_eq!(served.ask_for_client(&other).await.status, 200);
+}
+
+/// Each wrong use is refused, and in the words that are in the file beside it. Renew those with `UPDATE_GOLDEN=1`.
+#[tokio::test]
+#[cfg_attr(
+    not(has_typescript),
+    ignore = "needs node and the npm package typescript in $MODELLER_NPM; .ci/run installs it"
+)]
+async fn misuse_is_refused() {
+    let out = Folder::new();
+    write(&out, "client.ts", &Served::start().await.client().await);
+    let folder = folder().join("misuse");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ts") {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            std::fs::copy(&path, out.path().join(&name)).unwrap();
+            files.push(name);
+        }
+    }
+    files.sort();
+    assert!(files.len() >= 20, "{files:?}");
+    let names: Vec<&str> = files.iter().map(String::as_str).collect();
+    let (is_fine, said) = tsc(out.path(), &[&["--noEmit"], names.as_slice()].concat());
+    assert!(!is_fine);
+    let mut of_files = std::collections::BTreeMap::<String, String>::new();
+    let mut file = String::new();
+    for line in said.lines() {
+        if let Some((name, _)) = line.split_once(".ts(") {
+            name.clone_into(&mut file);
+        }
+        of_files.entry(file.clone()).or_default().push_str(&format!("{line}\n"));
+    }
+    for name in &files {
+        let stem = name.trim_end_matches(".ts");
+        let said = of_files.remove(stem).unwrap_or_default();
+        assert!(said.contains("error TS"), "{name} is taken");
+        // A file is about one mistake.
+        assert_eq!(said.matches("error TS").count(), 1, "{said}");
+        compare(&folder.join(format!("{stem}.stderr")), &said);
+    }
+    assert!(of_files.is_empty(), "{of_files:?}");
 }

@@ -206,7 +206,7 @@ impl<'a> Printer<'a> {
         if let Some(types) = &types {
             let Types { document, insert, patch, update, filter, path, written, .. } = types;
             if may("read") {
-                parts.push(format!("Reads<{document}, {filter}, SortOf<{path}>, FieldsOf<{path}>>"));
+                parts.push(format!("Reads<{document}, {filter}, {path}>"));
             }
             if may("insert") {
                 parts.push(format!("Inserts<{insert}, {written}>"));

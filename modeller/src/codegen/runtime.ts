@@ -219,6 +219,8 @@ export interface Joined<Filter> {
 export type SortOf<Path extends string> = { readonly [K in Path]?: 1 | -1 };
 /** Which parts are shown: those with 1 alone, or all but those with 0. */
 export type FieldsOf<Path extends string> = { readonly [K in Path]?: 0 | 1 | boolean | Slice };
+/** A type that is inferred has no members beside these. */
+export type NoOthers<F, Path> = { readonly [K in Exclude<keyof F, Path>]: never };
 export interface Slice {
   /** How many from the beginning, from the end, or after how many. */
   readonly $slice?: number | readonly [number, number];
@@ -251,17 +253,17 @@ export interface NoOperators {
 }
 
 /** What can be read of a model. */
-export interface Reads<Doc, Filter, Sort, Fields> {
+export interface Reads<Doc, Filter, Path extends string> {
   /** A document; `null` when there is none. */
   get(id: string, options?: RequestOptions): Promise<Doc | null>;
   /** `await` it for one page, or go through all documents by `for await`. */
-  list(query?: Query<Filter, Sort> & { readonly fields?: undefined }, options?: RequestOptions): Listing<Doc>;
-  list<const F extends Fields>(query: Query<Filter, Sort> & { readonly fields: F }, options?: RequestOptions): Listing<Projected<Doc, F>>;
+  list(query?: Query<Filter, SortOf<Path>> & { readonly fields?: undefined }, options?: RequestOptions): Listing<Doc>;
+  list<const F extends FieldsOf<Path>>(query: Query<Filter, SortOf<Path>> & { readonly fields: F & NoOthers<F, Path> }, options?: RequestOptions): Listing<Projected<Doc, F>>;
   count(filter?: Filter, options?: RequestOptions): Promise<number>;
   /** Hears what is published to a room, of those who gave the same filter. */
   subscribe<Payload = unknown>(filter: Filter): Room<Payload>;
   /** A list that stays what it is at the server. */
-  live(query?: Omit<Query<Filter, Sort>, "cursor">): Live<Doc>;
+  live(query?: Omit<Query<Filter, SortOf<Path>>, "cursor">): Live<Doc>;
 }
 export interface Inserts<Insert, Written> {
   insert(document: Insert, options?: WriteOptions): Promise<Written>;
@@ -332,7 +334,7 @@ export interface State<T> {
 /** What became of one document. */
 export type Change<T> =
   | { readonly op: "leave"; readonly id: string }
-  | { readonly op: "change"; readonly id: string; readonly set: Partial<T>; readonly unset: readonly string[]; readonly at?: number }
+  | { readonly op: "change"; readonly id: string; readonly set: Partial<T>; readonly unset?: readonly string[]; readonly at?: number }
   | { readonly op: "enter"; readonly doc: T; readonly at: number };
 /**
  * A list that is kept as it is at the server. By `for await` the newest state is met, and none twice; what comes while nobody looks is
@@ -992,7 +994,7 @@ export const applied = <T extends { readonly _id: string }>(items: readonly T[],
       continue;
     }
     const doc: { [name: string]: unknown } = { ...old, ...change.set };
-    for (const name of change.unset) delete doc[name];
+    for (const name of change.unset ?? []) delete doc[name];
     if (change.at === undefined) next.set(change.id, doc as T);
     else {
       out.add(change.id);

@@ -139,7 +139,7 @@ export interface NoteUpdate {
 export type NoteProblem = Problem<"" | "/text", never, "text">;
 
 /** The model `notes`. */
-export interface NotesModel extends Reads<Note, NoteFilter, SortOf<NotePath>, FieldsOf<NotePath>>, Inserts<NoteInsert, Note>, Updates<NotePatch, NoteUpdate, NoteInsert, NoteFilter, Note>, Deletes<NoteFilter, Note> {
+export interface NotesModel extends Reads<Note, NoteFilter, NotePath>, Inserts<NoteInsert, Note>, Updates<NotePatch, NoteUpdate, NoteInsert, NoteFilter, Note>, Deletes<NoteFilter, Note> {
   readonly trash: Trash<Note, NoteFilter, Note>;
   isError(error: unknown): error is ModellerError & NoteProblem;
 }
@@ -215,7 +215,7 @@ export interface PagesUpdate {
 export type PagesProblem = Problem<"" | "/title" | "/draft" | "/tags" | `/tags/${number}`, never, "title" | "draft" | "tags">;
 
 /** The model `pages`. */
-export interface PagesModel extends Reads<Pages, PagesFilter, SortOf<PagesPath>, FieldsOf<PagesPath>>, Inserts<PagesInsert, Pages>, Updates<PagesPatch, PagesUpdate, PagesInsert, PagesFilter, Pages>, Deletes<PagesFilter, Pages> {
+export interface PagesModel extends Reads<Pages, PagesFilter, PagesPath>, Inserts<PagesInsert, Pages>, Updates<PagesPatch, PagesUpdate, PagesInsert, PagesFilter, Pages>, Deletes<PagesFilter, Pages> {
   readonly trash: Trash<Pages, PagesFilter, Pages>;
   isError(error: unknown): error is ModellerError & PagesProblem;
 }
@@ -434,7 +434,7 @@ export interface SayInput {
 }
 
 /** The model `people`. */
-export interface PeopleModel extends Reads<Person, PersonFilter, SortOf<PersonPath>, FieldsOf<PersonPath>>, Inserts<PersonInsert, Person>, Updates<PersonPatch, PersonUpdate, Omit<PersonInsert, "_id">, PersonFilter, Person>, Deletes<PersonFilter, Person> {
+export interface PeopleModel extends Reads<Person, PersonFilter, PersonPath>, Inserts<PersonInsert, Person>, Updates<PersonPatch, PersonUpdate, Omit<PersonInsert, "_id">, PersonFilter, Person>, Deletes<PersonFilter, Person> {
   readonly trash: Trash<Person, PersonFilter, Person>;
   /** Says it. */
   echo(args: SayInput, options?: WriteOptions): Promise<string>;
@@ -492,7 +492,7 @@ export interface TeamUpdate {
 export type TeamProblem = Problem<"" | "/name", "name", "name">;
 
 /** The model `teams`. */
-export interface TeamsModel extends Reads<Team, TeamFilter, SortOf<TeamPath>, FieldsOf<TeamPath>>, Inserts<TeamInsert, Team>, Updates<TeamPatch, TeamUpdate, TeamInsert, TeamFilter, Team>, Deletes<TeamFilter, Team> {
+export interface TeamsModel extends Reads<Team, TeamFilter, TeamPath>, Inserts<TeamInsert, Team>, Updates<TeamPatch, TeamUpdate, TeamInsert, TeamFilter, Team>, Deletes<TeamFilter, Team> {
   readonly trash: Trash<Team, TeamFilter, Team>;
   isError(error: unknown): error is ModellerError & TeamProblem;
 }

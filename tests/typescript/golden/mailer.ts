@@ -95,7 +95,7 @@ export interface CustomerUpdate {
 export type CustomerProblem = Problem<"" | "/name" | "/email" | "/welcomed", "email", "name" | "email" | "welcomed">;
 
 /** The model `customers`. */
-export interface CustomersModel extends Reads<Customer, CustomerFilter, SortOf<CustomerPath>, FieldsOf<CustomerPath>>, Inserts<CustomerInsert, Customer>, Updates<CustomerPatch, CustomerUpdate, CustomerInsert, CustomerFilter, Customer>, Deletes<CustomerFilter, Customer> {
+export interface CustomersModel extends Reads<Customer, CustomerFilter, CustomerPath>, Inserts<CustomerInsert, Customer>, Updates<CustomerPatch, CustomerUpdate, CustomerInsert, CustomerFilter, Customer>, Deletes<CustomerFilter, Customer> {
   readonly trash: Trash<Customer, CustomerFilter, Customer>;
   isError(error: unknown): error is ModellerError & CustomerProblem;
 }

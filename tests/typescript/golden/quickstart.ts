@@ -101,7 +101,7 @@ export interface UserRoom<Payload> extends Room<Payload> {
 }
 
 /** The model `users`. */
-export interface UsersModel extends Reads<User, UserFilter, SortOf<UserPath>, FieldsOf<UserPath>>, Inserts<UserInsert, User>, Updates<UserPatch, UserUpdate, UserInsert, UserFilter, User>, Deletes<UserFilter, User> {
+export interface UsersModel extends Reads<User, UserFilter, UserPath>, Inserts<UserInsert, User>, Updates<UserPatch, UserUpdate, UserInsert, UserFilter, User>, Deletes<UserFilter, User> {
   readonly trash: Trash<User, UserFilter, User>;
   promote(args: Promote, options?: WriteOptions): Promise<User>;
   call(id: "promote", args: Promote, options?: WriteOptions): Promise<User>;

@@ -95,7 +95,7 @@ export interface Usage {
 }
 
 /** The model `notes`. */
-export interface NotesModel extends Reads<Note, NoteFilter, SortOf<NotePath>, FieldsOf<NotePath>>, Inserts<NoteInsert, Note>, Updates<NotePatch, NoteUpdate, NoteInsert, NoteFilter, Note>, Deletes<NoteFilter, Note> {
+export interface NotesModel extends Reads<Note, NoteFilter, NotePath>, Inserts<NoteInsert, Note>, Updates<NotePatch, NoteUpdate, NoteInsert, NoteFilter, Note>, Deletes<NoteFilter, Note> {
   readonly trash: Trash<Note, NoteFilter, Note>;
   /** What the caller has used. */
   usage(args?: undefined, options?: WriteOptions): Promise<Usage>;

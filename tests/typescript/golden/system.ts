@@ -101,7 +101,7 @@ export interface Overview {
 }
 
 /** The model `system`. */
-export interface SystemModel extends Reads<Machine, MachineFilter, SortOf<MachinePath>, FieldsOf<MachinePath>>, Inserts<MachineInsert, Machine>, Updates<MachinePatch, MachineUpdate, MachineInsert, MachineFilter, Machine>, Deletes<MachineFilter, Machine> {
+export interface SystemModel extends Reads<Machine, MachineFilter, MachinePath>, Inserts<MachineInsert, Machine>, Updates<MachinePatch, MachineUpdate, MachineInsert, MachineFilter, Machine>, Deletes<MachineFilter, Machine> {
   readonly trash: Trash<Machine, MachineFilter, Machine>;
   /** What there is, by way of the extensions. */
   overview(args?: undefined, options?: WriteOptions): Promise<Overview>;
@@ -171,7 +171,7 @@ export interface Which {
 }
 
 /** The model `system.docker`. */
-export interface SystemDockerModel extends Reads<Docker, DockerFilter, SortOf<DockerPath>, FieldsOf<DockerPath>>, Inserts<DockerInsert, Docker>, Updates<DockerPatch, DockerUpdate, DockerInsert, DockerFilter, Docker>, Deletes<DockerFilter, Docker> {
+export interface SystemDockerModel extends Reads<Docker, DockerFilter, DockerPath>, Inserts<DockerInsert, Docker>, Updates<DockerPatch, DockerUpdate, DockerInsert, DockerFilter, Docker>, Deletes<DockerFilter, Docker> {
   readonly trash: Trash<Docker, DockerFilter, Docker>;
   start(args: Which, options?: WriteOptions): Promise<Docker>;
   call(id: "start", args: Which, options?: WriteOptions): Promise<Docker>;
@@ -235,7 +235,7 @@ export interface FirewallUpdate {
 export type FirewallProblem = Problem<"" | "/listens" | "/port", "listens", "listens" | "port">;
 
 /** The model `system.firewall`. */
-export interface SystemFirewallModel extends Reads<Firewall, FirewallFilter, SortOf<FirewallPath>, FieldsOf<FirewallPath>>, Inserts<FirewallInsert, Firewall>, Updates<FirewallPatch, FirewallUpdate, FirewallInsert, FirewallFilter, Firewall>, Deletes<FirewallFilter, Firewall> {
+export interface SystemFirewallModel extends Reads<Firewall, FirewallFilter, FirewallPath>, Inserts<FirewallInsert, Firewall>, Updates<FirewallPatch, FirewallUpdate, FirewallInsert, FirewallFilter, Firewall>, Deletes<FirewallFilter, Firewall> {
   isError(error: unknown): error is ModellerError & FirewallProblem;
 }
 
@@ -297,7 +297,7 @@ export interface Who {
 }
 
 /** The model `system.ssh`. */
-export interface SystemSshModel extends Reads<Ssh, SshFilter, SortOf<SshPath>, FieldsOf<SshPath>>, Inserts<SshInsert, Ssh>, Updates<SshPatch, SshUpdate, SshInsert, SshFilter, Ssh>, Deletes<SshFilter, Ssh> {
+export interface SystemSshModel extends Reads<Ssh, SshFilter, SshPath>, Inserts<SshInsert, Ssh>, Updates<SshPatch, SshUpdate, SshInsert, SshFilter, Ssh>, Deletes<SshFilter, Ssh> {
   readonly trash: Trash<Ssh, SshFilter, Ssh>;
   revoke(args: Who, options?: WriteOptions): Promise<Ssh>;
   call(id: "revoke", args: Who, options?: WriteOptions): Promise<Ssh>;

@@ -1,0 +1,5 @@
+import { connect } from "./client.js";
+
+const client = connect({ url: "" });
+const { users } = client;
+await users.update("1", { $set: { _id: "2" } });

@@ -1,0 +1,4 @@
+import { connect } from "./client.js";
+
+const client = connect({ url: "" });
+void client.persons;
