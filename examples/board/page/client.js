@@ -625,7 +625,7 @@ export const applied = (items, changes) => {
             continue;
         }
         const doc = { ...old, ...change.set };
-        for (const name of change.unset)
+        for (const name of change.unset ?? [])
             delete doc[name];
         if (change.at === undefined)
             next.set(change.id, doc);
