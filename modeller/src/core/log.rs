@@ -242,12 +242,8 @@ pub(crate) enum Settled {
 
 /// Who wants to know of every commit, in order, when it is durable and before anybody is answered. It must not block.
 pub(crate) trait Follower: Send + Sync {
-    fn committed(&self, commits: &[Arc<Commit>]);
-
-    /// The same for one who may have to look at what is there by then.
-    fn committed_to(&self, _: &dyn Heads, commits: &[Arc<Commit>]) {
-        self.committed(commits);
-    }
+    /// `heads` is for one who has to look at what is there by then.
+    fn committed(&self, commits: &[Arc<Commit>], heads: &dyn Heads);
 }
 
 /// What is there, for one who has followed the log up to some commit.
@@ -304,7 +300,7 @@ struct Accept {
     recent_changes: usize,
     pending: Vec<Pending>,
     /// What is being written, or shown to the followers.
-    in_flight: Vec<Arc<Commit>>,
+    in_flight: Arc<[Arc<Commit>]>,
     waiters: BTreeMap<u64, Vec<oneshot::Sender<Result<Settled, ()>>>>,
     durable_seq: u64,
     turn: Option<TurnHeld>,
@@ -461,7 +457,7 @@ impl CommitLog {
                 recent: VecDeque::new(),
                 recent_changes: 0,
                 pending: Vec::new(),
-                in_flight: Vec::new(),
+                in_flight: Arc::default(),
                 waiters: BTreeMap::new(),
                 turn: None,
                 turns: 0,
@@ -944,6 +940,12 @@ impl Accept {
             self.recent_changes -= oldest.changes.len();
         }
     }
+
+    /// Takes what is pending, to be written and shown to the followers.
+    fn take_off(&mut self) -> (Vec<Pending>, Arc<[Arc<Commit>]>) {
+        self.in_flight = self.pending.iter().map(|pending| pending.commit.clone()).collect();
+        (std::mem::take(&mut self.pending), self.in_flight.clone())
+    }
 }
 
 impl Heads for Shared {
@@ -962,10 +964,6 @@ impl Shared {
     /// The durable head.
     fn durable(&self) -> Arc<State> {
         self.durable.load_full().unwrap_or_else(|| self.accept.lock().state.clone())
-    }
-
-    fn in_flight(pending: &[Pending]) -> Vec<Arc<Commit>> {
-        pending.iter().map(|pending| pending.commit.clone()).collect()
     }
 
     /// Sees to it that what is pending is written: here where the engine is instant, else by the committer's thread.
@@ -1012,7 +1010,7 @@ impl Shared {
     }
 
     fn flush_group(&self) -> bool {
-        let (mut pending, state, head) = {
+        let (mut pending, commits, state, head) = {
             let mut accept = self.accept.lock();
             if accept.pending.is_empty() || accept.closed.is_some() {
                 accept.flushing = false;
@@ -1020,15 +1018,13 @@ impl Shared {
             }
             if !self.storage.keeps() {
                 let head = Head { seq: accept.state.seq, ..accept.head };
-                let pending = std::mem::take(&mut accept.pending);
-                accept.in_flight = Self::in_flight(&pending);
+                let (pending, commits) = accept.take_off();
                 drop(accept);
-                self.publish(pending, None, head);
+                self.publish(pending, &commits, None, head);
                 return true;
             }
-            let pending = std::mem::take(&mut accept.pending);
-            accept.in_flight = Self::in_flight(&pending);
-            (pending, accept.state.clone(), accept.head)
+            let (pending, commits) = accept.take_off();
+            (pending, commits, accept.state.clone(), accept.head)
         };
         let group = match self.group(&mut pending) {
             Ok(group) => group,
@@ -1038,7 +1034,7 @@ impl Shared {
             }
         };
         match self.append(&head, &group) {
-            Ok(Append::Appended(head)) => self.publish(pending, Some(state), head),
+            Ok(Append::Appended(head)) => self.publish(pending, &commits, Some(state), head),
             Ok(Append::Behind(groups)) => match self.catch_up(&groups) {
                 Ok(ahead) => self.fall_back(pending, ahead),
                 Err(error) => self.close(pending, &error),
@@ -1111,17 +1107,21 @@ impl Shared {
         }
     }
 
+    /// Tells the followers what has become durable.
+    fn tell(&self, commits: &[Arc<Commit>]) {
+        for follower in self.followers.read().iter() {
+            follower.committed(commits, self);
+        }
+    }
+
     /// The group is durable: show it, tell the followers, answer, in this order.
-    fn publish(&self, pending: Vec<Pending>, state: Option<Arc<State>>, head: Head) {
+    fn publish(&self, pending: Vec<Pending>, commits: &[Arc<Commit>], state: Option<Arc<State>>, head: Head) {
         let seq = head.seq;
         let old = state.map(|state| self.durable.swap(Some(state)));
-        let commits: Vec<Arc<Commit>> = pending.iter().map(|pending| pending.commit.clone()).collect();
-        for follower in self.followers.read().iter() {
-            follower.committed_to(self, &commits);
-        }
+        self.tell(commits);
         let due = {
             let mut accept = self.accept.lock();
-            accept.in_flight.clear();
+            accept.in_flight = Arc::default();
             accept.head = head;
             accept.durable_seq = seq;
             let later = accept.waiters.split_off(&(seq + 1));
@@ -1207,22 +1207,21 @@ impl Shared {
         foreign.iter().for_each(|commit| accept.remember(commit.clone()));
         let state = Arc::new(state);
         accept.state = state.clone();
-        accept.in_flight.clone_from(&foreign);
+        let foreign: Arc<[_]> = foreign.into();
+        accept.in_flight = foreign.clone();
         accept.head = head;
         accept.durable_seq = head.seq;
         let vanished: Vec<_> = std::mem::take(&mut accept.waiters).into_values().flatten().collect();
         drop(accept);
 
         self.durable.store(Some(state));
-        for follower in self.followers.read().iter() {
-            follower.committed_to(self, &foreign);
-        }
+        self.tell(&foreign);
         for waiter in vanished {
             let _ = waiter.send(Ok(Settled::Vanished));
         }
 
         let mut accept = self.accept.lock();
-        accept.in_flight.clear();
+        accept.in_flight = Arc::default();
         for pending in in_flight.into_iter().chain(later) {
             let Pending { work, answer, .. } = pending;
             let seq = match &work {

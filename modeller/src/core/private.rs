@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
+use std::thread::LocalKey;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Visitor};
@@ -46,7 +47,7 @@ impl Level {
 }
 
 /// Whom a value is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Audience {
     /// Anyone outside.
     Anyone,
@@ -76,17 +77,22 @@ thread_local! {
     static AUDIENCE: Cell<Audience> = const { Cell::new(Audience::Anyone) };
 }
 
-/// Runs `f` with what this audience sees written out.
-pub(crate) fn written_for<R>(audience: Audience, f: impl FnOnce() -> R) -> R {
+/// Runs `f` with another value there.
+fn with<T: Copy + 'static, R>(cell: &'static LocalKey<Cell<T>>, value: T, f: impl FnOnce() -> R) -> R {
     /// Also puts it back when `f` panics.
-    struct Restore(Audience);
-    impl Drop for Restore {
+    struct Restore<T: Copy + 'static>(&'static LocalKey<Cell<T>>, T);
+    impl<T: Copy> Drop for Restore<T> {
         fn drop(&mut self) {
-            AUDIENCE.set(self.0);
+            self.0.set(self.1);
         }
     }
-    let _restore = Restore(AUDIENCE.replace(audience));
+    let _restore = Restore(cell, cell.replace(value));
     f()
+}
+
+/// Runs `f` with what this audience sees written out.
+pub(crate) fn written_for<R>(audience: Audience, f: impl FnOnce() -> R) -> R {
+    with(&AUDIENCE, audience, f)
 }
 
 /// Runs `f` with everything written out: the hidden codec of the store.
@@ -102,15 +108,7 @@ thread_local! {
 /// Runs `f`, in which a value that is not there was withheld, whatever its default is: what a server answers is whole otherwise.
 #[cfg(feature = "client")]
 pub(crate) fn read_as_answer<R>(f: impl FnOnce() -> R) -> R {
-    /// Also puts it back when `f` panics.
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            IS_ANSWER.set(self.0);
-        }
-    }
-    let _restore = Restore(IS_ANSWER.replace(true));
-    f()
+    with(&IS_ANSWER, true, f)
 }
 
 /// The default of a private or protected field, for expansions: withheld in what a server has answered.

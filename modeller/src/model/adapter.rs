@@ -19,7 +19,7 @@ use super::runtime::{Inner, Runtime, Scope, caught};
 use crate::core::collection::{ModelIndex, State};
 use crate::core::document::{AnyValue, Doc, DynDoc, Stored};
 use crate::core::id::{Id, RawId};
-use crate::core::log::{Commit, Expect, Follower};
+use crate::core::log::{Commit, Expect, Follower, Heads};
 use crate::error::{Error, ErrorCode, Result};
 
 /// How many changes wait as they were.
@@ -250,7 +250,7 @@ impl Mirroring {
 }
 
 impl Follower for Mirroring {
-    fn committed(&self, commits: &[Arc<Commit>]) {
+    fn committed(&self, commits: &[Arc<Commit>], _: &dyn Heads) {
         for change in commits.iter().flat_map(|commit| &commit.changes) {
             if let Some(mirror) = self.0.get(&change.model).and_then(Weak::upgrade) {
                 mirror.note(&change.id, change.after.as_ref());

@@ -14,7 +14,7 @@ use super::journal::{CallSite, Journal, LogFeature, Subject, no_data};
 use super::subscription::{Heard, Listener};
 use crate::core::collection::{Change, ModelIndex};
 use crate::core::document::{Doc, DynDoc, Stored};
-use crate::core::log::{Commit, Follower};
+use crate::core::log::{Commit, Follower, Heads};
 use crate::error::Result;
 
 /// How many events wait for a listener before it misses the oldest.
@@ -67,7 +67,7 @@ impl Emitters {
 }
 
 impl Follower for Emitters {
-    fn committed(&self, commits: &[Arc<Commit>]) {
+    fn committed(&self, commits: &[Arc<Commit>], _: &dyn Heads) {
         for commit in commits {
             for change in &commit.changes {
                 let Some(channels) = self.0.get(change.model) else { continue };

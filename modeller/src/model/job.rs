@@ -30,7 +30,7 @@ use crate::core::collection::ModelIndex;
 use crate::core::document::{Doc, DynDoc, Stored};
 use crate::core::id::RawId;
 use crate::core::json::Document;
-use crate::core::log::{Commit, Expect, Follower};
+use crate::core::log::{Commit, Expect, Follower, Heads};
 use crate::core::private::{Audience, for_storage};
 use crate::core::query::RawQuery;
 use crate::core::query::filter::Filter;
@@ -265,7 +265,7 @@ pub(crate) struct Jobs {
 struct Waker(ModelIndex, Arc<Notify>);
 
 impl Follower for Waker {
-    fn committed(&self, commits: &[Arc<Commit>]) {
+    fn committed(&self, commits: &[Arc<Commit>], _: &dyn Heads) {
         if commits.iter().any(|commit| commit.changes.iter().any(|change| change.model == self.0)) {
             self.1.notify_one();
         }

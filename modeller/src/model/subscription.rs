@@ -26,7 +26,7 @@ use super::runtime::{OperationKind, Scope};
 use crate::core::collection::ModelIndex;
 use crate::core::document::{DynDoc, Stored};
 use crate::core::id::{Id, RawId};
-use crate::core::log::{Commit, Follower, Publish};
+use crate::core::log::{Commit, Follower, Heads, Publish};
 use crate::core::private::Audience;
 use crate::core::query::canonical::canonical;
 use crate::core::query::filter::{Filter, RawFilter};
@@ -176,7 +176,13 @@ pub(crate) fn event_key(name: &str) -> Arc<str> {
 }
 
 impl Follower for Rooms {
-    fn committed(&self, commits: &[Arc<Commit>]) {
+    fn committed(&self, commits: &[Arc<Commit>], _: &dyn Heads) {
+        self.deliver(commits);
+    }
+}
+
+impl Rooms {
+    fn deliver(&self, commits: &[Arc<Commit>]) {
         // Held until all is delivered: whoever joins a room comes before a commit or after it.
         let mut recent = self.recent.lock();
         for commit in commits {
@@ -588,7 +594,7 @@ mod tests {
         let sink = Arc::new(Heard::default());
         let room = rooms.room_of(0, "{}".into());
         join(&rooms, &room, 1, &sink, None);
-        rooms.committed(&[commit(8, &["{}", "x", "{}", "{}", "x"], ""), commit(9, &["{}"], "")]);
+        rooms.deliver(&[commit(8, &["{}", "x", "{}", "{}", "x"], ""), commit(9, &["{}"], "")]);
         let heard = positions(&sink.0.lock());
         assert_eq!(heard, [(8, Some(1)), (8, Some(2)), (8, None), (9, None)]);
     }
@@ -607,7 +613,7 @@ mod tests {
         assert_eq!(ask(6, None), (7, 0, false), "before this process");
         assert_eq!(ask(8, None), (7, 0, false), "not of this history");
         for seq in 8..40 {
-            rooms.committed(&[commit(seq, &["{}", "{}"], "")]);
+            rooms.deliver(&[commit(seq, &["{}", "{}"], "")]);
         }
         assert_eq!(ask(39, None), (39, 0, true));
         assert_eq!(ask(39, Some(1)), (39, 1, true), "in the middle of a commit");
@@ -618,7 +624,7 @@ mod tests {
         let bytes = rooms.recent.lock().bytes;
         assert!(bytes <= 2_000 && bytes > 500, "{bytes}");
         // A gap: another node has published what is not known here.
-        rooms.committed(&[commit(50, &["{}"], "")]);
+        rooms.deliver(&[commit(50, &["{}"], "")]);
         assert_eq!((ask(39, None).2, ask(49, None).1), (false, 1));
         // And old is gone as well.
         rooms.recent.lock().trim(Instant::now() + Duration::from_secs(61));
@@ -664,14 +670,14 @@ mod tests {
                 if away {
                     // So many of its frames have arrived when it is cut off.
                     let (room, sink) = connected.take().unwrap();
-                    rooms.committed(&[commit]);
+                    rooms.deliver(&[commit]);
                     room.leave(number);
                     for published in sink.0.lock().iter().take(taken) {
                         heard.push(published.payload.clone());
                         last = Since { seq: published.seq, received: published.received };
                     }
                 } else {
-                    rooms.committed(&[commit]);
+                    rooms.deliver(&[commit]);
                 }
             }
             let (room, sink) = match connected {

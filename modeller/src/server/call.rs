@@ -13,7 +13,8 @@ use super::Server;
 use crate::core::collection::ModelIndex;
 use crate::core::document::DynDoc;
 use crate::core::private::Audience;
-use crate::core::query::parse::Schema;
+use crate::core::query::RawQuery;
+use crate::core::query::parse::{QueryParts, Schema, parse_query};
 use crate::core::schema::{ModelSchema, Visibility, parse_json};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::access::Right;
@@ -60,6 +61,18 @@ impl Context {
     /// The names that the caller may use of a model.
     pub(super) fn names<'a>(&self, schema: &'a ModelSchema) -> Schema<'a> {
         Schema::Visible(schema, self.audience())
+    }
+
+    /// A query of the caller, within the limits.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY`.
+    pub(super) fn query(&self, index: ModelIndex, parts: &QueryParts) -> Result<RawQuery> {
+        let limits = &self.server.configuration.limits;
+        parts.filter.as_ref().map_or(Ok(()), |filter| limits.check_filter(filter))?;
+        let mut query = parse_query(parts, &self.names(&self.server.runtime.model(index)?.schema))?;
+        query.limit = Some(limits.page_of(query.limit)?);
+        Ok(query)
     }
 
     pub(super) fn scope(&self) -> Scope {

@@ -27,7 +27,7 @@ use crate::core::document::{AnyValue, DynDoc};
 use crate::core::id::RawId;
 use crate::core::private::Audience;
 use crate::core::query::filter::RawFilter;
-use crate::core::query::parse::{QueryParts, parse_filter, parse_query};
+use crate::core::query::parse::{QueryParts, parse_filter};
 use crate::core::query::project::RawProjection;
 use crate::core::query::update::RawUpdate;
 use crate::core::schema::{ModelSchema, Visibility, member_of_the_document, parse_json};
@@ -749,12 +749,8 @@ pub(super) fn decode(text: &str) -> Result<String> {
 }
 
 async fn answer_list(context: &Context, index: ModelIndex, asked: &Asked) -> Result<Response> {
-    let schema = &context.server.runtime.model(index)?.schema;
-    let names = context.names(schema);
-    let limits = &context.server.configuration.limits;
-    asked.parts.filter.as_ref().map_or(Ok(()), |filter| limits.check_filter(filter))?;
-    let mut query = parse_query(&asked.parts, &names)?;
-    query.limit = Some(limits.page_of(query.limit)?);
+    let query = context.query(index, &asked.parts)?;
+    let names = context.names(&context.server.runtime.model(index)?.schema);
     let fields = asked.parts.fields.as_ref().map(|fields| RawProjection::parse(fields, &names)).transpose()?;
     let fields = fields.as_ref();
     let scope = context.scope();

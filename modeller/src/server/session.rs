@@ -34,7 +34,7 @@ use crate::core::collection::ModelIndex;
 use crate::core::id::RawId;
 use crate::core::private::Audience;
 use crate::core::query::MAX_LIMIT;
-use crate::core::query::parse::{QueryParts, parse_filter, parse_query};
+use crate::core::query::parse::{QueryParts, parse_filter};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::access::{Right, Rights};
 #[cfg(feature = "socketio")]
@@ -56,6 +56,19 @@ struct Queue {
     bytes: usize,
     overflown: bool,
     live: Live,
+}
+
+impl Queue {
+    /// A place that was kept, unless it is behind us.
+    fn slot(&mut self, place: u64) -> Option<&mut Slot> {
+        let at = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        self.frames.get_mut(at)
+    }
+
+    /// The next place.
+    fn end(&self) -> u64 {
+        self.first + self.frames.len() as u64
+    }
 }
 
 /// What of it is of live queries.
@@ -209,8 +222,7 @@ impl Session {
             if let Some(unacked) = &mut queue.live.unacked {
                 unacked.push_back(seq);
             }
-            let at = queue.live.place.take().and_then(|place| usize::try_from(place.checked_sub(queue.first)?).ok());
-            match at.and_then(|at| queue.frames.get_mut(at)) {
+            match queue.live.place.take().and_then(|place| queue.slot(place)) {
                 Some(slot) => *slot = Slot::Live(frame),
                 None => queue.frames.push_back(Slot::Live(frame)),
             }
@@ -238,8 +250,8 @@ impl Session {
     }
 
     /// It cannot be told what it has missed, so that it has to begin again.
-    fn overflow(&self) {
-        *self.queue.lock() = Queue { overflown: true, ..Queue::default() };
+    fn overflow(&self, queue: &mut Queue) {
+        *queue = Queue { overflown: true, ..Queue::default() };
         self.overflow.notify_one();
     }
 
@@ -285,7 +297,7 @@ impl Session {
     fn reserve(&self, bytes: usize) -> u64 {
         let mut place = 0;
         self.change(|queue| {
-            place = queue.first + queue.frames.len() as u64;
+            place = queue.end();
             queue.bytes += bytes;
             queue.frames.push_back(Slot::Waiting);
         });
@@ -295,8 +307,7 @@ impl Session {
     /// Fills a place that was kept for a frame, with that or with nothing.
     fn fill(&self, place: u64, frame: Utf8Bytes, wanted: bool) {
         self.change(|queue| {
-            let at = place.checked_sub(queue.first).and_then(|at| usize::try_from(at).ok());
-            let Some(slot) = at.and_then(|at| queue.frames.get_mut(at)) else { return };
+            let Some(slot) = queue.slot(place) else { return };
             if wanted {
                 *slot = Slot::Ready(frame);
             } else {
@@ -313,8 +324,7 @@ impl Session {
         }
         change(&mut queue);
         if queue.frames.len() > QUEUE_FRAMES || queue.bytes > QUEUE_BYTES {
-            *queue = Queue { overflown: true, ..Queue::default() };
-            self.overflow.notify_one();
+            self.overflow(&mut queue);
         } else {
             self.changed.notify_one();
         }
@@ -483,11 +493,8 @@ impl Session {
         params.end()?;
         let context = self.context();
         let index = context.open(&model)?;
-        let limits = &self.server.configuration.limits;
-        parts.filter.as_ref().map_or(Ok(()), |filter| limits.check_filter(filter))?;
         let runtime = &self.server.runtime;
-        let mut query = parse_query(&parts, &context.names(&runtime.model(index)?.schema))?;
-        query.limit = Some(limits.page_of(query.limit)?);
+        let query = context.query(index, &parts)?;
         let wanted = Wanted::new(index, query)?;
         let rooms = self.rooms.lock().len();
         let sink: Arc<dyn LiveSink> = self.clone();
@@ -772,7 +779,7 @@ impl LiveSink for Session {
         match frame {
             Some(frame) => self.push_live(seq, frame),
             None => {
-                self.overflow();
+                self.overflow(&mut self.queue.lock());
                 Flow::Full
             }
         }
@@ -780,7 +787,7 @@ impl LiveSink for Session {
 
     fn reset(&self, name: &str, seq: u64, list: &Listing<'_>) -> Flow {
         let Ok(Ok(items)) = list.json().map(String::from_utf8) else {
-            self.overflow();
+            self.overflow(&mut self.queue.lock());
             return Flow::Full;
         };
         self.push_live(seq, frame::reset(name, seq, &items).into())
@@ -799,7 +806,7 @@ impl LiveSink for Session {
         // What becomes of the list has its place before whatever is sent from here on.
         self.change(|queue| {
             if queue.live.place.is_none() {
-                queue.live.place = Some(queue.first + queue.frames.len() as u64);
+                queue.live.place = Some(queue.end());
                 queue.frames.push_back(Slot::Waiting);
             }
         });
@@ -813,8 +820,7 @@ impl LiveSink for Session {
 
     fn refreshed(&self) {
         self.change(|queue| {
-            let place = queue.live.place.take().and_then(|place| usize::try_from(place.checked_sub(queue.first)?).ok());
-            if let Some(slot) = place.and_then(|place| queue.frames.get_mut(place)) {
+            if let Some(slot) = queue.live.place.take().and_then(|place| queue.slot(place)) {
                 *slot = Slot::Dropped;
             }
         });

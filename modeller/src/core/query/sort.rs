@@ -60,8 +60,7 @@ impl RawSort {
 
     /// The sort in MongoDB syntax.
     pub(crate) fn to_json(&self) -> Value {
-        let direction = |direction: &Direction| if *direction == Direction::Ascending { 1 } else { -1 };
-        let keys = self.0.iter().map(|(path, of)| (path.dotted(), direction(of).into()));
+        let keys = self.0.iter().map(|(path, direction)| (path.dotted(), direction.to_json()));
         Value::Object(keys.collect())
     }
 
@@ -210,6 +209,11 @@ impl Sorted<'_> {
 }
 
 impl Direction {
+    /// As in MongoDB.
+    pub(super) fn to_json(self) -> Value {
+        if self == Self::Ascending { 1.into() } else { (-1).into() }
+    }
+
     fn directed(self, order: Ordering) -> Ordering {
         match self {
             Self::Ascending => order,

@@ -234,20 +234,25 @@ pub(crate) struct Opened<'a> {
 /// A query as it was given: what it is called is the same for all who ask it, whatever their rights, so that a frame is the same
 /// for all who may see the same.
 struct Asked {
-    name: Arc<str>,
     wanted: Wanted,
     key: String,
     uses: usize,
 }
 
-/// The query, the canonical text of its filter within the rights of who asks, and whom it is written for.
-type WindowKey = (Arc<str>, String, u8);
+/// What a window is known by.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct WindowKey {
+    /// That of the query.
+    name: Arc<str>,
+    /// The canonical text of its filter within the rights of who asks; empty for who is under no rule.
+    rule: String,
+    /// Whom it is written for.
+    audience: Audience,
+}
 
 struct Watched {
     window: Window,
     model: ModelIndex,
-    name: Arc<str>,
-    audience: Audience,
     key: WindowKey,
     watchers: Vec<u64>,
 }
@@ -420,15 +425,15 @@ impl Lives {
                 let text = format!("a client has at most {most} subscriptions");
                 return Err(Error::new(ErrorCode::RateLimited).message(text));
             }
-            let window = inner.admit(log, &wanted, (key, frame), prepared, audience)?;
+            let window = inner.admit(log, wanted.model, (key, frame), prepared)?;
             inner.attach((number, sink), &wanted, window, ruled)?;
             let Some(watched) = inner.windows.get(&window) else { return Err(Error::internal("a window is gone")) };
             let from_held = held
                 .filter(|held| held.since <= inner.head)
                 .map(|held| Delta::new(difference_from(&held.list, watched.window.seen()), audience, &Arc::default()));
             let list = Listing { places: watched.window.seen(), audience };
-            let told = opened(Opened { name: &watched.name, seq: inner.head, list, from_held });
-            let name = watched.name.clone();
+            let told = opened(Opened { name: &watched.key.name, seq: inner.head, list, from_held });
+            let name = watched.key.name.clone();
             if told.is_err() {
                 inner.detach(number, &name);
             }
@@ -522,7 +527,7 @@ impl Lives {
                 continue;
             }
             for (name, wanted, moved) in moves {
-                let moved = moved.and_then(|(of, prepared)| inner.admit(log, &wanted, of, prepared, audience));
+                let moved = moved.and_then(|(of, prepared)| inner.admit(log, wanted.model, of, prepared));
                 match moved {
                     Ok(window) => inner.move_to(number, &name, window),
                     Err(error) => {
@@ -563,7 +568,7 @@ fn window_of(name: &Arc<str>, wanted: &Wanted, rights: Option<&Rights>, audience
         }
     };
     let frame = Frame { filter, sort: query.sort.clone(), skip: query.skip, limit: query.page_size() };
-    ((name.clone(), rule, audience as u8), frame)
+    (WindowKey { name: name.clone(), rule, audience }, frame)
 }
 
 /// The changes of one model, in order.
@@ -593,7 +598,7 @@ impl Inner {
         self.next += 1;
         let name: Arc<str> = format!("l{}", self.next).into();
         self.asked.insert(key.clone(), name.clone());
-        self.by_name.insert(name.clone(), Asked { name: name.clone(), wanted: wanted.clone(), key, uses: 0 });
+        self.by_name.insert(name.clone(), Asked { wanted: wanted.clone(), key, uses: 0 });
         name
     }
 
@@ -608,15 +613,13 @@ impl Inner {
     fn admit(
         &mut self,
         heads: &dyn Heads,
-        wanted: &Wanted,
+        model: ModelIndex,
         (key, frame): (WindowKey, Frame),
         prepared: Option<Prepared>,
-        audience: Audience,
     ) -> Result<u64> {
         if let Some(window) = self.by_key.get(&key) {
             return Ok(*window);
         }
-        let model = wanted.model;
         let head = self.head;
         let reload = || {
             let (state, ahead) = heads.ahead(head);
@@ -636,10 +639,9 @@ impl Inner {
         };
         self.next += 1;
         let number = self.next;
-        let name = key.0.clone();
         self.interests.entry(model).or_default().add(Token::Window(number), &window.frame.filter);
         self.by_key.insert(key.clone(), number);
-        self.windows.insert(number, Watched { window, model, name, audience, key, watchers: Vec::new() });
+        self.windows.insert(number, Watched { window, model, key, watchers: Vec::new() });
         Ok(number)
     }
 
@@ -652,7 +654,7 @@ impl Inner {
         ruled: Ruled,
     ) -> Result<()> {
         let watched = self.windows.get_mut(&window).ok_or_else(|| Error::internal("a window is gone"))?;
-        let name = watched.name.clone();
+        let name = watched.key.name.clone();
         let client = self.clients.entry(number).or_insert_with(|| Client {
             sink: Arc::downgrade(sink),
             subscriptions: BTreeMap::new(),
@@ -687,8 +689,9 @@ impl Inner {
         if old == window {
             return;
         }
-        let of =
-            |windows: &HashMap<u64, Watched>, window| windows.get(&window).map(|watched: &Watched| watched.audience);
+        let of = |windows: &HashMap<u64, Watched>, window| {
+            windows.get(&window).map(|watched: &Watched| watched.key.audience)
+        };
         subscribed.afresh |= of(&self.windows, old) != of(&self.windows, window);
         if let Some(watched) = self.windows.get_mut(&window) {
             watched.watchers.push(number);
@@ -735,7 +738,6 @@ impl Inner {
         asked.uses = asked.uses.saturating_sub(1);
         if asked.uses == 0
             && let Some(asked) = self.by_name.remove(name)
-            && self.asked.get(&asked.key).is_some_and(|name| *name == asked.name)
         {
             self.asked.remove(&asked.key);
         }
@@ -816,11 +818,11 @@ impl Inner {
             let Some(watched) = self.windows.get(&subscribed.window) else { continue };
             let seen = watched.window.seen();
             if std::mem::take(&mut subscribed.afresh) {
-                flow = sink.reset(name, self.head, &Listing { places: seen, audience: watched.audience });
+                flow = sink.reset(name, self.head, &Listing { places: seen, audience: watched.key.audience });
             } else if let Some(held) = &subscribed.held {
                 let steps = difference_from(held, seen);
                 if !steps.is_empty() {
-                    parts.push(Part { name: name.clone(), delta: Delta::new(steps, watched.audience, &texts) });
+                    parts.push(Part { name: name.clone(), delta: Delta::new(steps, watched.key.audience, &texts) });
                 }
             }
         }
@@ -888,7 +890,7 @@ impl Inner {
             let Some(watched) = self.windows.get_mut(&number) else { continue };
             match watched.follow(heads, commit.seq, &changes) {
                 Ok(steps) if steps.is_empty() => {}
-                Ok(steps) => deltas.push((number, Delta::new(steps, watched.audience, &texts))),
+                Ok(steps) => deltas.push((number, Delta::new(steps, watched.key.audience, &texts))),
                 Err(error) => failed.push((number, error)),
             }
         }
@@ -911,7 +913,7 @@ impl Inner {
         };
         if let [(window, delta)] = deltas {
             let Some(watched) = self.windows.get(window) else { return };
-            let part = [Part { name: watched.name.clone(), delta: delta.clone() }];
+            let part = [Part { name: watched.key.name.clone(), delta: delta.clone() }];
             for number in &watched.watchers {
                 if let Some(client) = self.clients.get(number) {
                     deliver(*number, client, &part);
@@ -922,7 +924,7 @@ impl Inner {
             for (window, delta) in deltas {
                 let Some(watched) = self.windows.get(window) else { continue };
                 for number in &watched.watchers {
-                    let part = Part { name: watched.name.clone(), delta: delta.clone() };
+                    let part = Part { name: watched.key.name.clone(), delta: delta.clone() };
                     parts.entry(*number).or_default().push(part);
                 }
             }
@@ -939,7 +941,7 @@ impl Inner {
     /// Ends all subscriptions of a window that cannot be followed any more.
     fn end(&mut self, window: u64, error: &Error) {
         let Some(watched) = self.windows.get(&window) else { return };
-        let (name, watchers) = (watched.name.clone(), watched.watchers.clone());
+        let (name, watchers) = (watched.key.name.clone(), watched.watchers.clone());
         for number in watchers {
             let sink = self.clients.get(&number).and_then(|client| client.sink.upgrade());
             self.detach(number, &name);
@@ -966,9 +968,7 @@ impl Watched {
 }
 
 impl Follower for Lives {
-    fn committed(&self, _: &[Arc<Commit>]) {}
-
-    fn committed_to(&self, heads: &dyn Heads, commits: &[Arc<Commit>]) {
+    fn committed(&self, commits: &[Arc<Commit>], heads: &dyn Heads) {
         let mut inner = self.inner.lock();
         for commit in commits {
             inner.follow(heads, commit);

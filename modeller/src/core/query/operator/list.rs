@@ -152,10 +152,9 @@ fn within(distance: i64, most: usize) -> usize {
 impl Sorting {
     #[cfg(any(feature = "client", test))]
     fn to_json(&self) -> Value {
-        let number = |direction: &Direction| Value::from(if *direction == Direction::Ascending { 1 } else { -1 });
         match self {
-            Self::Whole(direction) => number(direction),
-            Self::Fields(keys) => keys.iter().map(|(path, direction)| (path.dotted(), number(direction))).collect(),
+            Self::Whole(direction) => direction.to_json(),
+            Self::Fields(keys) => keys.iter().map(|(path, direction)| (path.dotted(), direction.to_json())).collect(),
         }
     }
 
