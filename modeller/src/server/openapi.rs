@@ -164,6 +164,19 @@ impl Operation {
         self
     }
 
+    /// Answers by server-sent events, of which each is one of these.
+    ///
+    /// `OpenAPI` 3.1 has no place for the schema of one event (3.2 calls it `itemSchema`); what reads 3.1 takes `schema` as that.
+    fn streams(mut self, what: &str, events: &[Value]) -> Self {
+        let stream = json!({
+            "description": what,
+            "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
+            "content": {"text/event-stream": {"schema": {"oneOf": events}}},
+        });
+        self.responses.insert("200".into(), stream);
+        self.fails(&[(400, &[ErrorCode::InvalidQuery])])
+    }
+
     fn fails(mut self, failures: &[(u16, &[ErrorCode])]) -> Self {
         for (status, codes) in failures {
             let known = self.responses.remove(&status.to_string());
@@ -639,7 +652,7 @@ impl Description {
             self.add(
                 format!("/{id}/@live"),
                 "get",
-                live(op("live", "A list that follows what happens, as server-sent events.")),
+                live(op("live", "A list that follows what happens, as server-sent events."), &document),
             );
             let one = op("get", "A document.").at_id().answers(200, "The document.", &document, &["ETag"]);
             self.add(format!("/{id}/{{id}}"), "get", one);
@@ -955,36 +968,88 @@ fn stream_body(_: &OperationMetadata) -> Value {
     json!({"required": true, "content": {"application/octet-stream": {}}})
 }
 
-/// A subscription as a stream that does not end by itself.
+/// A room as a stream that does not end by itself.
 fn events(operation: Operation) -> Operation {
-    let since = json!({"name": "since", "in": "query", "schema": {"type": "integer", "minimum": 0},
+    let since = json!({"name": "since", "in": "query", "schema": seq_member(),
                        "description": "The commit that was heard last; what came after it is sent first."});
-    let received = json!({"name": "received", "in": "query", "schema": {"type": "integer", "minimum": 0},
+    let received = json!({"name": "received", "in": "query", "schema": seq_member(),
                           "description": "How many payloads of that commit were heard; all, unless given."});
-    let last = json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"},
+    let last = json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": EVENT_ID},
                       "description": "The id of the last event, as browsers send it when they connect again."});
-    let mut operation =
-        operation.with([parameter("Filter"), since, received, last]).fails(&[(400, &[ErrorCode::InvalidQuery])]);
-    let stream = json!({
-        "description": "The events: `subscribed` first.",
-        "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    });
-    operation.responses.insert("200".into(), stream);
-    operation
+    let heard = json!({"seq": seq_member(), "received": {"type": "integer", "minimum": 1}, "payload": {}});
+    let begun = json!({"room": {"type": "string"}, "since": seq_member(), "received": seq_member(), "complete": {"type": "boolean"}});
+    operation.with([parameter("Filter"), since, received, last]).streams(
+        "The events: `subscribed` first.",
+        &[
+            event("subscribed", begun, &["room", "since"]),
+            event("publish", heard, &["seq", "payload"]),
+            unsubscribed_event(),
+        ],
+    )
 }
 
-fn live(operation: Operation) -> Operation {
-    let mut operation = operation
-        .with([parameter("Filter"), parameter("Sort"), parameter("Skip"), parameter("Limit")])
-        .fails(&[(400, &[ErrorCode::InvalidQuery])]);
-    let stream = json!({
-        "description": "The events: `snapshot` first, then `commit` and `reset`.",
-        "headers": {"Modeller-Seq": {"$ref": "#/components/headers/Seq"}},
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    });
-    operation.responses.insert("200".into(), stream);
-    operation
+/// A list that is followed, as a stream that does not end by itself.
+fn live(operation: Operation, document: &Value) -> Operation {
+    let items = json!({"seq": seq_member(), "items": {"type": "array", "items": document}});
+    let id = json!({"type": "string"});
+    let at = json!({"type": "integer", "minimum": 0});
+    let change = json!({"oneOf": [
+        closed(json!({"op": {"const": "leave"}, "id": id}), &["op", "id"]),
+        closed(
+            json!({"op": {"const": "change"}, "id": id, "set": {"type": "object"}, "unset": {"type": "array", "items": id}, "at": at}),
+            &["op", "id", "set"],
+        ),
+        closed(json!({"op": {"const": "enter"}, "doc": document, "at": at}), &["op", "doc", "at"]),
+    ]});
+    let part = closed(
+        json!({"subscription": id, "changes": {"type": "array", "items": change}}),
+        &["subscription", "changes"],
+    );
+    let commit = closed(
+        json!({"seq": seq_member(), "subscriptions": {"type": "array", "items": part}}),
+        &["seq", "subscriptions"],
+    );
+    operation.with([parameter("Filter"), parameter("Sort"), parameter("Skip"), parameter("Limit")]).streams(
+        "The events: `snapshot` first, then `commit` and `reset`.",
+        &[
+            event("snapshot", items.clone(), &["seq", "items"]),
+            event_of("commit", &commit),
+            event("reset", items, &["seq", "items"]),
+            unsubscribed_event(),
+        ],
+    )
+}
+
+/// The id of an event: the commit, and how many payloads of it were sent where more follow.
+const EVENT_ID: &str = r"^[0-9]+(\.[0-9]+)?$";
+
+fn seq_member() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+/// An object that has no other members.
+fn closed(properties: Value, required: &[&str]) -> Value {
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+/// An event of a subscription, whose name is a member of the data.
+fn event(name: &str, mut properties: Value, required: &[&str]) -> Value {
+    properties["subscription"] = json!({"type": "string"});
+    event_of(name, &closed(properties, &[&["subscription"], required].concat()))
+}
+
+fn unsubscribed_event() -> Value {
+    event("unsubscribed", json!({"code": {"type": "string"}}), &["code"])
+}
+
+/// A server-sent event whose data is JSON text of this schema.
+fn event_of(name: &str, data: &Value) -> Value {
+    let data = json!({"type": "string", "contentMediaType": "application/json", "contentSchema": data});
+    json!({
+        "type": "object",
+        "properties": {"event": {"const": name}, "id": {"type": "string", "pattern": EVENT_ID}, "data": data},
+        "required": ["event", "data"],
+    })
 }
 
 fn counted(name: &str) -> Value {

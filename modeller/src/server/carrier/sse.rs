@@ -86,20 +86,14 @@ pub(in crate::server) async fn open(
             None => drop(params.remove("received")),
         }
     }
-    let (mut stream, session) = begin(&server, &identity, from)?;
-    let (answer, seq) = match ask(&session, "subscribe", Value::Object(params)).await {
-        Ok(answer) => answer,
-        Err(problem) => return Ok(problem_response(&problem)),
-    };
-    // Who is cut off before he has heard anything says where he began; what he has missed before that comes now.
-    let begun = if answer.get("complete") == Some(&Value::Bool(true)) {
-        None
-    } else {
+    let listener = Listener { server, identity, peer, from };
+    let first = |answer: &Value, seq| {
+        // Who is cut off before he has heard anything says where he began; what he has missed before that comes now.
+        let begun = answer.get("complete") != Some(&Value::Bool(true));
         let since = answer.get("since").and_then(Value::as_u64).unwrap_or(seq);
-        Some(Heard { seq: since, received: None }.id())
+        ("subscribed", begun.then_some(since))
     };
-    write_event(&mut stream.next, "subscribed", begun.as_deref(), &answer.to_string());
-    Ok(go_on(stream, &server, &identity, peer))
+    listener.listen("subscribe", params, first).await
 }
 
 /// `GET /{model}/@live?filter=…&sort=…&skip=…&limit=…`
@@ -116,54 +110,63 @@ pub(in crate::server) async fn live(
 ) -> Result<Response> {
     let mut params = read_query(query.as_deref().unwrap_or_default(), &["filter", "sort", "skip", "limit"])?;
     params.insert("model".into(), at.model.into());
-    let (mut stream, session) = begin(&server, &identity, from)?;
-    let (answer, seq) = match ask(&session, "live", Value::Object(params)).await {
-        Ok(answer) => answer,
-        Err(problem) => return Ok(problem_response(&problem)),
-    };
-    write_event(&mut stream.next, "snapshot", Some(&seq.to_string()), &answer.to_string());
-    Ok(go_on(stream, &server, &identity, peer))
+    let listener = Listener { server, identity, peer, from };
+    listener.listen("live", params, |_, seq| ("snapshot", Some(seq))).await
 }
 
-/// A session for one subscription, and the body that it fills.
-fn begin(server: &Arc<Server>, identity: &Identity, from: Peer) -> Result<(Stream, Arc<Session>)> {
-    let counted = server.admit_socket(&identity.caller, from)?;
-    let session = Session::new(server.clone(), identity.clone());
-    session.comes_from(from);
-    let mut stream = Stream {
-        stopping: server.stopping.subscribe(),
-        heartbeat: interval_at(Instant::now() + PING_EVERY, PING_EVERY),
-        next: Vec::new(),
-        ended: false,
-        session: session.clone(),
-        _counted: counted,
-    };
-    stream.heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Ok((stream, session))
-}
-
-/// The answer that goes on for as long as the client listens.
-fn go_on(
-    stream: Stream,
-    server: &Server,
-    identity: &Identity,
+/// Who wants to listen.
+struct Listener {
+    server: Arc<Server>,
+    identity: Identity,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-) -> Response {
-    server.configuration.events.connection.tell(|| Connected {
-        kind: ConnectionKind::Socket,
-        peer: peer.map(|Extension(ConnectInfo(peer))| peer),
-        caller: identity.caller.clone(),
-    });
-    let body = futures_util::stream::unfold(stream, async |mut stream| {
-        let chunk = stream.chunk().await?;
-        Some((Ok::<_, Infallible>(chunk), stream))
-    });
-    let mut response = Response::new(Body::from_stream(body));
-    *response.status_mut() = StatusCode::OK;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    from: Peer,
+}
+
+impl Listener {
+    /// Opens a session for one subscription, and answers for as long as the client listens. `first` says from the session's answer
+    /// and its `seq` what the event that carries it is called, and of which commit it is.
+    async fn listen(
+        self,
+        method: &str,
+        params: Map<String, Value>,
+        first: impl FnOnce(&Value, u64) -> (&'static str, Option<u64>),
+    ) -> Result<Response> {
+        let Self { server, identity, peer, from } = self;
+        let counted = server.admit_socket(&identity.caller, from)?;
+        let session = Session::new(server.clone(), identity.clone());
+        session.comes_from(from);
+        let mut stream = Stream {
+            stopping: server.stopping.subscribe(),
+            heartbeat: interval_at(Instant::now() + PING_EVERY, PING_EVERY),
+            next: Vec::new(),
+            ended: false,
+            session: session.clone(),
+            _counted: counted,
+        };
+        stream.heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (answer, seq) = match ask(&session, method, Value::Object(params)).await {
+            Ok(answer) => answer,
+            Err(problem) => return Ok(problem_response(&problem)),
+        };
+        let (event, seq) = first(&answer, seq);
+        let id = seq.map(|seq| Heard { seq, received: None }.id());
+        write_event(&mut stream.next, event, id.as_deref(), &answer.to_string());
+        server.configuration.events.connection.tell(|| Connected {
+            kind: ConnectionKind::Socket,
+            peer: peer.map(|Extension(ConnectInfo(peer))| peer),
+            caller: identity.caller,
+        });
+        let body = futures_util::stream::unfold(stream, async |mut stream| {
+            let chunk = stream.chunk().await?;
+            Some((Ok::<_, Infallible>(chunk), stream))
+        });
+        let mut response = Response::new(Body::from_stream(body));
+        *response.status_mut() = StatusCode::OK;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
 }
 
 /// The parameters of the query string, each JSON text.
