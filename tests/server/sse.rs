@@ -200,6 +200,8 @@ async fn what_may_not_be_heard_is_a_problem() {
         ("/users/@events?filter=%7B%22password%22:1%7D", 400, "INVALID_QUERY"),
         ("/users/@events?filter=%7B%22$where%22:1%7D", 400, "INVALID_QUERY"),
         ("/users/@events?filter=x", 400, "INVALID_QUERY"),
+        ("/users/@events?since=-1", 400, "INVALID_QUERY"),
+        ("/users/@events?since=1&received=1.5", 400, "INVALID_QUERY"),
         ("/users/@events?limit=1", 400, "INVALID_QUERY"),
     ] {
         let answer = ask(&router, "GET", path, Value::Null).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::document::DynDoc;
 use super::id::RawId;
-use super::index::{Course, Index, Keys, Member, Span};
+use super::index::{Course, Index, Keys, Member, Seen, Span};
 use super::key::Key;
 use super::private::Level;
 use super::query::RawQuery;
@@ -56,6 +56,7 @@ impl Collection {
             .indexes
             .iter()
             .map(|index| Index::new(index.fields.iter().map(|name| member(name)).collect(), index.unique))
+            .map(|index| index.with_numbers_of(schema.first_whole().map(Arc::from)))
             .collect();
         Self::with(indexes)
     }
@@ -93,6 +94,11 @@ impl Collection {
         &self.indexes
     }
 
+    /// The field whose numbers stand beside the documents in all indexes.
+    fn beside(&self) -> Option<&str> {
+        self.indexes.first().and_then(Index::beside)
+    }
+
     /// The documents between two ids, in the order of their ids or in reverse.
     pub(crate) fn between(
         &self,
@@ -128,7 +134,9 @@ impl Collection {
         match field {
             "_id" => Box::new(key.to_id().and_then(|id| self.get(&id)).into_iter()),
             _ => match self.indexes.iter().find(|index| index.is_on(field)) {
-                Some(index) => Box::new(index.walk(&Span::Point(key.clone()), Course::default(), None)),
+                Some(index) => {
+                    Box::new(index.walk(&Span::Point(key.clone()), Course::default(), None).map(|seen| seen.doc))
+                }
                 None => Box::new(std::iter::empty()),
             },
         }
@@ -166,7 +174,7 @@ impl Collection {
     }
 
     /// The documents of a plan, until `f` answers false. Those that are given, only behind a position of the plan's course.
-    fn visit<'a>(&'a self, plan: &Plan<'a>, behind: Option<&Position>, f: &mut dyn FnMut(&'a DynDoc) -> bool) -> bool {
+    fn visit<'a>(&'a self, plan: &Plan<'a>, behind: Option<&Position>, f: &mut dyn FnMut(Seen<'a>) -> bool) -> bool {
         let course = plan.course.unwrap_or_default();
         match &plan.source {
             Source::Ids(ids) => {
@@ -175,10 +183,12 @@ impl Collection {
                     behind
                         .is_none_or(|position| (*doc.id() > position.id) != course.reverse && *doc.id() != position.id)
                 });
+                let f = |doc: &'a DynDoc| f(doc.into());
                 if course.reverse { found.rev().all(f) } else { found.all(f) }
             }
             Source::Documents(low, high) => {
                 let from = behind.map(|position| Bound::Excluded(position.id.clone()));
+                let f = |doc: &'a DynDoc| f(doc.into());
                 if course.reverse {
                     let high = from.map_or_else(|| high.clone(), |from| tighter(high.clone(), from, true));
                     self.between(low, &high, true).all(f)
@@ -230,7 +240,7 @@ impl Collection {
         if query.sort.keys().is_empty()
             && let Some((index, key)) = self.one_key(&query.filter)
         {
-            let found = index.walk(&Span::Point(key), Course::default(), None);
+            let found = index.walk(&Span::Point(key), Course::default(), None).map(|seen| seen.doc);
             return Ok(if query.skip == 0 {
                 found.take(most).cloned().collect()
             } else {
@@ -301,10 +311,10 @@ impl Collection {
         if let (Source::Index(scan), true, false) = (&plan.source, plan.is_covered, plan.may_repeat) {
             return scan.spans.iter().map(|span| scan.index.count(span, usize::MAX)).sum();
         }
-        let matcher = Matcher::of(filter);
+        let matcher = Matcher::of(filter, self.beside());
         let mut count = 0;
-        let mut found: Vec<&DynDoc> = Vec::new();
-        let mut settle = |found: &mut Vec<&DynDoc>| {
+        let mut found: Vec<Seen<'_>> = Vec::new();
+        let mut settle = |found: &mut Vec<Seen<'_>>| {
             if !plan.is_covered {
                 matcher.retain(found);
             }
@@ -319,8 +329,8 @@ impl Collection {
             true
         });
         if plan.may_repeat {
-            found.sort_unstable_by(|a, b| a.id().cmp(b.id()));
-            found.dedup_by(|a, b| Arc::ptr_eq(a, b));
+            found.sort_unstable_by(|a, b| a.doc.id().cmp(b.doc.id()));
+            found.dedup_by(|a, b| Arc::ptr_eq(a.doc, b.doc));
         }
         settle(&mut found);
         count
@@ -369,27 +379,27 @@ impl<'a> Found<'a> {
         }
         let is_scan = matches!(plan.source, Source::Documents(..));
         let mut left = budget;
-        let matcher = Matcher::of_rest(&query.filter, &plan.proved);
+        let matcher = Matcher::of_rest(&query.filter, &plan.proved, collection.beside());
         let is_covered = plan.is_covered;
-        let mut matching = |docs: &mut Vec<&DynDoc>| {
+        let mut matching = |docs: &mut Vec<Seen<'_>>| {
             *documents += docs.len();
             *keys += if is_scan { 0 } else { docs.len() };
             if !is_covered {
                 matcher.retain(docs);
             }
         };
-        let mut batch: Vec<&'a DynDoc> = Vec::with_capacity(BATCH);
+        let mut batch: Vec<Seen<'a>> = Vec::with_capacity(BATCH);
         if plan.course.is_some() && wanted == usize::MAX && budget == usize::MAX {
             collection.visit(plan, behind, &mut |doc| {
                 batch.push(doc);
                 if batch.len() == BATCH {
                     matching(&mut batch);
-                    found.append(&mut batch);
+                    found.extend(batch.drain(..).map(|seen| seen.doc));
                 }
                 true
             });
             matching(&mut batch);
-            found.append(&mut batch);
+            found.extend(batch.drain(..).map(|seen| seen.doc));
             return Ok(true);
         }
         if plan.course.is_some() {
@@ -401,7 +411,7 @@ impl<'a> Found<'a> {
                 left -= 1;
                 batch.push(doc);
                 matching(&mut batch);
-                found.append(&mut batch);
+                found.extend(batch.drain(..).map(|seen| seen.doc));
                 found.len() < wanted
             });
             return Ok(left > 0 || found.len() >= wanted);
@@ -415,18 +425,18 @@ impl<'a> Found<'a> {
         let mut failed = None;
         let may_repeat = plan.may_repeat;
         // Of a long list nearly all are worse than those that are kept, which a number tells at once.
-        let whole = sort.whole_key();
+        let whole = sort.whole_key(collection.beside());
         let mut worst = None;
-        let mut consider = |docs: &mut Vec<&'a DynDoc>| -> Result<()> {
+        let mut consider = |docs: &mut Vec<Seen<'a>>| -> Result<()> {
             matching(docs);
-            for doc in docs.drain(..) {
-                let number = whole.as_ref().and_then(|key| key.of(doc));
+            for seen in docs.drain(..) {
+                let number = whole.as_ref().and_then(|key| key.of(seen));
                 if let (Some(key), Some(number), Some(worst)) = (&whole, number, worst)
                     && key.is_behind(number, worst)
                 {
                     continue;
                 }
-                let mut one = sort.of(doc)?;
+                let mut one = sort.of(seen.doc)?;
                 one.whole = number;
                 let is_worse = is_cut && sorted.get(wanted - 1).is_some_and(|worst| compare(&one, worst).is_gt());
                 if is_worse || behind.is_some_and(|position| !sort.is_behind(&one, position)) {

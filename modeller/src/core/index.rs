@@ -3,6 +3,9 @@
 //! Every document is in every index: what is missing is there as `null`, an array by each of its elements, and an empty one by
 //! a key of its own below `null`, which is where sorts have it. So an index whose documents hold no array has each of them once, in the
 //! order of a sort by its fields; it knows in how many there is one.
+//!
+//! Documents that share a key stand side by side, each with one whole number of it: the field is the same for all indexes of a
+//! collection. What is asked of that field is answered without a look at the documents, which lie all over the memory.
 
 use std::cmp::Ordering;
 use std::ops::Bound;
@@ -14,7 +17,7 @@ use super::id::RawId;
 use super::key::{ABOVE, Key, push_empty, push_value};
 use super::private::Level;
 use super::query::filter::is_scalar;
-use super::tree::{Range, Tree};
+use super::tree::{Entry, Range, Tree};
 use super::value::{ArrayRef, Kind, ValueRef};
 
 /// A field that an index is over.
@@ -33,6 +36,65 @@ pub(crate) struct Index {
     entries: Tree<(Key, Holders)>,
     /// In how many documents each member is an array; empty as long as none ever was.
     arrays: Vec<usize>,
+    /// The field whose numbers stand beside the documents.
+    beside: Option<Arc<str>>,
+}
+
+/// The whole number that a document has in the field that its index keeps beside it.
+#[derive(Clone, Copy, Debug)]
+struct Number(i64);
+
+impl Number {
+    /// The document has something else there, or has to be asked.
+    const UNKNOWN: Self = Self(i64::MIN);
+
+    fn of(doc: &dyn AnyDoc, field: Option<&str>) -> Self {
+        match field.and_then(|field| doc.object().get(field)) {
+            Some(ValueRef::UInt(number)) => i64::try_from(number).map_or(Self::UNKNOWN, Self),
+            Some(ValueRef::Int(number)) => Self(number),
+            _ => Self::UNKNOWN,
+        }
+    }
+}
+
+/// A document as it is come across.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) doc: &'a DynDoc,
+    number: Number,
+}
+
+impl<'a> Seen<'a> {
+    /// The whole number that it has in the field of [`Index::beside`], where that is known without a look at it.
+    pub(crate) fn number(self) -> Option<i64> {
+        (self.number.0 != Number::UNKNOWN.0).then_some(self.number.0)
+    }
+}
+
+impl<'a> From<&'a DynDoc> for Seen<'a> {
+    fn from(doc: &'a DynDoc) -> Self {
+        Self { doc, number: Number::UNKNOWN }
+    }
+}
+
+/// A document among others with the same key.
+#[derive(Clone)]
+struct Holder {
+    doc: DynDoc,
+    number: Number,
+}
+
+impl Holder {
+    fn seen(&self) -> Seen<'_> {
+        Seen { doc: &self.doc, number: self.number }
+    }
+}
+
+impl Entry for Holder {
+    type Key = RawId;
+    fn key(&self) -> &RawId {
+        self.doc.id()
+    }
 }
 
 /// The documents that have one key, in the order of their ids.
@@ -40,7 +102,7 @@ pub(crate) struct Index {
 enum Holders {
     One(DynDoc),
     /// More than one.
-    Many(Arc<Tree<DynDoc>>),
+    Many(Arc<Tree<Holder>>),
 }
 
 impl Holders {
@@ -51,16 +113,17 @@ impl Holders {
         }
     }
 
-    fn add(&mut self, doc: DynDoc) {
+    fn add(&mut self, doc: DynDoc, beside: Option<&str>) {
+        let holder = |doc: DynDoc| Holder { number: Number::of(doc.as_ref(), beside), doc };
         match self {
             Self::One(only) if only.id() == doc.id() => *only = doc,
             Self::One(only) => {
                 let mut docs = Tree::new();
-                docs.insert(only.clone());
-                docs.insert(doc);
+                docs.insert(holder(only.clone()));
+                docs.insert(holder(doc));
                 *self = Self::Many(Arc::new(docs));
             }
-            Self::Many(docs) => drop(Arc::make_mut(docs).insert(doc)),
+            Self::Many(docs) => drop(Arc::make_mut(docs).insert(holder(doc))),
         }
     }
 
@@ -70,9 +133,9 @@ impl Holders {
         let docs = Arc::make_mut(docs);
         docs.remove(id);
         if docs.len() == 1
-            && let Some(only) = docs.iter().next().cloned()
+            && let Some(only) = docs.iter().next()
         {
-            *self = Self::One(only);
+            *self = Self::One(only.doc.clone());
         }
         false
     }
@@ -122,16 +185,16 @@ pub(crate) struct Course {
 #[expect(clippy::large_enum_variant, reason = "it lives on the stack, and a box would cost each look-up an allocation")]
 enum Group<'a> {
     One(Option<&'a DynDoc>),
-    Many(Range<'a, DynDoc>),
+    Many(Range<'a, Holder>),
 }
 
 impl<'a> Iterator for Group<'a> {
-    type Item = &'a DynDoc;
+    type Item = Seen<'a>;
 
-    fn next(&mut self) -> Option<&'a DynDoc> {
+    fn next(&mut self) -> Option<Seen<'a>> {
         match self {
-            Self::One(doc) => doc.take(),
-            Self::Many(docs) => docs.next(),
+            Self::One(doc) => doc.take().map(Seen::from),
+            Self::Many(docs) => docs.next().map(Holder::seen),
         }
     }
 }
@@ -144,9 +207,9 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Iterator for Walk<'a> {
-    type Item = &'a DynDoc;
+    type Item = Seen<'a>;
 
-    fn next(&mut self) -> Option<&'a DynDoc> {
+    fn next(&mut self) -> Option<Seen<'a>> {
         loop {
             let next = self.group.next();
             if next.is_some() {
@@ -238,7 +301,17 @@ pub(crate) fn keys_of(doc: &dyn AnyDoc, field: &str) -> Vec<Key> {
 
 impl Index {
     pub(crate) fn new(members: Vec<Member>, unique: bool) -> Self {
-        Self { members: members.into(), unique, entries: Tree::new(), arrays: Vec::new() }
+        Self { members: members.into(), unique, entries: Tree::new(), arrays: Vec::new(), beside: None }
+    }
+
+    /// The same, empty, with the numbers of a field beside the documents.
+    pub(crate) fn with_numbers_of(self, field: Option<Arc<str>>) -> Self {
+        Self { entries: Tree::new(), beside: field, ..self }
+    }
+
+    /// The field whose numbers stand beside the documents, where they are whole.
+    pub(crate) fn beside(&self) -> Option<&str> {
+        self.beside.as_deref()
     }
 
     /// The fields that it is over.
@@ -361,7 +434,7 @@ impl Index {
             if (self.unique && counts) || self.entries.get(&key).is_none() {
                 self.entries.insert((key, Holders::One(doc.clone())));
             } else if let Some((_, holders)) = self.entries.get_mut(&key) {
-                holders.add(doc.clone());
+                holders.add(doc.clone(), self.beside.as_deref());
             }
         };
         match keys.list {
@@ -386,7 +459,7 @@ impl Index {
     pub(crate) fn first(&self, key: &Key) -> Option<&DynDoc> {
         match &self.entries.get(key)?.1 {
             Holders::One(doc) => Some(doc),
-            Holders::Many(docs) => docs.iter().next(),
+            Holders::Many(docs) => docs.iter().next().map(|holder| &holder.doc),
         }
     }
 

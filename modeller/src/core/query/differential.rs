@@ -210,7 +210,9 @@ impl Dice {
     fn indexes(&mut self) -> Vec<Index> {
         let chosen: Vec<_> = INDEXES.into_iter().filter(|_| self.one_in(3)).collect();
         let member = |name: &&str| Member { name: (*name).into(), withheld: None };
-        chosen.into_iter().map(|(names, unique)| Index::new(names.iter().map(member).collect(), unique)).collect()
+        let beside: Option<Arc<str>> = (!self.one_in(3)).then(|| self.pick(&FIELDS).into());
+        let index = |(names, unique): (&[&str], bool)| Index::new(names.iter().map(member).collect(), unique);
+        chosen.into_iter().map(|chosen| index(chosen).with_numbers_of(beside.clone())).collect()
     }
 }
 

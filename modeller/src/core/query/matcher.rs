@@ -9,7 +9,8 @@ use std::cell::Cell;
 use serde_json::Value;
 
 use super::filter::{Compare, RawFilter, Test, compares};
-use crate::core::document::{AnyDoc, DocView, DynDoc};
+use crate::core::document::{AnyDoc, DocView};
+use crate::core::index::Seen;
 use crate::core::value::ValueRef;
 
 pub(crate) enum Matcher<'a> {
@@ -24,6 +25,8 @@ pub(crate) enum Matcher<'a> {
 /// A comparison of a top-level field with what is not an array.
 pub(crate) struct FieldTest<'a> {
     slot: Slot<'a>,
+    /// Whether its numbers stand beside the documents.
+    is_beside: bool,
     compare: Compare,
     /// Whether it is that none is equal.
     negated: bool,
@@ -85,15 +88,16 @@ enum Operand<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    pub(crate) fn of(filter: &'a RawFilter) -> Self {
-        let each = |members: &'a [RawFilter]| members.iter().map(Self::of).collect();
+    /// For documents beside which there are the numbers of a field.
+    pub(crate) fn of(filter: &'a RawFilter, beside: Option<&str>) -> Self {
+        let each = |members: &'a [RawFilter]| members.iter().map(|member| Self::of(member, beside)).collect();
         match filter {
             RawFilter::And { members, .. } => Self::All(each(members)),
             RawFilter::Or(members) => Self::Any(each(members)),
             RawFilter::Nor(members) => Self::None(each(members)),
             RawFilter::Field(path, Test::Compare(compare, value)) => match path.single() {
                 Some(name) if !matches!(name, "_id" | "_rev") && !value.is_array() => {
-                    Self::Field(FieldTest::new(filter, name, *compare, value))
+                    Self::Field(FieldTest::new(filter, name, *compare, value, beside))
                 }
                 _ => Self::Filter(filter),
             },
@@ -102,7 +106,7 @@ impl<'a> Matcher<'a> {
     }
 
     /// What is left of a filter for documents that are known to pass some of its tests, which all of it asks for.
-    pub(crate) fn of_rest(filter: &'a RawFilter, passed: &[&Test]) -> Self {
+    pub(crate) fn of_rest(filter: &'a RawFilter, passed: &[&Test], beside: Option<&str>) -> Self {
         let is_passed = |filter: &RawFilter| match filter {
             RawFilter::Field(_, test) => passed.iter().any(|one| std::ptr::eq(*one, test)),
             _ => false,
@@ -110,27 +114,27 @@ impl<'a> Matcher<'a> {
         match filter {
             RawFilter::And { members, .. } => {
                 let rest = members.iter().filter(|member| !is_passed(member));
-                Self::All(rest.map(|member| Self::of_rest(member, passed)).collect())
+                Self::All(rest.map(|member| Self::of_rest(member, passed, beside)).collect())
             }
             _ if is_passed(filter) => Self::All(Vec::new()),
-            _ => Self::of(filter),
+            _ => Self::of(filter, beside),
         }
     }
 
     /// Whether the document matches.
-    pub(crate) fn matches(&self, doc: &dyn AnyDoc) -> bool {
+    pub(crate) fn matches(&self, seen: Seen<'_>) -> bool {
         match self {
-            Self::All(members) => members.iter().all(|member| member.matches(doc)),
-            Self::Any(members) => members.iter().any(|member| member.matches(doc)),
-            Self::None(members) => !members.iter().any(|member| member.matches(doc)),
-            Self::Field(test) => test.matches(doc),
-            Self::Filter(filter) => filter.matches(&DocView(doc)),
+            Self::All(members) => members.iter().all(|member| member.matches(seen)),
+            Self::Any(members) => members.iter().any(|member| member.matches(seen)),
+            Self::None(members) => !members.iter().any(|member| member.matches(seen)),
+            Self::Field(test) => test.matches(seen),
+            Self::Filter(filter) => filter.matches(&DocView(seen.doc.as_ref())),
         }
     }
 
     /// Leaves those that match. What is asked first is asked of all before the next: while one document comes from memory, the
     /// next ones are already on their way.
-    pub(crate) fn retain(&self, docs: &mut Vec<&DynDoc>) {
+    pub(crate) fn retain(&self, docs: &mut Vec<Seen<'_>>) {
         if let Self::All(members) = self {
             return members.iter().for_each(|member| member.retain(docs));
         }
@@ -141,7 +145,7 @@ impl<'a> Matcher<'a> {
             let mut answers = 0_u64;
             let part = docs.iter().skip(begin).take(64);
             for (bit, doc) in part.enumerate() {
-                answers |= u64::from(self.matches(doc.as_ref())) << bit;
+                answers |= u64::from(self.matches(*doc)) << bit;
             }
             let end = docs.len().min(begin + 64);
             for at in begin..end {
@@ -155,7 +159,7 @@ impl<'a> Matcher<'a> {
 }
 
 impl<'a> FieldTest<'a> {
-    fn new(filter: &'a RawFilter, name: &'a str, compare: Compare, value: &'a Value) -> Self {
+    fn new(filter: &'a RawFilter, name: &'a str, compare: Compare, value: &'a Value, beside: Option<&str>) -> Self {
         let operand = match value {
             Value::String(text) => Operand::Text(text),
             Value::Number(number) if number.is_i64() || number.is_u64() => {
@@ -165,10 +169,16 @@ impl<'a> FieldTest<'a> {
         };
         let negated = compare == Compare::Ne;
         let compare = if negated { Compare::Eq } else { compare };
-        Self { slot: Slot::of(name), compare, negated, operand, value, filter }
+        Self { slot: Slot::of(name), is_beside: beside == Some(name), compare, negated, operand, value, filter }
     }
 
-    fn matches(&self, doc: &dyn AnyDoc) -> bool {
+    fn matches(&self, seen: Seen<'_>) -> bool {
+        if self.is_beside
+            && let (Some(number), Operand::Whole(Some(operand), _)) = (seen.number(), &self.operand)
+        {
+            return self.compare.holds(number.cmp(operand)) != self.negated;
+        }
+        let doc = seen.doc.as_ref();
         self.slot.with(doc, |value, in_slot| match value {
             Some(value) if in_slot => self.passes(value, doc),
             value => self.passes_otherwise(value.copied(), doc),

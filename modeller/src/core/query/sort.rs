@@ -15,6 +15,7 @@ use super::matcher::Slot;
 use super::parse::{Schema, parse_sort};
 use crate::core::document::{AnyDoc, DynDoc};
 use crate::core::id::RawId;
+use crate::core::index::Seen;
 use crate::core::key::{push_empty, push_value};
 use crate::core::private::{Audience, Level};
 use crate::core::value::{AsValue, ValueRef};
@@ -89,11 +90,12 @@ impl RawSort {
             .unwrap_or_else(|| a.doc.id().cmp(b.doc.id()))
     }
 
-    /// The one key of the sort, where documents that have a whole number there can be told apart by that.
-    pub(crate) fn whole_key(&self) -> Option<WholeKey<'_>> {
+    /// The one key of the sort, where documents that have a whole number there can be told apart by that; of a field, the numbers
+    /// stand beside the documents.
+    pub(crate) fn whole_key(&self, beside: Option<&str>) -> Option<WholeKey<'_>> {
         let [(path, direction)] = self.0.as_slice() else { return None };
         let name = path.single().filter(|name| !matches!(*name, "_id" | "_rev"))?;
-        Some(WholeKey { slot: Slot::of(name), direction: *direction })
+        Some(WholeKey { slot: Slot::of(name), is_beside: beside == Some(name), direction: *direction })
     }
 
     /// The documents in this order.
@@ -179,13 +181,19 @@ impl RawSort {
 /// The only key of a sort, read as a whole number.
 pub(crate) struct WholeKey<'a> {
     slot: Slot<'a>,
+    is_beside: bool,
     direction: Direction,
 }
 
 impl WholeKey<'_> {
     /// What the document has there, if that is a whole number.
-    pub(crate) fn of(&self, doc: &DynDoc) -> Option<i128> {
-        self.slot.with(doc.as_ref(), |value, _| match value {
+    pub(crate) fn of(&self, seen: Seen<'_>) -> Option<i128> {
+        if self.is_beside
+            && let Some(number) = seen.number()
+        {
+            return Some(number.into());
+        }
+        self.slot.with(seen.doc.as_ref(), |value, _| match value {
             Some(ValueRef::UInt(number)) => Some(i128::from(*number)),
             Some(ValueRef::Int(number)) => Some(i128::from(*number)),
             _ => None,

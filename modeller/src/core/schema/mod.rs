@@ -743,6 +743,12 @@ impl ModelSchema {
     pub(crate) fn field(&self, name: &str) -> Option<&FieldSchema> {
         self.fields.iter().find(|field| field.name == name)
     }
+
+    /// The first field that is declared as a whole number, which many documents can be told apart by.
+    pub(crate) fn first_whole(&self) -> Option<&str> {
+        let is_whole = |name: &str| self.json["properties"][name]["type"] == "integer";
+        self.fields.iter().map(|field| &*field.name).find(|name| is_whole(name))
+    }
 }
 
 /// JSON from outside.

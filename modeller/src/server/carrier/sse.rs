@@ -77,6 +77,12 @@ pub(in crate::server) async fn open(
     let mut params = read_query(query.as_deref().unwrap_or_default(), &["filter", "since", "received"])?;
     params.entry("filter").or_insert_with(|| json!({}));
     params.insert("model".into(), at.model.into());
+    for name in ["since", "received"] {
+        // Also where a header counts instead.
+        if params.get(name).is_some_and(|value| !value.is_u64()) {
+            return Err(Error::query(name, "is a whole number, and not below zero"));
+        }
+    }
     let heard = last_heard(&headers)?;
     if let Some(Heard { seq, received }) = heard {
         // Newer than what the address says, which a browser repeats.
