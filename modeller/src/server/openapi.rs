@@ -994,19 +994,19 @@ fn live(operation: Operation, document: &Value) -> Operation {
     let id = json!({"type": "string"});
     let at = json!({"type": "integer", "minimum": 0});
     let change = json!({"oneOf": [
-        closed(json!({"op": {"const": "leave"}, "id": id}), &["op", "id"]),
+        closed(&json!({"op": {"const": "leave"}, "id": id}), &["op", "id"]),
         closed(
-            json!({"op": {"const": "change"}, "id": id, "set": {"type": "object"}, "unset": {"type": "array", "items": id}, "at": at}),
+            &json!({"op": {"const": "change"}, "id": id, "set": {"type": "object"}, "unset": {"type": "array", "items": id}, "at": at}),
             &["op", "id", "set"],
         ),
-        closed(json!({"op": {"const": "enter"}, "doc": document, "at": at}), &["op", "doc", "at"]),
+        closed(&json!({"op": {"const": "enter"}, "doc": document, "at": at}), &["op", "doc", "at"]),
     ]});
     let part = closed(
-        json!({"subscription": id, "changes": {"type": "array", "items": change}}),
+        &json!({"subscription": id, "changes": {"type": "array", "items": change}}),
         &["subscription", "changes"],
     );
     let commit = closed(
-        json!({"seq": seq_member(), "subscriptions": {"type": "array", "items": part}}),
+        &json!({"seq": seq_member(), "subscriptions": {"type": "array", "items": part}}),
         &["seq", "subscriptions"],
     );
     operation.with([parameter("Filter"), parameter("Sort"), parameter("Skip"), parameter("Limit")]).streams(
@@ -1028,14 +1028,14 @@ fn seq_member() -> Value {
 }
 
 /// An object that has no other members.
-fn closed(properties: Value, required: &[&str]) -> Value {
+fn closed(properties: &Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
 /// An event of a subscription, whose name is a member of the data.
 fn event(name: &str, mut properties: Value, required: &[&str]) -> Value {
     properties["subscription"] = json!({"type": "string"});
-    event_of(name, &closed(properties, &[&["subscription"], required].concat()))
+    event_of(name, &closed(&properties, &[&["subscription"], required].concat()))
 }
 
 fn unsubscribed_event() -> Value {
