@@ -206,6 +206,53 @@ impl Collection {
         }
     }
 
+    /// All documents of a plan, some at a time. `f` takes out what is in the batch.
+    fn batches<'a>(
+        &'a self,
+        plan: &Plan<'a>,
+        behind: Option<&Position>,
+        f: &mut dyn FnMut(&mut Vec<Seen<'a>>) -> Result<()>,
+    ) -> Result<()> {
+        let mut batch: Vec<Seen<'a>> = Vec::with_capacity(BATCH);
+        let course = plan.course.unwrap_or_default();
+        match &plan.source {
+            // Leaf by leaf, and not one by one.
+            Source::Documents(Bound::Unbounded, Bound::Unbounded) if behind.is_none() => {
+                let mut all = self.docs.range(Bound::Unbounded, Bound::Unbounded, course.reverse);
+                while all.fill(&mut batch, BATCH, |(_, doc)| Seen::from(doc)) {
+                    f(&mut batch)?;
+                }
+            }
+            Source::Index(scan) => {
+                let place = behind.map(|position| scan.place(position));
+                let mut walk = |span| -> Result<()> {
+                    let mut walk = scan.index.walk(span, course, place.as_ref());
+                    while walk.fill(&mut batch, BATCH) {
+                        f(&mut batch)?;
+                    }
+                    Ok(())
+                };
+                if course.reverse {
+                    scan.spans.iter().rev().try_for_each(&mut walk)?;
+                } else {
+                    scan.spans.iter().try_for_each(&mut walk)?;
+                }
+            }
+            _ => {
+                let mut outcome = Ok(());
+                self.visit(plan, behind, &mut |seen| {
+                    batch.push(seen);
+                    if batch.len() >= BATCH {
+                        outcome = f(&mut batch);
+                    }
+                    outcome.is_ok()
+                });
+                outcome?;
+            }
+        }
+        f(&mut batch)
+    }
+
     /// The documents that the query asks for, in its order: so many at most, and only those behind a position.
     ///
     /// # Errors
@@ -321,18 +368,21 @@ impl Collection {
             count += found.len();
             found.clear();
         };
-        self.visit(&plan, None, &mut |doc| {
-            found.push(doc);
-            if found.len() >= BATCH && !plan.may_repeat {
-                settle(&mut found);
-            }
-            true
-        });
         if plan.may_repeat {
+            self.visit(&plan, None, &mut |seen| {
+                found.push(seen);
+                true
+            });
             found.sort_unstable_by(|a, b| a.doc.id().cmp(b.doc.id()));
             found.dedup_by(|a, b| Arc::ptr_eq(a.doc, b.doc));
+            settle(&mut found);
+        } else {
+            let settled = self.batches(&plan, None, &mut |batch| {
+                settle(batch);
+                Ok(())
+            });
+            debug_assert!(settled.is_ok(), "nothing that is counted fails");
         }
-        settle(&mut found);
         count
     }
 }
@@ -388,21 +438,16 @@ impl<'a> Found<'a> {
                 matcher.retain(docs);
             }
         };
-        let mut batch: Vec<Seen<'a>> = Vec::with_capacity(BATCH);
         if plan.course.is_some() && wanted == usize::MAX && budget == usize::MAX {
-            collection.visit(plan, behind, &mut |doc| {
-                batch.push(doc);
-                if batch.len() == BATCH {
-                    matching(&mut batch);
-                    found.extend(batch.drain(..).map(|seen| seen.doc));
-                }
-                true
-            });
-            matching(&mut batch);
-            found.extend(batch.drain(..).map(|seen| seen.doc));
+            collection.batches(plan, behind, &mut |batch| {
+                matching(batch);
+                found.extend(batch.drain(..).map(|seen| seen.doc));
+                Ok(())
+            })?;
             return Ok(true);
         }
         if plan.course.is_some() {
+            let mut batch: Vec<Seen<'a>> = Vec::with_capacity(1);
             // No more of them are looked at than it takes.
             collection.visit(plan, behind, &mut |doc| {
                 if left == 0 {
@@ -422,22 +467,28 @@ impl<'a> Found<'a> {
         let full = wanted.saturating_mul(2).saturating_add(64);
         let mut sorted: Vec<Sorted<'a>> = Vec::new();
         let mut is_cut = false;
-        let mut failed = None;
         let may_repeat = plan.may_repeat;
         // Of a long list nearly all are worse than those that are kept, which a number tells at once.
         let whole = sort.whole_key(collection.beside());
-        let mut worst = None;
-        let mut consider = |docs: &mut Vec<Seen<'a>>| -> Result<()> {
+        let (mut worst, mut worst_beside) = (None, None);
+        collection.batches(plan, None, &mut |docs| {
             matching(docs);
-            for seen in docs.drain(..) {
+            for seen in docs.iter().copied() {
+                if let (Some(key), Some(worst)) = (&whole, worst_beside)
+                    && key.is_known_behind(seen, worst)
+                {
+                    continue;
+                }
                 let number = whole.as_ref().and_then(|key| key.of(seen));
                 if let (Some(key), Some(number), Some(worst)) = (&whole, number, worst)
                     && key.is_behind(number, worst)
                 {
                     continue;
                 }
-                let mut one = sort.of(seen.doc)?;
-                one.whole = number;
+                let one = match number {
+                    Some(number) => RawSort::of_whole(seen.doc, number),
+                    None => sort.of(seen.doc)?,
+                };
                 let is_worse = is_cut && sorted.get(wanted - 1).is_some_and(|worst| compare(&one, worst).is_gt());
                 if is_worse || behind.is_some_and(|position| !sort.is_behind(&one, position)) {
                     continue;
@@ -450,26 +501,14 @@ impl<'a> Found<'a> {
                         sorted.select_nth_unstable_by(wanted - 1, compare);
                         sorted.truncate(wanted);
                         is_cut = true;
-                        worst = sorted.last().and_then(|last| last.whole);
+                        worst = sorted.last().and_then(Sorted::whole);
+                        worst_beside = worst.and_then(|worst| i64::try_from(worst).ok());
                     }
                 }
             }
+            docs.clear();
             Ok(())
-        };
-        collection.visit(plan, None, &mut |doc| {
-            batch.push(doc);
-            if batch.len() == BATCH
-                && let Err(error) = consider(&mut batch)
-            {
-                failed = Some(error);
-                return false;
-            }
-            true
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        consider(&mut batch)?;
+        })?;
         dedup(&mut sorted, plan.may_repeat);
         sorted.sort_unstable_by(compare);
         sorted.truncate(wanted);

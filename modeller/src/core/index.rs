@@ -206,6 +206,23 @@ pub(crate) struct Walk<'a> {
     ids_reverse: bool,
 }
 
+impl<'a> Walk<'a> {
+    /// Appends what comes next until there is so much in all; false when nothing is left.
+    pub(crate) fn fill(&mut self, out: &mut Vec<Seen<'a>>, most: usize) -> bool {
+        loop {
+            match &mut self.group {
+                Group::One(doc) => out.extend(doc.take().map(Seen::from)),
+                Group::Many(docs) => drop(docs.fill(out, most, Holder::seen)),
+            }
+            if out.len() >= most {
+                return true;
+            }
+            let Some((_, holders)) = self.rest.as_mut().and_then(Iterator::next) else { return false };
+            self.group = holders.walk(self.ids_reverse, None);
+        }
+    }
+}
+
 impl<'a> Iterator for Walk<'a> {
     type Item = Seen<'a>;
 

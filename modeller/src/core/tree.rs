@@ -438,6 +438,26 @@ impl<'a, E: Entry> Range<'a, E> {
     }
 }
 
+impl<'a, E: Entry> Range<'a, E> {
+    /// Appends what comes next until there is so much in all, leaf by leaf; false when nothing is left.
+    pub(crate) fn fill<T>(&mut self, out: &mut Vec<T>, most: usize, of: impl Fn(&'a E) -> T) -> bool {
+        loop {
+            let room = most.saturating_sub(out.len());
+            if self.reverse {
+                out.extend(self.leaf.by_ref().rev().take(room).map(&of));
+            } else {
+                out.extend(self.leaf.by_ref().take(room).map(&of));
+            }
+            if out.len() >= most {
+                return true;
+            }
+            if !self.next_leaf() {
+                return false;
+            }
+        }
+    }
+}
+
 impl<'a, E: Entry> Iterator for Range<'a, E> {
     type Item = &'a E;
 
@@ -464,6 +484,19 @@ mod tests {
         fn mark(&self) -> u8 {
             // Several of a leaf have one.
             (*self % 7) as u8
+        }
+    }
+
+    /// The same as one after the other, whatever so many at a time are.
+    fn filled(mut range: Range<'_, (u16, u32)>, most: usize) -> Pairs {
+        let (mut all, mut some) = (Vec::new(), Vec::new());
+        loop {
+            let goes_on = range.fill(&mut some, most, |pair| *pair);
+            assert!(some.len() == most || !goes_on);
+            all.append(&mut some);
+            if !goes_on {
+                return all;
+            }
         }
     }
 
@@ -596,8 +629,10 @@ mod tests {
                         map.range((*low, *high)).map(|(key, value)| (*key, *value)).collect()
                     };
                     prop_assert_eq!(&pairs(tree, *low, *high, false), &expected, "{:?} {:?}", low, high);
+                    prop_assert_eq!(&filled(tree.range(low.as_ref(), high.as_ref(), false), 7), &expected);
                     expected.reverse();
                     prop_assert_eq!(&pairs(tree, *low, *high, true), &expected, "{:?} {:?}", low, high);
+                    prop_assert_eq!(&filled(tree.range(low.as_ref(), high.as_ref(), true), 64), &expected);
                 }
             }
         }

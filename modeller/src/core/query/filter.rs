@@ -49,6 +49,19 @@ impl Compare {
         }
     }
 
+    /// The whole numbers that it holds of with this operand: from the first to the second, both included. `None` where they are no
+    /// range.
+    pub(super) fn passing(self, operand: i64) -> Option<(i64, i64)> {
+        match self {
+            Self::Eq => Some((operand, operand)),
+            Self::Ne => None,
+            Self::Gt => operand.checked_add(1).map(|least| (least, i64::MAX)),
+            Self::Gte => Some((operand, i64::MAX)),
+            Self::Lt => operand.checked_sub(1).map(|most| (i64::MIN, most)),
+            Self::Lte => Some((i64::MIN, operand)),
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Eq => "$eq",

@@ -25,8 +25,8 @@ pub(crate) enum Matcher<'a> {
 /// A comparison of a top-level field with what is not an array.
 pub(crate) struct FieldTest<'a> {
     slot: Slot<'a>,
-    /// Whether its numbers stand beside the documents.
-    is_beside: bool,
+    /// Where its numbers stand beside the documents, those that pass: not before the first, and not after the second.
+    beside: Option<(i64, i64)>,
     compare: Compare,
     /// Whether it is that none is equal.
     negated: bool,
@@ -143,13 +143,26 @@ impl<'a> Matcher<'a> {
         let (mut kept, mut begin) = (0, 0);
         while begin < docs.len() {
             let mut answers = 0_u64;
-            let part = docs.iter().skip(begin).take(64);
-            for (bit, doc) in part.enumerate() {
-                answers |= u64::from(self.matches(*doc)) << bit;
-            }
             let end = docs.len().min(begin + 64);
+            let part = docs.get(begin..end).unwrap_or_default();
+            match self {
+                Self::Field(test) => {
+                    for (bit, doc) in part.iter().enumerate() {
+                        answers |= u64::from(test.matches(*doc)) << bit;
+                    }
+                }
+                _ => {
+                    for (bit, doc) in part.iter().enumerate() {
+                        answers |= u64::from(self.matches(*doc)) << bit;
+                    }
+                }
+            }
             for at in begin..end {
-                docs.swap(kept, at);
+                if let Some(doc) = docs.get(at).copied()
+                    && let Some(place) = docs.get_mut(kept)
+                {
+                    *place = doc;
+                }
                 kept += usize::from(answers >> (at - begin) & 1 == 1);
             }
             begin = end;
@@ -169,16 +182,22 @@ impl<'a> FieldTest<'a> {
         };
         let negated = compare == Compare::Ne;
         let compare = if negated { Compare::Eq } else { compare };
-        Self { slot: Slot::of(name), is_beside: beside == Some(name), compare, negated, operand, value, filter }
+        let beside = match operand {
+            Operand::Whole(Some(number), _) if beside == Some(name) => compare.passing(number),
+            _ => None,
+        };
+        Self { slot: Slot::of(name), beside, compare, negated, operand, value, filter }
     }
 
+    #[inline]
     fn matches(&self, seen: Seen<'_>) -> bool {
-        if self.is_beside
-            && let (Some(number), Operand::Whole(Some(operand), _)) = (seen.number(), &self.operand)
-        {
-            return self.compare.holds(number.cmp(operand)) != self.negated;
+        match (self.beside, seen.number()) {
+            (Some((low, high)), Some(number)) => (low <= number && number <= high) != self.negated,
+            _ => self.looks_at(seen.doc.as_ref()),
         }
-        let doc = seen.doc.as_ref();
+    }
+
+    fn looks_at(&self, doc: &dyn AnyDoc) -> bool {
         self.slot.with(doc, |value, in_slot| match value {
             Some(value) if in_slot => self.passes(value, doc),
             value => self.passes_otherwise(value.copied(), doc),

@@ -43,7 +43,7 @@ pub(crate) struct Sorted<'a> {
     /// `None` where all of them are plain fields, which are compared where they lie.
     keys: Option<Keys>,
     /// What the only key of the sort is, where that is a whole number and was looked for.
-    pub(crate) whole: Option<i128>,
+    whole: Option<i128>,
 }
 
 impl RawSort {
@@ -63,6 +63,11 @@ impl RawSort {
     pub(crate) fn to_json(&self) -> Value {
         let keys = self.0.iter().map(|(path, direction)| (path.dotted(), direction.to_json()));
         Value::Object(keys.collect())
+    }
+
+    /// The same of a document whose only key is this number, as [`WholeKey::of`] says.
+    pub(crate) fn of_whole(doc: &DynDoc, number: i128) -> Sorted<'_> {
+        Sorted { doc, keys: None, whole: Some(number) }
     }
 
     /// The document with what it is sorted by.
@@ -201,12 +206,22 @@ impl WholeKey<'_> {
     }
 
     /// Whether one number comes after another.
-    pub(crate) fn is_behind(&self, own: i128, other: i128) -> bool {
+    pub(crate) fn is_behind<N: Ord>(&self, own: N, other: N) -> bool {
         self.direction.directed(own.cmp(&other)).is_gt()
+    }
+
+    /// Whether the number beside a document says that it comes after this one.
+    pub(crate) fn is_known_behind(&self, seen: Seen<'_>, other: i64) -> bool {
+        self.is_beside && seen.number().is_some_and(|own| self.is_behind(own, other))
     }
 }
 
 impl Sorted<'_> {
+    /// What the only key of the sort is, where that is a whole number.
+    pub(crate) fn whole(&self) -> Option<i128> {
+        self.whole
+    }
+
     /// Calls `f` with the value of a key.
     fn with<R>(&self, at: usize, path: &Path, f: impl FnOnce(Option<ValueRef<'_>>) -> R) -> R {
         match &self.keys {
