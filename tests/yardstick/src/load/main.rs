@@ -3,13 +3,17 @@
 //! ```sh
 //! load run --url http://127.0.0.1:3031 --pid 4711 --label yardstick/memory [--cities FILE] [--scale 0.1] w1 w2 w3 w4 w7 cities
 //! load report < results.jsonl
+//! load fan-out --url http://127.0.0.1:3031 --pid 4711 --label yardstick --room plain [--clients N] [--window N] [--changes N]
+//! load fan-out-report < results.jsonl
 //! ```
 //!
 //! `run` prints one line of JSON for each workload: operations per second, processor time of the server for one operation (from
 //! `/proc/PID/stat`, which holds even when other work slows the clock), and its resident size before and after. `w2` and `w3`
 //! need the documents of `w1`. An answer that is not the right one ends the run. `report` reads such lines of any number of
-//! runs, labelled `subject/…` and `yardstick/…`, and prints the medians and their ratios.
+//! runs, labelled `subject/…` and `yardstick/…`, and prints the medians and their ratios. `fan-out` changes one document and
+//! waits until every client of a room has heard of every change.
 
+mod fan_out;
 mod process;
 mod report;
 mod workload;
@@ -18,10 +22,12 @@ use std::path::PathBuf;
 
 use modeller::{Error, Result};
 
+use fan_out::FanOut;
 use process::Process;
 use workload::{Plan, Workload};
 
-const USAGE: &str = "load run --url URL --pid PID --label NAME/STORAGE [--connections N] [--cities FILE] [--scale F] WORKLOAD… | load report < LINES";
+const USAGE: &str = "load run --url URL --pid PID --label NAME/STORAGE [--connections N] [--cities FILE] [--scale F] WORKLOAD… | load report < LINES | \
+    load fan-out --url URL --pid PID --label NAME --room live|plain|socketio [--clients N] [--window N] [--changes N] | load fan-out-report < LINES";
 
 fn main() -> std::process::ExitCode {
     // One thread, so that it can be pinned to one processor and leaves the others to the server.
@@ -33,7 +39,12 @@ fn main() -> std::process::ExitCode {
                 runtime.block_on(run(args))
             }
             Some("report") => report::print(std::io::stdin().lock()),
-            _ => Err(wrong("`run` or `report`?")),
+            Some("fan-out") => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(fan_out(args))
+            }
+            Some("fan-out-report") => fan_out::report(std::io::stdin().lock()),
+            _ => Err(wrong("`run`, `report`, `fan-out` or `fan-out-report`?")),
         }
     };
     match run() {
@@ -75,6 +86,32 @@ async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
         say(&report::line(&label, workload, &done, &before, &after));
     }
     Ok(())
+}
+
+async fn fan_out(mut args: impl Iterator<Item = String>) -> Result<()> {
+    let mut process = None;
+    let mut plan = FanOut {
+        url: String::new(),
+        label: String::new(),
+        speech: String::new(),
+        clients: 1_000,
+        window: 1,
+        changes: 200,
+    };
+    while let Some(arg) = args.next() {
+        let value = args.next().ok_or_else(|| wrong(&format!("`{arg}` needs a value")))?;
+        match arg.as_str() {
+            "--url" => plan.url = value,
+            "--pid" => process = Some(Process::new(value.parse()?)),
+            "--label" => plan.label = value,
+            "--room" => plan.speech = value,
+            "--clients" => plan.clients = value.parse()?,
+            "--window" => plan.window = value.parse()?,
+            "--changes" => plan.changes = value.parse()?,
+            _ => return Err(wrong(&format!("`{arg}` is not known"))),
+        }
+    }
+    fan_out::run(plan, &process.ok_or_else(|| wrong("`--pid` is missing"))?).await
 }
 
 #[expect(clippy::print_stdout, reason = "the measurement")]

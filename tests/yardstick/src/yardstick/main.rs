@@ -21,10 +21,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::ws::Utf8Bytes;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast;
 
 use city::Cities;
 use journal::{Entry, Journal};
@@ -37,6 +39,8 @@ struct Store {
     users: Users,
     cities: Cities,
     journal: Option<Journal>,
+    /// Each admin that has changed, as JSON.
+    changed: broadcast::Sender<Utf8Bytes>,
 }
 
 #[tokio::main]
@@ -62,11 +66,12 @@ async fn main() -> Result<(), Failure> {
         .transpose()?;
     let router = Router::new()
         .route("/users", post(user::insert).get(user::list))
-        .route("/users/{id}", get(user::get))
+        .route("/users/{id}", get(user::get).patch(user::change))
+        .route("/room", get(user::room))
         .route("/users/echo", post(user::echo))
         .route("/cities", post(city::insert))
         .layer(DefaultBodyLimit::max(1 << 20))
-        .with_state(Arc::new(Store { users, cities, journal }));
+        .with_state(Arc::new(Store { users, cities, journal, changed: broadcast::channel(1_024).0 }));
     let listener = TcpListener::bind(&addr).await?;
     announce(&listener)?;
     let listener = listener.tap_io(|stream| {

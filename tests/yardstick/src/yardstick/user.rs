@@ -4,6 +4,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::ws::{Message, Utf8Bytes, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -110,6 +111,89 @@ pub(crate) async fn get(State(store): State<Arc<Store>>, Path(id): Path<String>)
     let id = id.parse().map_err(|_| Problem::NotFound)?;
     let user = store.users.0.read().by_id.get(&id).cloned().ok_or(Problem::NotFound)?;
     Ok(json_bytes(StatusCode::OK, &*user))
+}
+
+/// What is changed of a user.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Changes {
+    email: Option<Arc<str>>,
+    name: Option<String>,
+    age: Option<u8>,
+    tags: Option<Vec<String>>,
+    created_at: Option<String>,
+}
+
+/// `PATCH /users/{id}`, which tells the room when it is an admin. A role stays what it is.
+pub(crate) async fn change(
+    State(store): State<Arc<Store>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let id: Uuid = id.parse().map_err(|_| Problem::NotFound)?;
+    let changes: Changes = serde_json::from_slice(&body).map_err(|error| Problem::Unreadable(error.to_string()))?;
+    let (user, durable) = {
+        let mut tables = store.users.0.write();
+        let old = tables.by_id.get(&id).cloned().ok_or(Problem::NotFound)?;
+        let new = NewUser {
+            email: changes.email.unwrap_or_else(|| old.email.clone()),
+            name: changes.name.unwrap_or_else(|| old.name.clone()),
+            role: old.role,
+            age: changes.age.unwrap_or(old.age),
+            tags: changes.tags.unwrap_or_else(|| old.tags.clone()),
+            created_at: changes.created_at.unwrap_or_else(|| old.created_at.clone()),
+        };
+        if !fits(&new) {
+            return Err(Problem::Unreadable("a rule is violated".into()));
+        }
+        if new.email != old.email && tables.emails.contains(&new.email) {
+            return Err(Problem::Taken("email"));
+        }
+        let NewUser { email, name, role, age, tags, created_at } = new;
+        let user = Arc::new(User { _id: id, _rev: old._rev + 1, email, name, role, age, tags, created_at });
+        tables.emails.remove(&old.email);
+        if let Some(users) = tables.by_role.get_mut(&old.role) {
+            users.retain(|other| other._id != id);
+        }
+        tables.put(user.clone());
+        if user.role == Role::Admin
+            && let Ok(text) = serde_json::to_string(&*user)
+        {
+            // Nobody hears it where nobody listens.
+            let _ = store.changed.send(Utf8Bytes::from(text));
+        }
+        (user.clone(), store.journal.as_ref().map(|journal| journal.append(Entry::User(user))))
+    };
+    if let Some(durable) = durable {
+        durable.await.map_err(|_| Problem::Unreadable("the journal is gone".into()))?;
+    }
+    Ok(json_bytes(StatusCode::OK, &*user))
+}
+
+/// `GET /room`: a WebSocket that hears of each admin that changes.
+pub(crate) async fn room(State(store): State<Arc<Store>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.read_buffer_size(4 << 10).on_upgrade(async move |mut socket| {
+        let mut changed = store.changed.subscribe();
+        if socket.send(Message::Text("joined".into())).await.is_err() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                change = changed.recv() => {
+                    // Who is too slow has missed something, and has to come again.
+                    let Ok(text) = change else { return };
+                    if socket.send(Message::Text(text)).await.is_err() {
+                        return;
+                    }
+                }
+                message = socket.recv() => {
+                    if !matches!(message, Some(Ok(_))) {
+                        return;
+                    }
+                }
+            }
+        }
+    })
 }
 
 #[derive(Deserialize)]
