@@ -200,6 +200,45 @@ async fn private_values_are_found_behind_options_and_maps() {
     assert_eq!((spare.holder.as_str(), spare.pin.get().unwrap().as_str(), safe.locks.len()), ("b", "9999", 0));
 }
 
+#[value]
+pub struct Door {
+    pub name: String,
+    #[field(default)]
+    pub code: Private<Option<String>>,
+}
+
+#[model(id = "doors", public)]
+pub struct Doors {
+    pub front: Door,
+    #[field(default)]
+    pub note: Private<Option<String>>,
+}
+
+/// One that was given as null is stored as one that is not known.
+#[tokio::test]
+async fn a_private_value_that_is_null_is_no_less_private() {
+    let app = App::new().model::<Doors>().in_memory().open().await.unwrap();
+    let router = app.router();
+    for (code, note) in [(json!("1234"), json!("x")), (Value::Null, Value::Null)] {
+        let door = json!({"front": {"name": "a", "code": code}, "note": note});
+        assert_eq!(ask(&router, "POST", "/doors", door).await.status, 201);
+    }
+    for fields in [json!({"front": 1, "_id": 0}), json!({"front.name": 1}), json!({"front.x": 0})] {
+        let list = ask(&router, "POST", "/doors/@query", json!({"fields": fields})).await.json();
+        for door in list["items"].as_array().unwrap() {
+            assert_eq!((&door["front"], door.get("note")), (&json!({"name": "a"}), None), "{fields}");
+        }
+    }
+    for path in ["front.code", "front.nothing"] {
+        for (test, count) in
+            [(json!({"$exists": true}), 0), (json!({"$exists": false}), 2), (json!({"$type": "null"}), 0)]
+        {
+            let query = json!({"filter": {path: test}, "count": true});
+            assert_eq!(ask(&router, "POST", "/doors/@query", query).await.json()["count"], count, "{path} {test}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_replacement_keeps_what_it_could_not_see() {
     let app = App::new().model::<Wallet>().in_memory().open().await.unwrap();

@@ -267,7 +267,12 @@ macro_rules! withheld {
 
         impl<F: AsValue> AsValue for $name<F> {
             fn as_value(&self) -> ValueRef<'_> {
-                self.0.as_ref().map_or(ValueRef::Null, |value| $view(value))
+                /// One that is not known is no less withheld.
+                static UNKNOWN: Value = Value::Null;
+                match &self.0 {
+                    Some(value) => $view(value),
+                    None => $view(&UNKNOWN),
+                }
             }
         }
     };
