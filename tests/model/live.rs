@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use modeller::prelude::*;
+use modeller::test::TestApp;
 use modeller_tests::random::Random;
 
 #[model(id = "tasks")]
@@ -132,4 +133,22 @@ async fn a_hundred_thousand_live_queries_cost_a_commit_what_it_matches() {
     let (few, many) = (commit_time(100).await, commit_time(100_000).await);
     println!("a commit with 100 live queries: {few:?}; with 100,000: {many:?}");
     assert!(many < few * 2, "{few:?} {many:?}");
+}
+
+#[model(id = "orders", protected)]
+pub struct Order {
+    pub cents: i64,
+}
+
+#[tokio::test]
+async fn who_may_not_list_may_not_follow() {
+    let app = TestApp::open(|| App::new().model::<Order>().model::<Task>()).await.unwrap();
+    let anyone = Caller::anyone();
+    let orders = app.model_as::<Order>(&anyone).unwrap();
+    assert_eq!(orders.live(Query::all()).await.unwrap_err().code(), &ErrorCode::Unauthenticated);
+    let known = app.model_as::<Order>(&Caller::verified(Default::default())).unwrap();
+    known.live(Query::all()).await.unwrap();
+    // A model that is for nobody outside.
+    let tasks = app.model_as::<Task>(&anyone).unwrap();
+    assert_eq!(tasks.live(Query::all()).await.unwrap_err().code(), &ErrorCode::Forbidden);
 }

@@ -100,6 +100,8 @@ impl<T: Stored> LiveQuery<T> {
         static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let scope = model.scope.detached();
+        // As a list: what rules there are is asked beyond that.
+        scope.model(model.index)?;
         let tasks = Handle::try_current().map_err(Error::internal)?;
         let sink = Arc::new(Local { number, scope, tasks, queue: Mutex::default() });
         let as_sink: Arc<dyn LiveSink> = sink.clone();
