@@ -6,8 +6,8 @@ use std::time::Duration;
 use modeller::client::{Client, RemoteModel};
 use modeller::prelude::*;
 use modeller::{Logins, Tokens};
+use modeller_tests::serving::Serving;
 use serde_json::{Map, Value};
-use tokio::net::TcpListener;
 
 pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef-client";
 /// In every private field; it must not come back.
@@ -139,16 +139,12 @@ pub(crate) async fn app() -> App {
 pub(crate) struct Served {
     pub(crate) app: App,
     pub(crate) addr: SocketAddr,
-    _stop: tokio::sync::oneshot::Sender<()>,
+    _serving: Serving,
 }
 
 pub(crate) async fn serve(app: App) -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let of_task = app.clone();
-    tokio::spawn(async move { of_task.serve_on(listener, async { drop(stopped.await) }).await });
-    Served { app, addr, _stop: stop }
+    let serving = Serving::start(&app).await;
+    Served { app, addr: serving.addr, _serving: serving }
 }
 
 pub(crate) async fn served() -> Served {

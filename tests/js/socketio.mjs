@@ -158,7 +158,8 @@ async function listen({ url, kind, count, filter, options }) {
   const opened = await Promise.all(
     Array.from({ length: count }, async () => {
       const socket = await connected(url, kind, options);
-      const listener = { socket, heard: [], ended: null };
+      const listener = { socket, heard: [], told: [], ended: null };
+      socket.onAny((name, params) => listener.told.push({ name, params }));
       socket.on('publish', (push) => listener.heard.push(push));
       socket.on('disconnect', (reason) => (listener.ended = reason));
       if (filter) listener.room = (await ask(socket, 'subscribe', { model: 'users', filter })).result;
@@ -179,13 +180,24 @@ async function heard({ listener, count, wait = 10_000 }) {
   return { heard: it.heard, ended: it.ended, active: it.socket.active };
 }
 
+/** What the server acknowledges an event of a listener with. */
+const emit = ({ listener, name, params }) => ask(listeners[listener].socket, name, params);
+
+/** The next event that a listener has not told of; null when none comes. */
+async function told({ listener }) {
+  const it = listeners[listener];
+  const until = Date.now() + 5_000;
+  while (it.told.length === 0 && Date.now() < until) await pause(1);
+  return it.told.shift() ?? null;
+}
+
 function close() {
   for (const { socket } of listeners) socket.disconnect();
   listeners = [];
   return {};
 }
 
-const commands = { checks, listen, heard, close };
+const commands = { checks, listen, heard, emit, told, close };
 for await (const line of createInterface({ input: process.stdin })) {
   const { command, ...params } = JSON.parse(line);
   let answer;

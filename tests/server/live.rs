@@ -487,7 +487,7 @@ async fn a_list_as_server_sent_events() {
     let notes = served.app.model::<Note>();
     notes.insert(Note { team: "red".into(), rank: 1, text: "a".into() }).await.unwrap();
     let path = "/notes/@live?filter=%7B%22team%22:%22red%22%7D&limit=5";
-    let mut events = crate::sse::Events::open(&served, path, "").await;
+    let mut events = modeller_tests::events::Events::open(served.addr, path, "").await;
     let snapshot = events.next().await.unwrap();
     assert_eq!((snapshot.name.as_str(), &snapshot.data["items"][0]["text"]), ("snapshot", &json!("a")));
     let note = notes.insert(Note { team: "red".into(), rank: 2, text: "b".into() }).await.unwrap();

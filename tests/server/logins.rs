@@ -631,7 +631,7 @@ async fn socket_with(served: &Served, headers: &[(&str, &str)]) -> Socket {
     for (name, value) in headers {
         request = request.with_header(*name, *value);
     }
-    served.socket_by(request).await
+    Socket::open_by(served.addr, request).await
 }
 
 #[tokio::test]

@@ -4,90 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use modeller::prelude::*;
+use modeller_tests::events::Events;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::support::{Role, Served, User, app, ask, serve, served, token};
-
-/// A client that reads the chunks of an HTTP/1.1 answer, and the events in them.
-pub(crate) struct Events {
-    stream: TcpStream,
-    head: String,
-    bytes: Vec<u8>,
-    text: String,
-}
-
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Event {
-    pub(crate) name: String,
-    pub(crate) id: String,
-    pub(crate) data: Value,
-}
-
-impl Events {
-    pub(crate) async fn open(served: &Served, path: &str, headers: &str) -> Self {
-        let mut stream = served.connect().await;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut events = Self { stream, head: String::new(), bytes: Vec::new(), text: String::new() };
-        let end = loop {
-            if let Some(end) = events.bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-                break end + 4;
-            }
-            assert!(events.read().await, "{}", String::from_utf8_lossy(&events.bytes));
-        };
-        events.head = String::from_utf8(events.bytes.drain(..end).collect()).unwrap().to_ascii_lowercase();
-        events
-    }
-
-    async fn read(&mut self) -> bool {
-        let read = tokio::time::timeout(Duration::from_secs(40), self.stream.read_buf(&mut self.bytes)).await;
-        read.expect("bytes in time").is_ok_and(|read| read > 0)
-    }
-
-    /// The next chunk, of which the last is empty.
-    async fn chunk(&mut self) -> Option<String> {
-        loop {
-            if let Some(line) = self.bytes.windows(2).position(|window| window == b"\r\n") {
-                let size = usize::from_str_radix(std::str::from_utf8(&self.bytes[..line]).unwrap(), 16).unwrap();
-                if self.bytes.len() >= line + 2 + size + 2 {
-                    let chunk: Vec<u8> = self.bytes.drain(..line + 2 + size + 2).collect();
-                    return Some(String::from_utf8(chunk[line + 2..line + 2 + size].to_vec()).unwrap());
-                }
-            }
-            if !self.read().await {
-                return None;
-            }
-        }
-    }
-
-    /// The next event that is no comment; `None` when the stream has ended.
-    pub(crate) async fn next(&mut self) -> Option<Event> {
-        loop {
-            while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let mut event = Event::default();
-                for line in block.lines() {
-                    match line.split_once(": ") {
-                        Some(("event", name)) => name.clone_into(&mut event.name),
-                        Some(("id", id)) => id.clone_into(&mut event.id),
-                        Some(("data", data)) => event.data = serde_json::from_str(data).unwrap(),
-                        _ => assert_eq!(line, ":", "{block}"),
-                    }
-                }
-                self.text = rest.to_owned();
-                if event != Event::default() {
-                    return Some(event);
-                }
-            }
-            match self.chunk().await {
-                Some(chunk) if !chunk.is_empty() => self.text.push_str(&chunk),
-                _ => return None,
-            }
-        }
-    }
-}
+use crate::support::{Role, User, app, ask, serve, served, token};
 
 /// `filter={"role":"admin"}`
 const ADMINS: &str = "/users/@events?filter=%7B%22role%22:%22admin%22%7D";
@@ -97,7 +18,7 @@ async fn what_is_published_is_heard_as_on_a_socket() {
     let served = served().await;
     let mut socket = served.socket(None).await;
     let subscribed = socket.ask("subscribe", json!({"model": "users", "filter": {"role": "admin"}})).await;
-    let mut events = Events::open(&served, ADMINS, "").await;
+    let mut events = Events::open(served.addr, ADMINS, "").await;
     assert!(events.head.starts_with("http/1.1 200"), "{}", events.head);
     assert!(events.head.contains("content-type: text/event-stream\r\n"), "{}", events.head);
     assert!(events.head.contains("cache-control: no-store\r\n") && events.head.contains("modeller-seq: "));
@@ -131,14 +52,14 @@ async fn who_was_cut_off_hears_the_rest() {
         published.await.unwrap();
     };
     room.publish(&"before").await.unwrap();
-    let mut events = Events::open(&served, ADMINS, "").await;
+    let mut events = Events::open(served.addr, ADMINS, "").await;
     let mut last = events.next().await.unwrap().id;
     // Each time it hears of one, and is cut off.
     for from in [0, 3, 6] {
         publish(from).await;
         drop(events);
         for number in from..from + 3 {
-            let mut events = Events::open(&served, ADMINS, &format!("last-event-id: {last}\r\n")).await;
+            let mut events = Events::open(served.addr, ADMINS, &format!("last-event-id: {last}\r\n")).await;
             let first = events.next().await.unwrap();
             assert_eq!(
                 (first.name.as_str(), &first.data["complete"], first.id.as_str()),
@@ -148,16 +69,16 @@ async fn who_was_cut_off_hears_the_rest() {
             assert_eq!(event.data["payload"], number, "after {last}");
             last = event.id;
         }
-        events = Events::open(&served, ADMINS, &format!("last-event-id: {last}\r\n")).await;
+        events = Events::open(served.addr, ADMINS, &format!("last-event-id: {last}\r\n")).await;
         assert_eq!(events.next().await.unwrap().name, "subscribed");
     }
     // As on a socket, for clients that set no header.
     let mut socket = served.socket(None).await;
     let since = json!({"model": "users", "filter": {"role": "admin"}, "since": 0});
     let told = socket.ask("subscribe", since).await;
-    let mut again = Events::open(&served, &format!("{ADMINS}&since=0"), "").await;
+    let mut again = Events::open(served.addr, &format!("{ADMINS}&since=0"), "").await;
     assert_eq!(again.next().await.unwrap().data, told["result"]);
-    let wrong = Events::open(&served, ADMINS, "last-event-id: x\r\n").await;
+    let wrong = Events::open(served.addr, ADMINS, "last-event-id: x\r\n").await;
     assert!(wrong.head.starts_with("http/1.1 400"), "{}", wrong.head);
 }
 
@@ -166,7 +87,7 @@ async fn nothing_is_missed_or_out_of_order() {
     let served = served().await;
     let mut listeners = Vec::new();
     for _ in 0..5 {
-        let mut events = Events::open(&served, ADMINS, "").await;
+        let mut events = Events::open(served.addr, ADMINS, "").await;
         assert_eq!(events.next().await.unwrap().name, "subscribed");
         listeners.push(tokio::spawn(async move {
             let mut last = 0;
@@ -210,15 +131,15 @@ async fn what_may_not_be_heard_is_a_problem() {
     }
     ask(&router, "POST", "/users/@events", json!({})).await.assert_problem(405, "METHOD_NOT_ALLOWED");
     let known = format!("authorization: Bearer {}\r\n", token(&served.app, "ada"));
-    let mut events = Events::open(&served, "/notes/@events", &known).await;
+    let mut events = Events::open(served.addr, "/notes/@events", &known).await;
     assert_eq!(events.next().await.unwrap().name, "subscribed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_loses_its_session_and_nobody_else_anything() {
     let served = served().await;
-    let mut slow = Events::open(&served, ADMINS, "").await;
-    let mut good = Events::open(&served, ADMINS, "").await;
+    let mut slow = Events::open(served.addr, ADMINS, "").await;
+    let mut good = Events::open(served.addr, ADMINS, "").await;
     assert_eq!(good.next().await.unwrap().name, "subscribed");
     const PUSHES: usize = 600;
     // It is never far behind, however busy the machine is.
@@ -253,9 +174,9 @@ async fn a_client_that_does_not_read_loses_its_session_and_nobody_else_anything(
 async fn streams_are_counted_as_sockets_and_end_with_the_server() {
     let app = App::new().model::<User>().max_sockets(1).in_memory().open().await.unwrap();
     let mut served = serve(app).await;
-    let mut events = Events::open(&served, ADMINS, "").await;
+    let mut events = Events::open(served.addr, ADMINS, "").await;
     assert_eq!(events.next().await.unwrap().name, "subscribed");
-    let refused = Events::open(&served, ADMINS, "").await;
+    let refused = Events::open(served.addr, ADMINS, "").await;
     assert!(refused.head.starts_with("http/1.1 503"), "{}", refused.head);
     drop(refused);
     served.stop.take();
@@ -269,7 +190,7 @@ async fn a_stream_ends_with_its_token() {
     let claims = serde_json::Map::from_iter([("sub".to_owned(), json!("ada"))]);
     // It holds for the leeway between clocks, five seconds.
     let token = served.app.sign_token(claims, Duration::ZERO).unwrap();
-    let mut events = Events::open(&served, "/notes/@events", &format!("authorization: Bearer {token}\r\n")).await;
+    let mut events = Events::open(served.addr, "/notes/@events", &format!("authorization: Bearer {token}\r\n")).await;
     assert_eq!(events.next().await.unwrap().name, "subscribed");
     tokio::time::sleep(Duration::from_millis(6_500)).await;
     // What comes then is not told any more.

@@ -5,20 +5,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use futures_util::{SinkExt, StreamExt};
 use http_body_util::BodyExt;
 use modeller::prelude::*;
+pub(crate) use modeller_tests::socket::{CANARY, Socket};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Message, client::ClientRequestBuilder};
 use tower::ServiceExt;
 
-/// In every private field; it must not come back in any answer.
-pub(crate) const CANARY: &str = "correct-horse-battery-canary";
 pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef-tests";
 
 #[value]
@@ -275,60 +269,6 @@ impl Served {
     }
 
     pub(crate) async fn socket(&self, token: Option<&str>) -> Socket {
-        let mut request = ClientRequestBuilder::new(format!("ws://{}/@socket", self.addr).parse().unwrap());
-        if let Some(token) = token {
-            request = request.with_header("authorization", format!("Bearer {token}"));
-        }
-        self.socket_by(request).await
-    }
-
-    pub(crate) async fn socket_by(&self, request: ClientRequestBuilder) -> Socket {
-        let stream = self.connect().await;
-        let (inner, _) = tokio_tungstenite::client_async(request.into_client_request().unwrap(), stream).await.unwrap();
-        Socket { inner, next: 0 }
-    }
-}
-
-/// A client of the socket, one that does nothing behind the test's back.
-pub(crate) struct Socket {
-    pub(crate) inner: WebSocketStream<TcpStream>,
-    next: u64,
-}
-
-impl Socket {
-    pub(crate) async fn send_text(&mut self, text: impl Into<String>) {
-        self.inner.send(Message::text(text.into())).await.unwrap();
-    }
-
-    pub(crate) async fn request(&mut self, method: &str, params: Value) -> u64 {
-        self.next += 1;
-        self.send_text(json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params}).to_string())
-            .await;
-        self.next
-    }
-
-    /// The next text frame; `Err` is the code of a goodbye, 0 for an end without one.
-    pub(crate) async fn frame(&mut self) -> std::result::Result<Value, u16> {
-        loop {
-            let message =
-                tokio::time::timeout(Duration::from_secs(20), self.inner.next()).await.expect("a frame in time");
-            match message {
-                Some(Ok(Message::Text(text))) => {
-                    assert!(!text.contains(CANARY), "private: {text}");
-                    return Ok(serde_json::from_str(&text).unwrap());
-                }
-                Some(Ok(Message::Close(Some(frame)))) => return Err(CloseCode::into(frame.code)),
-                Some(Ok(Message::Close(None)) | Err(_)) | None => return Err(0),
-                Some(Ok(_)) => {}
-            }
-        }
-    }
-
-    /// Asks and takes the next frame, which has to be the answer.
-    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
-        let id = self.request(method, params).await;
-        let answer = self.frame().await.unwrap();
-        assert_eq!(answer["id"], id, "{answer}");
-        answer
+        Socket::open(self.addr, token).await
     }
 }

@@ -3,6 +3,7 @@
 pub mod described;
 pub mod differences;
 pub mod encoding;
+pub mod events;
 pub mod http;
 pub mod node;
 pub mod process;
@@ -10,8 +11,10 @@ pub mod proxy;
 pub mod random;
 pub mod schemathesis;
 pub mod served;
+pub mod serving;
 pub mod shop;
 pub mod slow;
+pub mod socket;
 pub mod typescript;
 pub mod uploads;
 

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-/// A running program of `tests/js`. It ends when this is dropped.
+/// A running program. It ends when this is dropped.
 pub struct Node {
     process: Child,
     input: BufWriter<ChildStdin>,
@@ -19,10 +19,17 @@ impl Node {
     /// Starts the program. The packages are those in `$MODELLER_NPM`, or where `.ci/run` installs them.
     #[must_use]
     pub fn start(program: &str) -> Self {
+        Self::run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("js").join(program), &[])
+    }
+
+    /// Starts a program that is elsewhere, with these arguments.
+    #[must_use]
+    pub fn run(program: &Path, arguments: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let packages = std::env::var_os("MODELLER_NPM").map_or_else(|| root.join("target/npm"), PathBuf::from);
         let mut process = Command::new("node")
-            .arg(root.join("tests/js").join(program))
+            .arg(program)
+            .args(arguments)
             .env("MODELLER_NPM", packages)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -8,6 +8,7 @@ use modeller::prelude::*;
 use modeller::test::TestApp;
 use modeller::{AppBuilder, Chunk, File, Logins, Tokens};
 use modeller_tests::http::{Answer, Connection};
+use modeller_tests::serving::Serving;
 use modeller_tests::uploads::hashed;
 
 /// A person who can sign in.
@@ -216,18 +217,14 @@ pub(crate) fn builder() -> AppBuilder {
 pub(crate) struct Served {
     pub(crate) app: TestApp,
     pub(crate) addr: SocketAddr,
-    _stop: tokio::sync::oneshot::Sender<()>,
+    _serving: Serving,
 }
 
 impl Served {
     pub(crate) async fn start() -> Self {
         let app = TestApp::open(builder).await.unwrap().without_rehearsal().await.unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let served = App::clone(&app);
-        tokio::spawn(async move { served.serve_on(listener, async { drop(stopped.await) }).await });
-        Self { app, addr, _stop: stop }
+        let serving = Serving::start(&app).await;
+        Self { app, addr: serving.addr, _serving: serving }
     }
 
     pub(crate) fn token(&self, subject: &str) -> String {
