@@ -52,6 +52,7 @@ use self::auth::jwt::Keys;
 use self::auth::oidc::{Outside, Said};
 #[cfg(feature = "oidc")]
 pub use self::auth::{KeySet, oidc::OidcProvider};
+use self::carrier::line::Pump;
 use self::edge::Edge;
 use self::events::Events;
 pub use self::events::{Authenticated, Connected, ConnectionKind, Issued, Mounted, Requested, Uploaded};
@@ -133,7 +134,12 @@ struct Server {
     draining: AtomicBool,
     /// True when sockets have to say goodbye.
     stopping: watch::Sender<bool>,
+    /// Write what is pushed on connections that are known, each for some of the sessions; they run while it is served.
+    pumps: Box<[Pump]>,
 }
+
+/// How many processors may write to clients at once.
+const PUMPS: usize = 8;
 
 impl Server {
     fn new(app: &App, configuration: Arc<Configuration>) -> Arc<Self> {
@@ -150,6 +156,7 @@ impl Server {
             configuration,
             calls: Gate::of_calls(),
             stopping: watch::Sender::new(false),
+            pumps: (0..PUMPS).map(|_| Pump::default()).collect(),
         })
     }
 }

@@ -9,18 +9,22 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
+use hyper::header::UPGRADE;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
+use super::carrier::line::{Line, Wire};
 use super::events::{Connected, ConnectionKind, Mounted};
 use super::limits::{Gate, HEADER_BYTES, Tally};
 use super::network::{client, is_in};
@@ -267,6 +271,16 @@ impl App {
         http.half_close(true);
         let of_address = Tally::new();
         let refusals = Gate::new(REFUSALS);
+        // They end with this.
+        let mut pumping = JoinSet::new();
+        for number in 0..server.pumps.len() {
+            let server = server.clone();
+            pumping.spawn(async move {
+                if let Some(pump) = server.pumps.get(number) {
+                    pump.run().await;
+                }
+            });
+        }
         let mut shutdown = pin!(async {
             shutdown.await;
             server.draining.store(true, Ordering::Release);
@@ -375,17 +389,20 @@ async fn connection(
             () = stopped(&mut stopping) => None,
         };
         if let Some(stream) = stream {
-            exchange(http, stream, peer, service, server).await;
+            exchange(http, stream, None, peer, service, server).await;
         }
         return;
     }
-    exchange(http, stream, peer, service, server).await;
+    let stream = Wire::new(stream);
+    let line = stream.line();
+    exchange(http, stream, Some(line), peer, service, server).await;
 }
 
 /// Answers all requests of a connection.
 async fn exchange<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     http: &http1::Builder,
     stream: T,
+    line: Option<Weak<Line>>,
     peer: SocketAddr,
     service: TowerToHyperService<axum::Router>,
     server: &Server,
@@ -393,6 +410,11 @@ async fn exchange<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let mut stopping = server.stopping.subscribe();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(line) = &line
+            && request.headers().contains_key(UPGRADE)
+        {
+            request.extensions_mut().insert(line.clone());
+        }
         service.call(request)
     });
     let stream = Patient::new(TokioIo::new(stream), server.configuration.limits.write_time);

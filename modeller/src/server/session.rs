@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::Server;
 use super::auth::identify;
 use super::auth::jwt::Identity;
 use super::call::Context;
+use super::carrier::line::{Line, push_text_frame};
 use super::limits::{IN_FLIGHT, LIVE_BYTES, LIVE_FRAMES, LIVE_UNACKED, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
 use super::network::Peer;
 use super::respond::problem_value;
@@ -47,6 +48,9 @@ use crate::model::subscription::{Joining, Published, Room, Since, Sink};
 use crate::model::upload::Chunk;
 use crate::wire::frame::{self, Refusal, Request, code};
 
+/// So much is written to a connection in one go.
+const PUMPED_BYTES: usize = 64 << 10;
+
 /// What waits for the client.
 #[derive(Default)]
 struct Queue {
@@ -56,9 +60,64 @@ struct Queue {
     bytes: usize,
     overflown: bool,
     live: Live,
+    /// Who has frames in hand that are not written yet.
+    writer: Option<Writer>,
+}
+
+/// Who writes what is fetched.
+#[derive(Clone, Copy, PartialEq)]
+enum Writer {
+    /// The task of the client.
+    Carrier,
+    /// One that writes for many clients.
+    Pump,
 }
 
 impl Queue {
+    /// The next frame, if it is there and nobody else has one in hand.
+    fn fetch(&mut self, writer: Writer) -> Option<Utf8Bytes> {
+        if self.writer.is_some_and(|other| other != writer) {
+            return None;
+        }
+        let frame = loop {
+            let is_live = match self.frames.front()? {
+                Slot::Waiting => return None,
+                Slot::Ready(_) | Slot::Dropped => false,
+                Slot::Live(_) => true,
+            };
+            self.first += 1;
+            let Some(Slot::Ready(frame) | Slot::Live(frame)) = self.frames.pop_front() else { continue };
+            self.bytes -= frame.len();
+            if is_live {
+                self.live.bytes -= frame.len();
+                self.live.frames -= 1;
+            }
+            break frame;
+        };
+        if self.frames.is_empty() {
+            // A burst leaves no room behind that an idle client would hold on to.
+            self.frames.shrink_to(16);
+        }
+        self.writer = Some(writer);
+        Some(frame)
+    }
+
+    /// What was in hand is written. False when there is more, which is then still for the same one.
+    fn settle(&mut self, writer: Writer) -> bool {
+        if self.writer != Some(writer) {
+            return true;
+        }
+        while let Some(Slot::Dropped) = self.frames.front() {
+            self.frames.pop_front();
+            self.first += 1;
+        }
+        let has_more = matches!(self.frames.front(), Some(Slot::Ready(_) | Slot::Live(_)));
+        if !has_more {
+            self.writer = None;
+        }
+        !has_more
+    }
+
     /// A place that was kept, unless it is behind us.
     fn slot(&mut self, place: u64) -> Option<&mut Slot> {
         let at = usize::try_from(place.checked_sub(self.first)?).ok()?;
@@ -147,6 +206,10 @@ pub(super) struct Session {
     /// A frame can be fetched, or the queue has run over.
     changed: Notify,
     overflow: Notify,
+    /// The connection, where the carrier has one that others can write to.
+    line: OnceLock<Weak<Line>>,
+    /// Whether a pump is going to look at it.
+    is_pumped: AtomicBool,
 }
 
 impl Session {
@@ -166,6 +229,8 @@ impl Session {
             checks: Mutex::default(),
             changed: Notify::new(),
             overflow: Notify::new(),
+            line: OnceLock::new(),
+            is_pumped: AtomicBool::new(false),
         })
     }
 
@@ -185,26 +250,7 @@ impl Session {
     pub(super) fn fetch(&self) -> Option<Utf8Bytes> {
         let (frame, opens) = {
             let mut queue = self.queue.lock();
-            let frame = loop {
-                let is_live = match queue.frames.front()? {
-                    Slot::Waiting => return None,
-                    Slot::Ready(_) | Slot::Dropped => false,
-                    Slot::Live(_) => true,
-                };
-                queue.first += 1;
-                let Some(Slot::Ready(frame) | Slot::Live(frame)) = queue.frames.pop_front() else { continue };
-                queue.bytes -= frame.len();
-                if is_live {
-                    queue.live.bytes -= frame.len();
-                    queue.live.frames -= 1;
-                }
-                break frame;
-            };
-            if queue.frames.is_empty() {
-                // A burst leaves no room behind that an idle client would hold on to.
-                queue.frames.shrink_to(16);
-            }
-            (frame, queue.live.opens())
+            (queue.fetch(Writer::Carrier)?, queue.live.opens())
         };
         if opens {
             self.server.runtime.lives().catch_up(self.number);
@@ -212,10 +258,93 @@ impl Session {
         Some(frame)
     }
 
+    /// All that was fetched is written. False when there is more.
+    pub(super) fn settle(&self) -> bool {
+        self.queue.lock().settle(Writer::Carrier)
+    }
+
+    /// Waits until nobody else writes, and leaves nothing to others any more.
+    pub(super) async fn hold(&self) {
+        loop {
+            {
+                let mut queue = self.queue.lock();
+                if queue.writer != Some(Writer::Pump) {
+                    queue.writer = Some(Writer::Carrier);
+                    return;
+                }
+            }
+            // It does not wait for the client, so it is nearly done.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// From here on, what is pushed is written to the connection itself where that takes it.
+    pub(super) fn writes_to(&self, line: Weak<Line>) {
+        let _ = self.line.set(line);
+    }
+
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// There is something that was pushed.
+    fn pushed(&self) {
+        let pumps = &self.server.pumps;
+        let pump = pumps.get(usize::try_from(self.number).unwrap_or_default() % pumps.len().max(1));
+        match (self.line.get(), pump, self.this.upgrade()) {
+            (Some(_), Some(pump), Some(session)) => {
+                if !self.is_pumped.swap(true, Ordering::AcqRel) {
+                    pump.add(session);
+                }
+            }
+            _ => self.changed.notify_one(),
+        }
+    }
+
+    /// Writes what waits to the connection itself, or wakes the task of the client when it cannot be written at once.
+    pub(super) fn write_out(&self, buffer: &mut Vec<u8>) {
+        self.is_pumped.store(false, Ordering::Release);
+        let line = self.line.get().and_then(Weak::upgrade);
+        let Some(line) = line.filter(|line| line.is_clear() && !self.is_over()) else {
+            return self.changed.notify_one();
+        };
+        loop {
+            buffer.clear();
+            let opens = {
+                let mut queue = self.queue.lock();
+                while buffer.len() < PUMPED_BYTES
+                    && let Some(frame) = queue.fetch(Writer::Pump)
+                {
+                    push_text_frame(buffer, &frame);
+                }
+                if buffer.is_empty() {
+                    // Nothing is left, or the client's task is at it and will find what there is.
+                    queue.settle(Writer::Pump);
+                    break;
+                }
+                queue.live.opens()
+            };
+            if opens {
+                self.server.runtime.lives().catch_up(self.number);
+            }
+            if !line.send(buffer) {
+                self.queue.lock().writer = None;
+                self.changed.notify_one();
+                break;
+            }
+            if self.queue.lock().settle(Writer::Pump) {
+                break;
+            }
+        }
+        if buffer.capacity() > 4 * PUMPED_BYTES {
+            *buffer = Vec::new();
+        }
+    }
+
     /// Puts a frame of live queries into the queue, in the place that was kept for it if there is one.
     fn push_live(&self, seq: u64, frame: Utf8Bytes) -> Flow {
         let mut flow = Flow::Full;
-        self.change(|queue| {
+        let changed = self.change(|queue| {
             queue.bytes += frame.len();
             queue.live.bytes += frame.len();
             queue.live.frames += 1;
@@ -231,6 +360,9 @@ impl Session {
                 flow = Flow::Open;
             }
         });
+        if changed {
+            self.pushed();
+        }
         flow
     }
 
@@ -251,7 +383,7 @@ impl Session {
 
     /// It cannot be told what it has missed, so that it has to begin again.
     fn overflow(&self, queue: &mut Queue) {
-        *queue = Queue { overflown: true, ..Queue::default() };
+        *queue = Queue { overflown: true, writer: queue.writer, ..Queue::default() };
         self.overflow.notify_one();
     }
 
@@ -286,11 +418,25 @@ impl Session {
         let _ = self.in_flight.acquire_many(IN_FLIGHT as u32).await;
     }
 
+    /// Puts an answer into the queue.
     fn push(&self, frame: Utf8Bytes) {
+        if self.put(frame) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Puts a frame there that is not only for this client.
+    fn push_shared(&self, frame: Utf8Bytes) {
+        if self.put(frame) {
+            self.pushed();
+        }
+    }
+
+    fn put(&self, frame: Utf8Bytes) -> bool {
         self.change(|queue| {
             queue.bytes += frame.len();
             queue.frames.push_back(Slot::Ready(frame));
-        });
+        })
     }
 
     /// Keeps a place in the queue, and counts the bytes of what may be put there.
@@ -306,7 +452,7 @@ impl Session {
 
     /// Fills a place that was kept for a frame, with that or with nothing.
     fn fill(&self, place: u64, frame: Utf8Bytes, wanted: bool) {
-        self.change(|queue| {
+        let changed = self.change(|queue| {
             let Some(slot) = queue.slot(place) else { return };
             if wanted {
                 *slot = Slot::Ready(frame);
@@ -315,19 +461,23 @@ impl Session {
                 queue.bytes -= frame.len();
             }
         });
+        if changed {
+            self.pushed();
+        }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Queue)) {
+    /// Changes the queue, unless that is or gets too long.
+    fn change(&self, change: impl FnOnce(&mut Queue)) -> bool {
         let mut queue = self.queue.lock();
         if queue.overflown {
-            return;
+            return false;
         }
         change(&mut queue);
-        if queue.frames.len() > QUEUE_FRAMES || queue.bytes > QUEUE_BYTES {
+        let fits = queue.frames.len() <= QUEUE_FRAMES && queue.bytes <= QUEUE_BYTES;
+        if !fits {
             self.overflow(&mut queue);
-        } else {
-            self.changed.notify_one();
         }
+        fits
     }
 
     /// Has it asked whether the client may have a payload, and keeps its place meanwhile.
@@ -755,7 +905,7 @@ impl Sink for Session {
         let shared = shared.downcast_ref::<(String, Utf8Bytes)>().filter(|(name, _)| *name == room.name);
         let frame = shared.map_or_else(|| made().into(), |(_, frame)| frame.clone());
         match self.server.runtime.model(room.model) {
-            Ok(model) if model.rule.is_none() => self.push(frame),
+            Ok(model) if model.rule.is_none() => self.push_shared(frame),
             _ => self.check(room.model, frame, published),
         }
     }

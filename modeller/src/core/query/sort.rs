@@ -206,7 +206,7 @@ impl WholeKey<'_> {
     }
 
     /// Whether one number comes after another.
-    pub(crate) fn is_behind<N: Ord>(&self, own: N, other: N) -> bool {
+    pub(crate) fn is_behind<N: Ord + Copy>(&self, own: N, other: N) -> bool {
         self.direction.directed(own.cmp(&other)).is_gt()
     }
 

@@ -1,5 +1,6 @@
 //! Carriers: what moves the frames of a session.
 
+pub(super) mod line;
 #[cfg(feature = "socketio")]
 pub(super) mod socketio;
 pub(super) mod sse;

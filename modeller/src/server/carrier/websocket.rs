@@ -4,7 +4,7 @@
 //! counts only where `Origin` is that of a page that may act for its user.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -16,6 +16,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
+use super::line::Line;
 use crate::error::{Error, ErrorCode, Result};
 use crate::server::auth::jwt::Identity;
 use crate::server::events::{Connected, ConnectionKind};
@@ -37,6 +38,7 @@ pub(in crate::server) async fn open(
     identity: Identity,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     from: Peer,
+    line: Option<Extension<Weak<Line>>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
@@ -63,7 +65,12 @@ pub(in crate::server) async fn open(
         .max_message_size(FRAME_BYTES)
         .max_frame_size(FRAME_BYTES)
         .on_upgrade(async move |socket| {
-            carry(server, identity, from, socket).await;
+            let session = Session::new(server, identity);
+            session.comes_from(from);
+            if let Some(Extension(line)) = line {
+                session.writes_to(line);
+            }
+            carry(&session, socket).await;
             drop(counted);
         })
 }
@@ -76,21 +83,20 @@ enum Ending {
     Close(u16, &'static str),
 }
 
-async fn carry(server: Arc<Server>, identity: Identity, from: Peer, socket: WebSocket) {
-    let mut stopping = server.stopping.subscribe();
-    let session = Session::new(server, identity);
-    session.comes_from(from);
+async fn carry(session: &Arc<Session>, socket: WebSocket) {
+    let mut stopping = session.server().stopping.subscribe();
     let (mut output, mut input) = socket.split();
     let ending = tokio::select! {
-        ending = read(&session, &mut input) => ending,
-        ending = write(&session, &mut output) => ending,
+        ending = read(session, &mut input) => ending,
+        ending = write(session, &mut output) => ending,
         () = session.overflown() => Ending::Close(close_code::AGAIN, "slow consumer; subscribe again"),
         () = stopped(&mut stopping) => {
             // No more is read; what was asked before is answered.
             tokio::select! {
                 () = session.idle() => {}
-                _ = write(&session, &mut output) => {}
+                _ = write(session, &mut output) => {}
             }
+            session.hold().await;
             while let Some(frame) = session.fetch() {
                 if !matches!(timeout(CLOSE_TIME, output.feed(Message::Text(frame))).await, Ok(Ok(()))) {
                     break;
@@ -100,6 +106,8 @@ async fn carry(server: Arc<Server>, identity: Identity, from: Peer, socket: WebS
         }
     };
     session.close();
+    // Nothing is written behind the goodbye.
+    session.hold().await;
     if let Ending::Close(code, reason) = ending {
         let goodbye = async {
             let frame = CloseFrame { code, reason: reason.into() };
@@ -171,13 +179,18 @@ async fn write(session: &Session, output: &mut SplitSink<WebSocket, Message>) ->
                 if session.is_over() {
                     return EXPIRED;
                 }
-                while let Some(frame) = session.fetch() {
-                    if output.feed(Message::Text(frame)).await.is_err() {
+                loop {
+                    while let Some(frame) = session.fetch() {
+                        if output.feed(Message::Text(frame)).await.is_err() {
+                            return Ending::Gone;
+                        }
+                    }
+                    if output.flush().await.is_err() {
                         return Ending::Gone;
                     }
-                }
-                if output.flush().await.is_err() {
-                    return Ending::Gone;
+                    if session.settle() {
+                        break;
+                    }
                 }
             }
             _ = ping.tick() => {
