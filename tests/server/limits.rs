@@ -497,3 +497,39 @@ async fn slow_clients_hold_nobody_up() {
     let last = ended.fold(Duration::ZERO, |last, at| async move { last.max(at) }).await;
     assert!(last < Duration::from_secs(12), "the last was cut after {last:?}");
 }
+
+/// Clients that do not read, none of whom has too much by itself, beside one that reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_all_sockets_is_bounded() {
+    const IDLE: usize = 6;
+    let served = serve(limited(Limits::new().backlog(4 << 20)).await).await;
+    let users = served.app.model::<User>();
+    let mut idle = Vec::new();
+    for number in 0..IDLE {
+        let mut socket = served.socket(None).await;
+        // Each in a room of its own, so that no two wait for the same.
+        socket.ask("subscribe", json!({"model": "users", "filter": {"age": number}})).await;
+        idle.push(socket);
+    }
+    let mut reader = served.socket(None).await;
+    reader.ask("subscribe", json!({"model": "users", "filter": {"age": 100}})).await;
+    let text = "x".repeat(64 << 10);
+    // 10 MB for each, of which a connection holds some; one alone might have 16 MiB waiting.
+    for round in 0..160_u32 {
+        for number in 0..IDLE {
+            users.subscription(User::AGE.eq(number as i64)).publish(&text).await.unwrap();
+        }
+        users.subscription(User::AGE.eq(100)).publish(&round).await.unwrap();
+        assert_eq!(reader.frame().await.unwrap()["params"]["payload"], round);
+    }
+    for mut socket in idle {
+        let mut heard = 0;
+        let end = loop {
+            match socket.frame().await {
+                Ok(_) => heard += 1,
+                Err(code) => break code,
+            }
+        };
+        assert!(heard < 160 && (end == 1013 || end == 0), "{heard} {end}");
+    }
+}

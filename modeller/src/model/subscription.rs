@@ -51,6 +51,8 @@ pub(crate) struct Published {
     pub(crate) payload: Arc<str>,
     /// The document that it is about.
     pub(crate) about: Option<About>,
+    /// How many were in the room.
+    pub(crate) hearers: usize,
     /// What a carrier makes of it, made once for all who are sent the same; only the carrier knows the type.
     pub(crate) encoded: OnceLock<Box<dyn Any + Send + Sync>>,
 }
@@ -207,14 +209,15 @@ impl Rooms {
                     let doc = change.and_then(|change| change.after.clone().or_else(|| change.before.clone()));
                     About { id: id.clone(), doc }
                 });
+                let room = self.open.lock().get(&(publish.model, publish.room.clone())).and_then(Weak::upgrade);
                 let published = Arc::new(Published {
                     seq: commit.seq,
                     received,
                     payload: publish.payload.clone(),
                     about,
+                    hearers: room.as_ref().map_or(0, |room| room.sinks.lock().len()),
                     encoded: OnceLock::new(),
                 });
-                let room = self.open.lock().get(&(publish.model, publish.room.clone())).and_then(Weak::upgrade);
                 if let Some(room) = room {
                     room.deliver(&published);
                 }

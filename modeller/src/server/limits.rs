@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -45,6 +46,8 @@ pub(super) const LIVE_BYTES: usize = 256 << 10;
 pub(super) const LIVE_FRAMES: usize = 4_096;
 /// So many frames are on the way to a client that says which it has applied.
 pub(super) const LIVE_UNACKED: usize = 64;
+/// So much may wait for a session however many there are.
+const LEAST_SHARE: usize = 16 << 10;
 /// How many bytes a frame of a client has.
 pub(super) const FRAME_BYTES: usize = 1 << 20;
 /// How often a client is pinged.
@@ -74,6 +77,7 @@ pub(super) const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// | [`connections_per_address`](Self::connections_per_address) | 1,000 | 429 `RATE_LIMITED` |
 /// | [`sockets`](Self::sockets) | 10,000 | 503 `UNAVAILABLE` |
 /// | [`sockets_per_caller`](Self::sockets_per_caller) | 1,000 | 429 `RATE_LIMITED` |
+/// | [`backlog`](Self::backlog) | 256 MiB | sockets that do not read are closed |
 /// | [`requests_per_minute`](Self::requests_per_minute) | no limit | 429 `RATE_LIMITED` |
 /// | [`sign_ins_per_minute`](Self::sign_ins_per_minute) | 300 | 429 `RATE_LIMITED` |
 /// | [`drain_time`](Self::drain_time) | 10 s | the connection ends |
@@ -109,6 +113,7 @@ pub struct Limits {
     pub(super) connections_per_address: usize,
     pub(super) sockets: usize,
     pub(super) sockets_per_caller: usize,
+    pub(super) backlog: usize,
     pub(super) counts_loopback: bool,
     pub(super) requests_per_minute: Option<u32>,
     pub(super) sign_ins_per_minute: u32,
@@ -137,6 +142,7 @@ impl Default for Limits {
             connections_per_address: 1_000,
             sockets: 10_000,
             sockets_per_caller: 1_000,
+            backlog: 256 << 20,
             counts_loopback: false,
             requests_per_minute: None,
             sign_ins_per_minute: 300,
@@ -286,6 +292,21 @@ impl Limits {
         self
     }
 
+    /// About so many bytes wait for all sockets together. A socket alone has 16 MiB at most; when half of this is reached, no
+    /// more than this divided by the number of sockets, and 16 KiB at least. One that has more, because it does not read, is closed
+    /// with 1013, as it would be otherwise later. What is the same for several sockets counts once.
+    ///
+    /// ```
+    /// # use modeller::prelude::*;
+    /// let app = App::new().limits(modeller::Limits::new().backlog(64 << 20));
+    /// # drop(app);
+    /// ```
+    #[must_use]
+    pub fn backlog(mut self, bytes: usize) -> Self {
+        self.backlog = bytes;
+        self
+    }
+
     /// Whether connections and sockets are also counted by address when they come from this machine. They are not unless this is
     /// said: what comes from there is a proxy, which has many clients, or the operator.
     #[must_use]
@@ -432,6 +453,55 @@ impl Gate {
         if let Ok(all) = self.free.acquire_many(self.size).await {
             all.forget();
         }
+    }
+}
+
+/// What waits for all sockets together.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    /// As many bytes, roughly.
+    most: usize,
+    waiting: AtomicUsize,
+    sessions: AtomicUsize,
+}
+
+impl Backlog {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, waiting: AtomicUsize::new(0), sessions: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn enter(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A session is gone, and what waited for it.
+    pub(super) fn leave(&self, waiting: usize) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.taken(waiting);
+    }
+
+    pub(super) fn taken(&self, bytes: usize) {
+        if bytes > 0 {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// So much waited for a session, and so much does now.
+    pub(super) fn changed(&self, before: usize, now: usize) {
+        match now.checked_sub(before) {
+            Some(0) => {}
+            Some(more) => drop(self.waiting.fetch_add(more, Ordering::Relaxed)),
+            None => self.taken(before - now),
+        }
+    }
+
+    /// How much may wait for one session. Any amount, as far as this is concerned, while it is little for all; else what each may
+    /// have when all have the same. So it is those who do not read that lose their sessions, and not those who come last.
+    pub(super) fn share(&self) -> usize {
+        if self.waiting.load(Ordering::Relaxed) <= self.most / 2 {
+            return usize::MAX;
+        }
+        (self.most / self.sessions.load(Ordering::Relaxed).max(1)).max(LEAST_SHARE)
     }
 }
 

@@ -57,7 +57,7 @@ use self::edge::Edge;
 use self::events::Events;
 pub use self::events::{Authenticated, Connected, ConnectionKind, Issued, Mounted, Requested, Uploaded};
 pub use self::limits::Limits;
-use self::limits::{Gate, Tally};
+use self::limits::{Backlog, Gate, Tally};
 use self::metrics::Metrics;
 use self::rate::Rates;
 pub use self::route::RouteResponse;
@@ -124,6 +124,8 @@ struct Server {
     sockets: Gate,
     /// Sockets by whose they are.
     sockets_of: Tally<String>,
+    /// What waits for all of them.
+    backlog: Backlog,
     rates: Rates,
     metrics: Arc<Metrics>,
     #[cfg(feature = "codegen")]
@@ -148,6 +150,7 @@ impl Server {
             runtime: app.runtime.clone(),
             sockets: Gate::new(configuration.limits.sockets),
             sockets_of: Tally::new(),
+            backlog: Backlog::new(configuration.limits.backlog),
             rates: Rates::new(),
             #[cfg(feature = "codegen")]
             clients: client::Clients::default(),

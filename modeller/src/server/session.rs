@@ -58,6 +58,8 @@ struct Queue {
     /// The number of the first place.
     first: u64,
     bytes: usize,
+    /// How much memory it takes, as far as this client alone is the reason.
+    charge: usize,
     overflown: bool,
     live: Live,
     /// Who has frames in hand that are not written yet.
@@ -87,12 +89,13 @@ impl Queue {
             };
             self.first += 1;
             let Some(Slot::Ready(frame) | Slot::Live(frame)) = self.frames.pop_front() else { continue };
-            self.bytes -= frame.len();
+            self.bytes -= frame.text.len();
+            self.charge -= frame.charge;
             if is_live {
-                self.live.bytes -= frame.len();
+                self.live.bytes -= frame.text.len();
                 self.live.frames -= 1;
             }
-            break frame;
+            break frame.text;
         };
         if self.frames.is_empty() {
             // A burst leaves no room behind that an idle client would hold on to.
@@ -159,11 +162,29 @@ impl Live {
     }
 }
 
+/// A frame that waits.
+#[derive(Clone)]
+struct Frame {
+    text: Utf8Bytes,
+    /// How much memory it takes: of what is the same for several clients, the part of each.
+    charge: usize,
+}
+
+impl Frame {
+    fn own(text: Utf8Bytes) -> Self {
+        Self::shared(text, 1)
+    }
+
+    fn shared(text: Utf8Bytes, clients: usize) -> Self {
+        Self { charge: size_of::<Slot>() + text.len() / clients.max(1), text }
+    }
+}
+
 /// A place in the queue.
 enum Slot {
-    Ready(Utf8Bytes),
+    Ready(Frame),
     /// Of live queries.
-    Live(Utf8Bytes),
+    Live(Frame),
     /// Kept for what is being looked at; what stands behind it waits.
     Waiting,
     /// What it was kept for is not for the client.
@@ -174,7 +195,7 @@ enum Slot {
 struct Check {
     place: u64,
     model: ModelIndex,
-    frame: Utf8Bytes,
+    frame: Frame,
     published: Arc<Published>,
 }
 
@@ -215,6 +236,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(server: Arc<Server>, identity: Identity) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        server.backlog.enter();
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             tasks: Handle::current(),
@@ -250,7 +272,10 @@ impl Session {
     pub(super) fn fetch(&self) -> Option<Utf8Bytes> {
         let (frame, opens) = {
             let mut queue = self.queue.lock();
-            (queue.fetch(Writer::Carrier)?, queue.live.opens())
+            let before = queue.charge;
+            let frame = queue.fetch(Writer::Carrier)?;
+            self.server.backlog.taken(before - queue.charge);
+            (frame, queue.live.opens())
         };
         if opens {
             self.server.runtime.lives().catch_up(self.number);
@@ -312,11 +337,13 @@ impl Session {
             buffer.clear();
             let opens = {
                 let mut queue = self.queue.lock();
+                let before = queue.charge;
                 while buffer.len() < PUMPED_BYTES
                     && let Some(frame) = queue.fetch(Writer::Pump)
                 {
                     push_text_frame(buffer, &frame);
                 }
+                self.server.backlog.taken(before - queue.charge);
                 if buffer.is_empty() {
                     // Nothing is left, or the client's task is at it and will find what there is.
                     queue.settle(Writer::Pump);
@@ -342,11 +369,13 @@ impl Session {
     }
 
     /// Puts a frame of live queries into the queue, in the place that was kept for it if there is one.
-    fn push_live(&self, seq: u64, frame: Utf8Bytes) -> Flow {
+    fn push_live(&self, seq: u64, frame: Frame) -> Flow {
         let mut flow = Flow::Full;
+        let share = self.server.backlog.share();
         let changed = self.change(|queue| {
-            queue.bytes += frame.len();
-            queue.live.bytes += frame.len();
+            queue.bytes += frame.text.len();
+            queue.charge += frame.charge;
+            queue.live.bytes += frame.text.len();
             queue.live.frames += 1;
             if let Some(unacked) = &mut queue.live.unacked {
                 unacked.push_back(seq);
@@ -355,7 +384,7 @@ impl Session {
                 Some(slot) => *slot = Slot::Live(frame),
                 None => queue.frames.push_back(Slot::Live(frame)),
             }
-            queue.live.full = queue.live.is_too_much();
+            queue.live.full = queue.live.is_too_much() || queue.charge > share / 2;
             if !queue.live.full {
                 flow = Flow::Open;
             }
@@ -383,6 +412,7 @@ impl Session {
 
     /// It cannot be told what it has missed, so that it has to begin again.
     fn overflow(&self, queue: &mut Queue) {
+        self.server.backlog.taken(queue.charge);
         *queue = Queue { overflown: true, writer: queue.writer, ..Queue::default() };
         self.overflow.notify_one();
     }
@@ -419,46 +449,49 @@ impl Session {
     }
 
     /// Puts an answer into the queue.
-    fn push(&self, frame: Utf8Bytes) {
-        if self.put(frame) {
+    fn push(&self, text: Utf8Bytes) {
+        if self.put(Frame::own(text)) {
             self.changed.notify_one();
         }
     }
 
     /// Puts a frame there that is not only for this client.
-    fn push_shared(&self, frame: Utf8Bytes) {
+    fn push_shared(&self, frame: Frame) {
         if self.put(frame) {
             self.pushed();
         }
     }
 
-    fn put(&self, frame: Utf8Bytes) -> bool {
+    fn put(&self, frame: Frame) -> bool {
         self.change(|queue| {
-            queue.bytes += frame.len();
+            queue.bytes += frame.text.len();
+            queue.charge += frame.charge;
             queue.frames.push_back(Slot::Ready(frame));
         })
     }
 
-    /// Keeps a place in the queue, and counts the bytes of what may be put there.
-    fn reserve(&self, bytes: usize) -> u64 {
+    /// Keeps a place in the queue, and counts what may be put there.
+    fn reserve(&self, frame: &Frame) -> u64 {
         let mut place = 0;
         self.change(|queue| {
             place = queue.end();
-            queue.bytes += bytes;
+            queue.bytes += frame.text.len();
+            queue.charge += frame.charge;
             queue.frames.push_back(Slot::Waiting);
         });
         place
     }
 
     /// Fills a place that was kept for a frame, with that or with nothing.
-    fn fill(&self, place: u64, frame: Utf8Bytes, wanted: bool) {
+    fn fill(&self, place: u64, frame: Frame, wanted: bool) {
         let changed = self.change(|queue| {
             let Some(slot) = queue.slot(place) else { return };
             if wanted {
                 *slot = Slot::Ready(frame);
             } else {
                 *slot = Slot::Dropped;
-                queue.bytes -= frame.len();
+                queue.bytes -= frame.text.len();
+                queue.charge -= frame.charge;
             }
         });
         if changed {
@@ -472,8 +505,13 @@ impl Session {
         if queue.overflown {
             return false;
         }
+        let before = queue.charge;
         change(&mut queue);
-        let fits = queue.frames.len() <= QUEUE_FRAMES && queue.bytes <= QUEUE_BYTES;
+        let backlog = &self.server.backlog;
+        backlog.changed(before, queue.charge);
+        let fits = queue.frames.len() <= QUEUE_FRAMES
+            && queue.bytes <= QUEUE_BYTES
+            && (queue.charge <= before || queue.charge <= backlog.share());
         if !fits {
             self.overflow(&mut queue);
         }
@@ -481,8 +519,8 @@ impl Session {
     }
 
     /// Has it asked whether the client may have a payload, and keeps its place meanwhile.
-    fn check(&self, model: ModelIndex, frame: Utf8Bytes, published: &Arc<Published>) {
-        let place = self.reserve(frame.len());
+    fn check(&self, model: ModelIndex, frame: Frame, published: &Arc<Published>) {
+        let place = self.reserve(&frame);
         let mut checks = self.checks.lock();
         checks.waiting.push_back(Check { place, model, frame, published: published.clone() });
         if !std::mem::replace(&mut checks.running, true)
@@ -866,6 +904,12 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.server.backlog.leave(self.queue.get_mut().charge);
+    }
+}
+
 /// What is asked of a resumable upload.
 fn upload_asked(method: &str, params: Map<String, Value>) -> Result<upload::socket::Asked, Refused> {
     use upload::socket::Asked;
@@ -903,7 +947,10 @@ impl Sink for Session {
         let shared = published.encoded.get_or_init(|| Box::new((room.name.clone(), Utf8Bytes::from(made()))));
         // Who comes back when all have left is in another room of the same filter, with another name.
         let shared = shared.downcast_ref::<(String, Utf8Bytes)>().filter(|(name, _)| *name == room.name);
-        let frame = shared.map_or_else(|| made().into(), |(_, frame)| frame.clone());
+        let frame = match shared {
+            Some((_, text)) => Frame::shared(text.clone(), published.hearers),
+            None => Frame::own(made().into()),
+        };
         match self.server.runtime.model(room.model) {
             Ok(model) if model.rule.is_none() => self.push_shared(frame),
             _ => self.check(room.model, frame, published),
@@ -922,9 +969,10 @@ impl LiveSink for Session {
             // The same for all who follow nothing else that the commit has changed.
             [Part { delta, .. }] => {
                 let shared = delta.encoded.get_or_init(|| Box::new(made()));
-                shared.downcast_ref::<Option<Utf8Bytes>>().cloned().flatten()
+                let text = shared.downcast_ref::<Option<Utf8Bytes>>().cloned().flatten();
+                text.map(|text| Frame::shared(text, delta.hearers))
             }
-            _ => made(),
+            _ => made().map(Frame::own),
         };
         match frame {
             Some(frame) => self.push_live(seq, frame),
@@ -940,7 +988,7 @@ impl LiveSink for Session {
             self.overflow(&mut self.queue.lock());
             return Flow::Full;
         };
-        self.push_live(seq, frame::reset(name, seq, &items).into())
+        self.push_live(seq, Frame::own(frame::reset(name, seq, &items).into()))
     }
 
     fn ended(&self, name: &str, error: &Error) {

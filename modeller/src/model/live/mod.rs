@@ -103,6 +103,8 @@ pub(crate) struct Delta {
     audience: Audience,
     texts: Arc<Texts>,
     json: OnceLock<Option<Box<str>>>,
+    /// How many clients it is for.
+    pub(crate) hearers: usize,
     /// What a carrier makes of it when it is all that a frame says.
     pub(crate) encoded: OnceLock<Box<dyn Any + Send + Sync>>,
 }
@@ -117,9 +119,9 @@ fn place_of(doc: &DynDoc) -> usize {
 }
 
 impl Delta {
-    fn new(steps: Vec<Step>, audience: Audience, texts: &Arc<Texts>) -> Arc<Self> {
+    fn new(steps: Vec<Step>, audience: Audience, texts: &Arc<Texts>, hearers: usize) -> Arc<Self> {
         let (json, encoded) = (OnceLock::new(), OnceLock::new());
-        Arc::new(Self { steps, audience, texts: texts.clone(), json, encoded })
+        Arc::new(Self { steps, audience, texts: texts.clone(), json, hearers, encoded })
     }
 
     /// The `changes` as JSON text; `None` when a document cannot be serialized.
@@ -430,7 +432,7 @@ impl Lives {
             let Some(watched) = inner.windows.get(&window) else { return Err(Error::internal("a window is gone")) };
             let from_held = held
                 .filter(|held| held.since <= inner.head)
-                .map(|held| Delta::new(difference_from(&held.list, watched.window.seen()), audience, &Arc::default()));
+                .map(|held| Delta::new(difference_from(&held.list, watched.window.seen()), audience, &Arc::default(), 1));
             let list = Listing { places: watched.window.seen(), audience };
             let told = opened(Opened { name: &watched.key.name, seq: inner.head, list, from_held });
             let name = watched.key.name.clone();
@@ -822,7 +824,7 @@ impl Inner {
             } else if let Some(held) = &subscribed.held {
                 let steps = difference_from(held, seen);
                 if !steps.is_empty() {
-                    parts.push(Part { name: name.clone(), delta: Delta::new(steps, watched.key.audience, &texts) });
+                    parts.push(Part { name: name.clone(), delta: Delta::new(steps, watched.key.audience, &texts, 1) });
                 }
             }
         }
@@ -890,7 +892,10 @@ impl Inner {
             let Some(watched) = self.windows.get_mut(&number) else { continue };
             match watched.follow(heads, commit.seq, &changes) {
                 Ok(steps) if steps.is_empty() => {}
-                Ok(steps) => deltas.push((number, Delta::new(steps, watched.key.audience, &texts))),
+                Ok(steps) => {
+                    let delta = Delta::new(steps, watched.key.audience, &texts, watched.watchers.len());
+                    deltas.push((number, delta));
+                }
                 Err(error) => failed.push((number, error)),
             }
         }
