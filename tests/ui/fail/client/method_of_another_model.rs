@@ -1,0 +1,31 @@
+use modeller::client::Client;
+use modeller::prelude::*;
+
+#[model(id = "users", public)]
+pub struct User {
+    pub email: String,
+    pub password: Private<String>,
+    pub age: i64,
+}
+
+#[model(id = "notes", public)]
+pub struct Note {
+    pub text: String,
+}
+
+#[value]
+pub struct Promote {
+    pub id: Id<User>,
+}
+
+#[method(User)]
+pub async fn promote(args: Promote, users: Model<User>) -> Result<Doc<User>> {
+    users.update(args.id, User::AGE.inc(1)).await
+}
+
+async fn misuse(client: Client, id: Id<User>) -> Result<()> {
+    client.model::<Note>().promote(Promote { id }).await?;
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,16 @@
+use modeller::client::Client;
+use modeller::prelude::*;
+
+#[model(id = "users", public)]
+pub struct User {
+    pub email: String,
+    pub password: Private<String>,
+    pub age: i64,
+}
+
+async fn misuse(client: Client, user: Doc<User>) -> Result<()> {
+    client.model::<User>().update(&user, User::AGE.set("old")).await?;
+    Ok(())
+}
+
+fn main() {}
