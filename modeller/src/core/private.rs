@@ -6,6 +6,7 @@ use std::fmt;
 use std::thread::LocalKey;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::value::UnitDeserializer;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -233,11 +234,13 @@ macro_rules! withheld {
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                         f.write_str(concat!("a ", $kind, " value, or nothing"))
                     }
-                    fn visit_none<E>(self) -> Result<Self::Value, E> {
-                        Ok($name::withheld())
+                    fn visit_none<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+                        // What is stored and what comes in says `null` of an optional value; what a server answers leaves out.
+                        let null = || F::deserialize(UnitDeserializer::<E>::new()).ok().map(Self::Value::new);
+                        Ok(if IS_ANSWER.get() { None } else { null() }.unwrap_or($name::withheld()))
                     }
-                    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                        Ok($name::withheld())
+                    fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+                        self.visit_none()
                     }
                     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
                         F::deserialize(deserializer).map($name::new)
@@ -282,7 +285,7 @@ withheld! {
     /// A field that never leaves the process: not in a response, an event, an error or a log, and not as a filter or sort from
     /// outside. It is stored, and read in process.
     ///
-    /// Whoever deserializes a document that came over the wire gets the value *withheld*.
+    /// Whoever deserializes a document that came over the wire gets the value *withheld*; by hand, one that may be `null` as that.
     ///
     /// ```
     /// use modeller::Private;
@@ -298,7 +301,8 @@ withheld! {
     /// else it is not there: not in an answer, an error, or the metadata, and as a filter or in an update it is an unknown name. It
     /// is stored, and read in process. What is published to a room never holds it, for a room has listeners of both kinds.
     ///
-    /// Whoever deserializes a document that came over the wire without it gets the value *withheld*.
+    /// Whoever deserializes a document that came over the wire without it gets the value *withheld*; by hand, one that may be
+    /// `null` as that.
     ///
     /// ```
     /// use modeller::Protected;
@@ -359,5 +363,19 @@ mod tests {
         assert_eq!(account.password.get(), None);
         let account: Account = serde_json::from_str(r#"{"name":"a","password":"p"}"#).unwrap();
         assert_eq!(account.password.get().unwrap(), "p");
+    }
+
+    #[test]
+    fn null_of_an_optional_one_is_kept() {
+        #[derive(Serialize, serde::Deserialize)]
+        struct Optional {
+            #[serde(skip_serializing_if = "withholds")]
+            note: Private<Option<String>>,
+        }
+        let stored = for_storage(|| serde_json::to_string(&Optional { note: None.into() })).unwrap();
+        assert_eq!(stored, r#"{"note":null}"#);
+        assert_eq!(serde_json::from_str::<Optional>(&stored).unwrap().note.get(), Some(&None));
+        // Of what is not optional it is no value.
+        assert_eq!(serde_json::from_str::<Account>(r#"{"name":"a","password":null}"#).unwrap().password.get(), None);
     }
 }

@@ -189,12 +189,15 @@ async fn written_as(
     Ok((status, body))
 }
 
+/// The key of a write that is made once, what it is called, and what it is given.
+type Once = (CallKey, &'static str, Value);
+
 /// Makes a write once under its key, of that name and given that; one that was made before is answered as it was then.
 async fn once<F, Fut>(
     context: &Context,
     index: ModelIndex,
     model: &str,
-    (key, name, given): (CallKey, &'static str, Value),
+    (key, name, given): Once,
     write: F,
 ) -> Result<Response>
 where
@@ -325,19 +328,13 @@ pub(super) async fn update(context: Context, at: Segments, request: Request) -> 
     let if_rev = if_match(request.headers())?;
     let key = idempotency_key(request.headers())?;
     let json = read_json(&context, request, true).await?;
-    let given = key.is_some().then(|| json!({"id": id, "ifMatch": if_rev, "update": json}));
+    let once = key.map(|key| (key, "@update", json!({"id": id, "ifMatch": if_rev, "update": json})));
     let update = Arc::new(RawUpdate::parse(json, &context.names(&context.server.runtime.model(index)?.schema))?);
     let change = move |scope: Scope| {
         let (target, update) = (Target::Id(id.clone()), update.clone());
         async move { scope.update(index, target, update, if_rev).await }
     };
-    if let Some((key, given)) = key.zip(given) {
-        return change_once(&context, index, (key, "@update", given), change)
-            .await
-            .map_err(|error| precondition(error, if_rev));
-    }
-    let written = context.write(index, change).await.map_err(|error| precondition(error, if_rev))?;
-    respond::written(StatusCode::OK, &written, context.audience())
+    change_one(&context, index, once, change).await.map_err(|error| precondition(error, if_rev))
 }
 
 /// `PATCH /{model}?filter=…`: all that match, or none.
@@ -346,41 +343,26 @@ pub(super) async fn update_many(context: Context, at: Segments, request: Request
     let key = idempotency_key(request.headers())?;
     let filter = all_that_match(&context, index, &request)?;
     let json = read_json(&context, request, true).await?;
-    let given = key.is_some().then(|| json!({"filter": filter.to_json(), "update": json}));
+    let once = key.map(|key| (key, "@update_many", json!({"filter": filter.to_json(), "update": json})));
     let update = Arc::new(RawUpdate::parse(json, &context.names(&context.server.runtime.model(index)?.schema))?);
-    if let Some((key, given)) = key.zip(given) {
-        let update_all = move |scope: Scope| {
-            let (filter, update) = (filter.clone(), update.clone());
-            async move {
-                let count = scope.update_many(index, &filter, &update).await?;
-                Ok((StatusCode::OK, format!("{{\"updated\":{count}}}").into_bytes()))
-            }
-        };
-        return once(&context, index, &at.model, (key, "@update_many", given), update_all).await;
-    }
-    let scope = context.scope();
-    let count = context.to_the_end(async move { scope.update_many(index, &filter, &update).await }).await?;
-    Ok(respond::json(StatusCode::OK, format!("{{\"updated\":{count}}}")))
+    let update_all = move |scope: Scope| {
+        let (filter, update) = (filter.clone(), update.clone());
+        async move { scope.update_many(index, &filter, &update).await }
+    };
+    change_many(&context, index, once, "updated", update_all).await
 }
 
 /// `DELETE /{model}?filter=…`: all that match, or none.
 pub(super) async fn delete_many(context: Context, at: Segments, request: Request) -> Result<Response> {
     let index = context.open(&at.model)?;
     let filter = all_that_match(&context, index, &request)?;
-    if let Some(key) = idempotency_key(request.headers())? {
-        let given = json!({"filter": filter.to_json()});
-        let delete_all = move |scope: Scope| {
-            let filter = filter.clone();
-            async move {
-                let count = scope.delete_many(index, &filter).await?;
-                Ok((StatusCode::OK, format!("{{\"deleted\":{count}}}").into_bytes()))
-            }
-        };
-        return once(&context, index, &at.model, (key, "@delete_many", given), delete_all).await;
-    }
-    let scope = context.scope();
-    let count = context.to_the_end(async move { scope.delete_many(index, &filter).await }).await?;
-    Ok(respond::json(StatusCode::OK, format!("{{\"deleted\":{count}}}")))
+    let key = idempotency_key(request.headers())?;
+    let once = key.map(|key| (key, "@delete_many", json!({"filter": filter.to_json()})));
+    let delete_all = move |scope: Scope| {
+        let filter = filter.clone();
+        async move { scope.delete_many(index, &filter).await }
+    };
+    change_many(&context, index, once, "deleted", delete_all).await
 }
 
 /// The filter of a write to many documents. It has to be said: whoever means all of them writes `{}`.
@@ -468,16 +450,12 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
             respond::written(StatusCode::OK, &written, audience)
         };
     }
-    let given = key.map(|key| once_of(key, &json));
+    let once = key.map(|key| once_of(key, &json));
     let replace = move |scope: Scope| {
         let (id, json) = (id.clone(), json.clone());
         async move { scope.replace(index, id, json, if_rev, audience).await }
     };
-    if let Some(given) = given {
-        return change_once(&context, index, given, replace).await.map_err(|error| precondition(error, if_rev));
-    }
-    let written = context.write(index, replace).await.map_err(|error| precondition(error, if_rev))?;
-    respond::written(StatusCode::OK, &written, audience)
+    change_one(&context, index, once, replace).await.map_err(|error| precondition(error, if_rev))
 }
 
 /// `DELETE /{model}/{id}`
@@ -486,32 +464,25 @@ pub(super) async fn delete(context: Context, at: Segments, request: Request) -> 
     let id = document_id(&at.id)?;
     let if_rev = if_match(request.headers())?;
     let key = idempotency_key(request.headers())?;
-    let given = json!({"id": id, "ifMatch": if_rev});
+    let once = key.map(|key| (key, "@delete", json!({"id": id, "ifMatch": if_rev})));
     let delete = move |scope: Scope| {
         let target = Target::Id(id.clone());
         async move { scope.delete(index, target, if_rev).await }
     };
-    if let Some(key) = key {
-        return change_once(&context, index, (key, "@delete", given), delete)
-            .await
-            .map_err(|error| precondition(error, if_rev));
-    }
-    let written = context.write(index, delete).await.map_err(|error| precondition(error, if_rev))?;
-    respond::written(StatusCode::OK, &written, context.audience())
+    change_one(&context, index, once, delete).await.map_err(|error| precondition(error, if_rev))
 }
 
-/// Changes one document once under a key.
-async fn change_once<F, Fut>(
-    context: &Context,
-    index: ModelIndex,
-    given: (CallKey, &'static str, Value),
-    change: F,
-) -> Result<Response>
+/// Changes one document, under a key once.
+async fn change_one<F, Fut>(context: &Context, index: ModelIndex, once_of: Option<Once>, change: F) -> Result<Response>
 where
     F: Fn(Scope) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<DynDoc>> + Send,
+    Fut: Future<Output = Result<DynDoc>> + Send + 'static,
 {
     let audience = context.audience();
+    let Some(given) = once_of else {
+        let written = context.write(index, change).await?;
+        return respond::written(StatusCode::OK, &written, audience);
+    };
     let change = Arc::new(change);
     let write = move |scope: Scope| {
         let change = change.clone();
@@ -521,6 +492,29 @@ where
         }
     };
     once(context, index, "", given, write).await
+}
+
+/// Changes all that match, under a key once, and says how many.
+async fn change_many<F, Fut>(
+    context: &Context,
+    index: ModelIndex,
+    once_of: Option<Once>,
+    what: &'static str,
+    change: F,
+) -> Result<Response>
+where
+    F: Fn(Scope) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<usize>> + Send + 'static,
+{
+    let write = move |scope: Scope| {
+        let count = change(scope);
+        async move { Ok((StatusCode::OK, format!("{{\"{what}\":{}}}", count.await?).into_bytes())) }
+    };
+    if let Some(given) = once_of {
+        return once(context, index, "", given, write).await;
+    }
+    let (status, body) = context.to_the_end(write(context.scope())).await?;
+    Ok(respond::json(status, body))
 }
 
 /// `POST /{model}/{operation}`

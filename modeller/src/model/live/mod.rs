@@ -430,9 +430,9 @@ impl Lives {
             let window = inner.admit(log, wanted.model, (key, frame), prepared)?;
             inner.attach((number, sink), &wanted, window, ruled)?;
             let Some(watched) = inner.windows.get(&window) else { return Err(Error::internal("a window is gone")) };
-            let from_held = held
-                .filter(|held| held.since <= inner.head)
-                .map(|held| Delta::new(difference_from(&held.list, watched.window.seen()), audience, &Arc::default(), 1));
+            let from_held = held.filter(|held| held.since <= inner.head).map(|held| {
+                Delta::new(difference_from(&held.list, watched.window.seen()), audience, &Arc::default(), 1)
+            });
             let list = Listing { places: watched.window.seen(), audience };
             let told = opened(Opened { name: &watched.key.name, seq: inner.head, list, from_held });
             let name = watched.key.name.clone();
