@@ -412,7 +412,10 @@ async fn trace_call() -> Result<()> {
 async fn requests_and_runs_are_spans() {
     let spans = std::sync::Arc::new(Spans::default());
     let _guard = tracing::subscriber::set_default(spans.clone());
-    // Other tests may have met the place of a span before, when nobody listened.
+    // While there is one subscriber alone, the thread that meets the place of a span first decides for all whether somebody
+    // listens. With a second one all of them are asked.
+    let _second = tracing::Dispatch::new(Spans::default());
+    // Other tests may have met it before, when nobody listened.
     tracing::callsite::rebuild_interest_cache();
     let app = App::new().model::<Traced>().in_memory().open().await.unwrap();
     let router = app.router();

@@ -300,3 +300,102 @@ async fn s7_the_metadata_advertises_models_operations_and_events() {
     assert!(!ids(&users["operations"]).contains(&"secret_report".to_owned()));
     assert!(models.iter().all(|model| model["id"] != "ledger"));
 }
+
+/// What a server answers by itself, and what its routes answer in somebody else's.
+#[tokio::test]
+async fn a_server_answers_as_its_routes_do() {
+    let served = served().await;
+    let router = served.app.router();
+    let doc = insert_user(&router, "ada@example.com").await;
+    let path = format!("/users/{}", doc["_id"].as_str().unwrap());
+    let bearer = format!("Bearer {}", token(&served.app, "ada"));
+    let tag = format!("\"{}\"", doc["_rev"]);
+    let none: &[(&str, &str)] = &[];
+    let (known, verified) = ([("if-none-match", tag.as_str())], [("authorization", bearer.as_str())]);
+    let mut asked: Vec<(&str, &str, Value, &[(&str, &str)])> = vec![
+        ("GET", &path, Value::Null, none),
+        ("GET", &path, Value::Null, &known),
+        ("GET", &path, Value::Null, &verified),
+        ("GET", &path, Value::Null, &[("authorization", "Bearer x.y.z")]),
+        ("GET", &path, Value::Null, &[("modeller-min-seq", "x")]),
+        ("GET", &path, Value::Null, &[("origin", "https://elsewhere.example"), ("cookie", "a=b")]),
+        ("HEAD", &path, Value::Null, none),
+        ("OPTIONS", &path, Value::Null, none),
+        ("POST", "/users", json!({"email": 1}), none),
+        ("POST", "/users", Value::Null, none),
+        ("POST", "/users", json!([]), &[("content-type", "text/plain")]),
+        ("POST", "/users/nothing", json!({}), none),
+        ("POST", "/users/@query", json!({"filter": {"role": "user"}}), none),
+        ("POST", "/ledger", json!({}), none),
+        ("POST", "/notes", json!({"text": "a"}), none),
+        ("PUT", "/users", json!({}), none),
+    ];
+    let paths = [
+        "/",
+        "//",
+        "///",
+        "/users",
+        "/users?limit=1&count=true",
+        "/users?limit=x",
+        "/users?",
+        "/users/",
+        "/users//",
+        "//users",
+        "/users/a/b",
+        "/users/nobody",
+        "/users/%6eobody",
+        "/%75sers",
+        "/users/%ff",
+        "/users/@trash",
+        "/@health",
+        "/@nothing",
+        "/nowhere",
+        "/nowhere/x",
+        "/ledger",
+        "/ledger/x",
+        "/notes",
+        "/notes/x",
+        "/users/..",
+        "/./users",
+        "/Users",
+        "/users/a%2Fb",
+    ];
+    asked.extend(paths.iter().map(|path| ("GET", *path, Value::Null, none)));
+    for (method, path, body, headers) in asked {
+        let by_routes = ask_with(&router, method, path, body.clone(), headers).await;
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        let all = headers.iter().copied().chain([("content-type", "application/json")]);
+        for (at, (name, value)) in all.enumerate() {
+            // The one that is given counts.
+            if at < headers.len() || (!body.is_empty() && !headers.iter().any(|(given, _)| given == &name)) {
+                head += &format!("{name}: {value}\r\n");
+            }
+        }
+        if !body.is_empty() {
+            head += &format!("content-length: {}\r\n", body.len());
+        }
+        let answer = served.raw(format!("{head}\r\n{body}").as_bytes()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: {answer}"));
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        assert_eq!(status, by_routes.status.as_u16(), "{method} {path}: {answer}");
+        assert_eq!(body.as_bytes(), &*by_routes.bytes, "{method} {path}");
+        let changing = ["date", "connection", "content-length", "transfer-encoding", "x-request-id"];
+        let mut of_server: Vec<(String, String)> = head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .filter(|(name, _)| !changing.contains(&name.as_str()))
+            .collect();
+        let mut of_routes: Vec<(String, String)> = by_routes
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
+            .filter(|(name, _)| !changing.contains(&name.as_str()))
+            .collect();
+        of_server.sort();
+        of_routes.sort();
+        assert_eq!(of_server, of_routes, "{method} {path}");
+    }
+}

@@ -136,7 +136,7 @@ impl Server {
         self.take(&(operation, owner), per_minute)
     }
 
-    fn has_rates(&self) -> bool {
+    pub(super) fn has_rates(&self) -> bool {
         !self.configuration.edge.rates.is_empty() || self.configuration.limits.requests_per_minute.is_some()
     }
 

@@ -16,6 +16,7 @@ mod cors;
 mod dial;
 mod edge;
 mod events;
+mod front;
 mod limits;
 mod metadata;
 mod metrics;

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::handler::Handler;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt as _;
@@ -31,7 +31,7 @@ use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
 use super::network::Peer;
 use super::respond::{MIN_SEQ, for_verified};
-use super::surround::{Surrounded, surround};
+use super::surround::{RouteName, Surrounded, surround};
 use super::upload::tus;
 use super::{Server, metadata, openapi, probes, rest, route, trash};
 use crate::core::schema::Visibility;
@@ -65,7 +65,6 @@ impl Table {
     }
 
     /// The paths, in the order in which they were mounted.
-    #[cfg(test)]
     pub(super) fn paths(&self) -> &[String] {
         &self.paths
     }
@@ -124,7 +123,7 @@ where
     fn call(self, request: Request, server: Arc<Server>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let segments = Segments::of(&mut parts);
-        let context = Context { server, caller: identity(&parts).caller };
+        let context = Context { server, caller: identity(&parts.extensions).caller };
         match segments {
             Ok(segments) => {
                 let answer = (self.0)(context, segments, Request::from_parts(parts, body));
@@ -186,21 +185,34 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         // The one that is ready is this one.
         let next = self.inner.clone();
-        let mut next = std::mem::replace(&mut self.inner, next);
-        let server = self.server.clone();
-        let surrounded = surround(server.clone(), request, |request| {
-            if is_plain(&server, &request) {
-                Answer::Plain(next.call(request))
-            } else {
-                Answer::Other(Box::pin(async move { answer(&server, request, next).await }))
-            }
-        });
-        surrounded.map(Ok)
+        let next = std::mem::replace(&mut self.inner, next);
+        let route = request.extensions().get::<MatchedPath>().cloned().map(RouteName::Matched);
+        around(&self.server, request, route, next).map(Ok)
     }
 }
 
+/// Answers a request by `next`, with what surrounds every request.
+pub(super) fn around<S>(
+    server: &Arc<Server>,
+    request: Request,
+    route: Option<RouteName>,
+    mut next: S,
+) -> Surrounded<Answer<S::Future>>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send + Unpin> + Send + 'static,
+{
+    let server = server.clone();
+    surround(server.clone(), request, route, |request| {
+        if is_plain(&server, &request) {
+            Answer::Plain(next.call(request))
+        } else {
+            Answer::Other(Box::pin(async move { answer(&server, request, next).await }))
+        }
+    })
+}
+
 /// What a route answers.
-enum Answer<F> {
+pub(super) enum Answer<F> {
     Plain(F),
     Other(Pin<Box<dyn Future<Output = Response> + Send>>),
 }
@@ -313,16 +325,16 @@ async fn wait_for(server: &Server, least: u64) -> Result<()> {
     }
 }
 
-fn identity(parts: &Parts) -> Identity {
+pub(super) fn identity(extensions: &Extensions) -> Identity {
     // Whoever mounts a handler without `around` serves anyone.
-    parts.extensions.get::<Identity>().cloned().unwrap_or_else(Identity::anyone)
+    extensions.get::<Identity>().cloned().unwrap_or_else(Identity::anyone)
 }
 
 impl FromRequestParts<Arc<Server>> for Context {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self> {
-        Ok(Self { server: server.clone(), caller: identity(parts).caller })
+        Ok(Self { server: server.clone(), caller: identity(&parts.extensions).caller })
     }
 }
 
@@ -330,7 +342,7 @@ impl FromRequestParts<Arc<Server>> for Identity {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Server>) -> Result<Self> {
-        Ok(identity(parts))
+        Ok(identity(&parts.extensions))
     }
 }
 

@@ -17,19 +17,19 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::header::UPGRADE;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::carrier::line::{Line, Wire};
 use super::events::{Connected, ConnectionKind, Mounted};
+use super::front::Front;
 use super::limits::{Gate, HEADER_BYTES, Tally};
 use super::network::{client, is_in};
 use super::patience::{Clock, Patient};
-use super::{Server, console, router, stopped};
+use super::{Server, console, stopped};
 use crate::app::{App, AppBuilder};
 use crate::core::secret;
 use crate::error::{Error, ErrorCode, Result};
@@ -261,7 +261,7 @@ impl App {
         let configuration = self.configuration()?;
         configuration.uploads.begin().await;
         let server = Server::new(self, configuration.clone());
-        let service = TowerToHyperService::new(router::router(server.clone()));
+        let service = Front::new(server.clone());
         let connections = Gate::new(configuration.limits.connections);
         let mut http = http1::Builder::new();
         let limits = configuration.limits;
@@ -371,13 +371,7 @@ impl App {
     }
 }
 
-async fn connection(
-    http: &http1::Builder,
-    stream: TcpStream,
-    peer: SocketAddr,
-    service: TowerToHyperService<axum::Router>,
-    server: &Server,
-) {
+async fn connection(http: &http1::Builder, stream: TcpStream, peer: SocketAddr, service: Front, server: &Server) {
     // Answers and pushes are small, and none waits for the next.
     let _ = stream.set_nodelay(true);
     #[cfg(feature = "tls")]
@@ -404,7 +398,7 @@ async fn exchange<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: T,
     line: Option<Weak<Line>>,
     peer: SocketAddr,
-    service: TowerToHyperService<axum::Router>,
+    service: Front,
     server: &Server,
 ) {
     let mut stopping = server.stopping.subscribe();

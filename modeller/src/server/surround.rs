@@ -40,7 +40,12 @@ const READ: &[&str] = &[
 const MOST_ID: usize = 128;
 
 /// Answers a request by `inner`, within all that surrounds it.
-pub(super) fn surround<F>(server: Arc<Server>, mut request: Request, inner: impl FnOnce(Request) -> F) -> Surrounded<F>
+pub(super) fn surround<F>(
+    server: Arc<Server>,
+    mut request: Request,
+    route: Option<RouteName>,
+    inner: impl FnOnce(Request) -> F,
+) -> Surrounded<F>
 where
     F: Future<Output = Response> + Unpin,
 {
@@ -49,7 +54,7 @@ where
     let id = id_of(request.headers());
     let peer = Peer(network::address(request.extensions(), request.headers(), &configuration.edge.trusted_proxies));
     request.extensions_mut().insert(peer);
-    let asked = Asked::of(&server, &request, id);
+    let asked = Asked::of(&server, &request, route, id);
     let span = asked.span();
     #[cfg(feature = "otel")]
     let span = super::otel::continued(span, super::otel::parent(request.headers()));
@@ -136,7 +141,7 @@ impl<F> Surrounded<F> {
                 self.span.record("otel.status_code", "ERROR");
             }
         }
-        let route = self.asked.route.as_ref().map_or("", MatchedPath::as_str);
+        let route = self.asked.route.as_ref().map_or("", RouteName::as_str);
         self.server.metrics.request(&self.asked.method, route, status, self.begun.elapsed());
         response
     }
@@ -155,11 +160,28 @@ pub(super) fn span_on_socket(method: &'static str) -> tracing::Span {
     )
 }
 
+/// The pattern of the path that was asked for.
+pub(super) enum RouteName {
+    /// By the table of routes.
+    Matched(MatchedPath),
+    /// Without a look at it.
+    Known(&'static str),
+}
+
+impl RouteName {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Matched(path) => path.as_str(),
+            Self::Known(path) => path,
+        }
+    }
+}
+
 /// What an answer depends on beside what it says.
 struct Asked {
     id: HeaderValue,
     method: Method,
-    route: Option<MatchedPath>,
+    route: Option<RouteName>,
     page: Page,
     /// Whether it changes nothing.
     reads: bool,
@@ -170,11 +192,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(server: &Server, request: &Request, id: HeaderValue) -> Self {
+    fn of(server: &Server, request: &Request, route: Option<RouteName>, id: HeaderValue) -> Self {
         let (headers, method) = (request.headers(), request.method());
         let configuration = &server.configuration;
         let is_read = matches!(*method, Method::GET | Method::HEAD);
-        let route = request.extensions().get::<MatchedPath>().cloned();
         let ends =
             |ends: &[&str]| route.as_ref().is_some_and(|route| ends.iter().any(|end| route.as_str().ends_with(end)));
         Self {
@@ -198,12 +219,12 @@ impl Asked {
             otel.kind = "server",
             otel.status_code = tracing::field::Empty,
             http.request.method = %self.method,
-            http.route = self.route.as_ref().map(MatchedPath::as_str),
+            http.route = self.route.as_ref().map(RouteName::as_str),
             http.response.status_code = tracing::field::Empty,
             request_id = self.id.to_str().unwrap_or_default(),
         );
         if !span.is_disabled() {
-            let route = self.route.as_ref().map(MatchedPath::as_str).unwrap_or_default();
+            let route = self.route.as_ref().map(RouteName::as_str).unwrap_or_default();
             span.record("otel.name", format!("{} {route}", self.method).trim_end());
         }
         span

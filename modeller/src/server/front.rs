@@ -1,0 +1,146 @@
+//! The requests that most of all are, answered without a look at the table of routes.
+//!
+//! To list and to insert documents, to read one, and to call a method: what these are is told by the method and the segments of the
+//! path alone. The table has a place for every route that a program may have, and takes a request apart for each of them; it
+//! answers the same, and everything else.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, Map};
+use hyper::body::Incoming;
+use hyper::service::Service as _;
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+
+use super::Server;
+use super::call::Context;
+use super::rest;
+use super::router::{Answer, Segments, around, identity, router, table};
+use super::surround::{RouteName, Surrounded};
+use crate::error::Result;
+
+/// What is known here.
+#[derive(Clone, Copy)]
+enum Known {
+    List,
+    Insert,
+    Read,
+    Call,
+}
+
+/// What a request is asked for, when it is known.
+struct Asked {
+    known: Known,
+    at: Segments,
+}
+
+/// All routes.
+#[derive(Clone)]
+pub(super) struct Front {
+    server: Arc<Server>,
+    table: TowerToHyperService<Router>,
+    /// Where paths begin that are not those of a model; `None` where everything is for the table.
+    taken: Option<Arc<HashSet<String>>>,
+}
+
+type Answered = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+type Whole<F> = Map<Surrounded<Answer<F>>, fn(Response) -> Result<Response, Infallible>>;
+
+impl Front {
+    pub(super) fn new(server: Arc<Server>) -> Self {
+        let configuration = &server.configuration;
+        let own = server.runtime.routes().iter().map(|route| &*route.path);
+        // What counts requests, or tells the program of them, goes by the route of the table.
+        let is_simple = configuration.edge.prefix.is_empty()
+            && configuration.events.request.is_empty()
+            && !server.has_rates()
+            && own.clone().all(|path| !path.starts_with("/{"));
+        let taken = is_simple.then(|| {
+            let table = table(&server);
+            let paths = table.paths().iter().map(String::as_str).filter(|path| !path.starts_with("/{"));
+            Arc::new(paths.map(|path| first_segment(path).to_owned()).collect())
+        });
+        Self { table: TowerToHyperService::new(router(server.clone())), taken, server }
+    }
+
+    /// Answers a request.
+    pub(super) fn call(
+        &self,
+        request: Request<Incoming>,
+    ) -> Either<Whole<Answered>, TowerToHyperServiceFuture<Router, Request<Incoming>>> {
+        let Some(Asked { known, at }) = self.asked(&request) else { return Either::Right(self.table.call(request)) };
+        let route = match known {
+            Known::List | Known::Insert => "/{model}",
+            Known::Read | Known::Call => "/{model}/{id}",
+        };
+        let server = self.server.clone();
+        let answer = move |request: Request<Body>| handle(server, known, at, request);
+        let answered =
+            around(&self.server, request.map(Body::new), Some(RouteName::Known(route)), Service(Some(answer)));
+        Either::Left(answered.map(Ok))
+    }
+
+    fn asked(&self, request: &Request<Incoming>) -> Option<Asked> {
+        let taken = self.taken.as_ref()?;
+        let path = request.uri().path().strip_prefix('/')?;
+        let (model, id) = path.split_once('/').unwrap_or((path, ""));
+        let known = match (request.method(), path.len() > model.len()) {
+            (&Method::GET, false) => Known::List,
+            (&Method::POST, false) => Known::Insert,
+            (&Method::GET, true) => Known::Read,
+            (&Method::POST, true) => Known::Call,
+            _ => return None,
+        };
+        let is_plain =
+            |segment: &str| !segment.is_empty() && !segment.starts_with('@') && !segment.contains(['/', '%']);
+        let is_whole = is_plain(model) && (path.len() == model.len() || is_plain(id)) && !taken.contains(model);
+        is_whole.then(|| Asked { known, at: Segments { model: model.to_owned(), id: id.to_owned() } })
+    }
+}
+
+fn first_segment(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
+fn handle(server: Arc<Server>, known: Known, at: Segments, request: Request<Body>) -> Answered {
+    let context = Context { server, caller: identity(request.extensions()).caller };
+    // Of each as it is, so that none is as large as the largest.
+    match known {
+        Known::List => boxed(rest::list(context, at, request)),
+        Known::Insert => boxed(rest::insert(context, at, request)),
+        Known::Read => boxed(rest::read(context, at, request)),
+        Known::Call => boxed(rest::call(context, at, request)),
+    }
+}
+
+fn boxed(answer: impl Future<Output = Result<Response>> + Send + 'static) -> Answered {
+    Box::pin(answer.map(|answer| Ok(answer.into_response())))
+}
+
+/// What answers one request.
+struct Service<F>(Option<F>);
+
+impl<F: FnOnce(Request<Body>) -> Answered> tower::Service<Request<Body>> for Service<F> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answered;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answered {
+        match self.0.take() {
+            Some(answer) => answer(request),
+            None => Box::pin(std::future::ready(Ok(Response::default()))),
+        }
+    }
+}
