@@ -495,6 +495,11 @@ impl Backlog {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// How much may wait for one session. Any amount, as far as this is concerned, while it is little for all; else what each may
     /// have when all have the same. So it is those who do not read that lose their sessions, and not those who come last.
     pub(super) fn share(&self) -> usize {

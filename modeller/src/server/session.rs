@@ -473,7 +473,8 @@ impl Session {
     /// Keeps a place in the queue, and counts what may be put there.
     fn reserve(&self, frame: &Frame) -> u64 {
         let mut place = 0;
-        self.change(|queue| {
+        // A place that waits cannot be fetched.
+        let _ = self.change(|queue| {
             place = queue.end();
             queue.bytes += frame.text.len();
             queue.charge += frame.charge;
@@ -499,7 +500,8 @@ impl Session {
         }
     }
 
-    /// Changes the queue, unless that is or gets too long.
+    /// Changes the queue, unless that is or gets too long. Whoever makes something of it ready to be fetched has to say so.
+    #[must_use]
     fn change(&self, change: impl FnOnce(&mut Queue)) -> bool {
         let mut queue = self.queue.lock();
         if queue.overflown {
@@ -1002,7 +1004,7 @@ impl LiveSink for Session {
 
     fn stale(&self) {
         // What becomes of the list has its place before whatever is sent from here on.
-        self.change(|queue| {
+        let _ = self.change(|queue| {
             if queue.live.place.is_none() {
                 queue.live.place = Some(queue.end());
                 queue.frames.push_back(Slot::Waiting);
@@ -1017,11 +1019,15 @@ impl LiveSink for Session {
     }
 
     fn refreshed(&self) {
-        self.change(|queue| {
+        let changed = self.change(|queue| {
             if let Some(slot) = queue.live.place.take().and_then(|place| queue.slot(place)) {
                 *slot = Slot::Dropped;
             }
         });
+        // What stands behind the place has waited for it.
+        if changed {
+            self.pushed();
+        }
     }
 
     fn asks(&self) -> (Scope, Audience) {
@@ -1136,5 +1142,74 @@ impl Params {
             let shown: String = name.chars().take(64).collect();
             Err(Self::wrong(format!("unknown parameter `{shown}`")))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::App;
+
+    async fn session() -> Arc<Session> {
+        let app = App::new().secret(*b"0123456789abcdef0123456789abcdef").in_memory().open().await.unwrap();
+        Session::new(Server::new(&app, app.configuration().unwrap()), Identity::anyone())
+    }
+
+    /// Whether the carrier was woken since it was asked last.
+    async fn is_woken(session: &Session) -> bool {
+        tokio::time::timeout(Duration::from_millis(20), session.filled()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_stands_behind_a_place_comes_when_that_is_given_up() {
+        let session = session().await;
+        session.stale();
+        session.push("behind".into());
+        assert!(is_woken(&session).await && session.fetch().is_none());
+        session.refreshed();
+        assert!(is_woken(&session).await, "nobody would ever come for it");
+        assert_eq!(session.fetch().as_deref(), Some("behind"));
+    }
+
+    #[tokio::test]
+    async fn one_writes_at_a_time_and_nothing_is_left() {
+        let session = session().await;
+        session.push("one".into());
+        session.push("two".into());
+        assert_eq!(session.fetch().as_deref(), Some("one"));
+        assert!(session.queue.lock().fetch(Writer::Pump).is_none(), "the carrier is at it");
+        assert!(!session.settle(), "there is more");
+        assert_eq!(session.fetch().as_deref(), Some("two"));
+        assert!(session.settle());
+        session.push("three".into());
+        assert_eq!(session.queue.lock().fetch(Writer::Pump).as_deref(), Some("three"));
+        session.push("four".into());
+        assert!(session.fetch().is_none(), "the pump is at it");
+        assert!(session.settle(), "and it is for that to go on");
+        assert!(!session.queue.lock().settle(Writer::Pump));
+        assert_eq!(session.queue.lock().fetch(Writer::Pump).as_deref(), Some("four"));
+        assert!(session.queue.lock().settle(Writer::Pump));
+        session.hold().await;
+        session.push("five".into());
+        assert!(session.queue.lock().fetch(Writer::Pump).is_none());
+        assert_eq!(session.fetch().as_deref(), Some("five"));
+        assert_eq!(session.queue.lock().charge, 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_all_is_counted_until_it_is_gone() {
+        let session = session().await;
+        let server = session.server.clone();
+        let other = Session::new(server.clone(), Identity::anyone());
+        session.push("x".repeat(1_000).into());
+        other.push_shared(Frame::shared("y".repeat(1_000).into(), 10));
+        let waiting = || server.backlog.waiting();
+        assert!((1_100..1_300).contains(&waiting()), "{}", waiting());
+        session.fetch();
+        assert!((100..200).contains(&waiting()), "{}", waiting());
+        session.push("z".into());
+        session.overflow(&mut session.queue.lock());
+        drop((session, other));
+        assert_eq!(waiting(), 0);
     }
 }
