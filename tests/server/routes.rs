@@ -301,6 +301,9 @@ async fn s7_the_metadata_advertises_models_operations_and_events() {
     assert!(models.iter().all(|model| model["id"] != "ledger"));
 }
 
+/// Method, path, body, headers.
+type Asked<'a> = (&'a str, &'a str, Value, &'a [(&'a str, &'a str)]);
+
 /// What a server answers by itself, and what its routes answer in somebody else's.
 #[tokio::test]
 async fn a_server_answers_as_its_routes_do() {
@@ -312,7 +315,7 @@ async fn a_server_answers_as_its_routes_do() {
     let tag = format!("\"{}\"", doc["_rev"]);
     let none: &[(&str, &str)] = &[];
     let (known, verified) = ([("if-none-match", tag.as_str())], [("authorization", bearer.as_str())]);
-    let mut asked: Vec<(&str, &str, Value, &[(&str, &str)])> = vec![
+    let mut asked: Vec<Asked<'_>> = vec![
         ("GET", &path, Value::Null, none),
         ("GET", &path, Value::Null, &known),
         ("GET", &path, Value::Null, &verified),
