@@ -34,7 +34,7 @@ async fn what_is_protected_takes_a_token() {
 async fn tokens_are_refreshed() {
     let builder = App::new().model::<User>().model::<Note>().secret(SECRET);
     let app =
-        builder.token_lifetime(Duration::from_secs(1)).token_leeway(Duration::ZERO).in_memory().open().await.unwrap();
+        builder.token_lifetime(Duration::from_secs(2)).token_leeway(Duration::ZERO).in_memory().open().await.unwrap();
     let served = serve(app).await;
     let first: Tokens = serde_json::from_value(served.users().call("sign_in", json!("ada")).await.unwrap()).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -47,7 +47,8 @@ async fn tokens_are_refreshed() {
         .unwrap();
     let notes = client.model::<Note>();
     let mut heard = notes.subscription(Filter::all()).listen().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    // The time of a token is in whole seconds: of two of them, one at least is left.
+    tokio::time::sleep(Duration::from_millis(3_100)).await;
     // Several at once ask for the next pair once: twice would end the login.
     let asked = (0..8).map(|_| async { notes.count(Filter::all()).await });
     for outcome in futures_util::future::join_all(asked).await {
@@ -56,7 +57,7 @@ async fn tokens_are_refreshed() {
     assert_eq!(told.lock().unwrap().len(), 1);
     assert_ne!(told.lock().unwrap()[0].1, first.refresh_token);
     // The socket comes back as well, and has missed nothing.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
     for text in ["a", "b"] {
         served.app.model::<Note>().subscription(Filter::all()).publish(&text).await.unwrap();
     }
