@@ -1,9 +1,17 @@
 //! What the compiler of TypeScript takes, and what it refuses.
 
 use std::path::Path;
+use std::time::Instant;
 
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt as _;
+use modeller::SchemaModel;
+use modeller::prelude::*;
 use modeller_tests::Folder;
 use modeller_tests::typescript::{client_of, compare, folder, is_golden, parts, tsc};
+use serde_json::{Map, Value, json};
+use tower::ServiceExt as _;
 
 use crate::subject::Served;
 
@@ -110,4 +118,63 @@ async fn misuse_is_refused() {
         compare(&folder.join(format!("{stem}.stderr")), &said);
     }
     assert!(of_files.is_empty(), "{of_files:?}");
+}
+
+/// The client of an application of so many models with 20 fields each.
+async fn client_of_models(count: usize) -> String {
+    let kinds = [
+        json!({"type": "string"}),
+        json!({"type": "string", "format": "email"}),
+        json!({"type": "string", "format": "date-time"}),
+        json!({"type": "integer", "minimum": 0}),
+        json!({"type": "number"}),
+        json!({"type": "boolean"}),
+        json!({"enum": ["open", "done", "late"]}),
+        json!({"type": "array", "items": {"type": "string"}, "maxItems": 10}),
+        json!({"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "integer"}}, "required": ["city"]}),
+        json!({"type": ["string", "null"]}),
+    ];
+    let mut app = App::new();
+    for number in 0..count {
+        let fields: Map<String, Value> =
+            (0..20).map(|field| (format!("field{field}"), kinds[(number + field) % kinds.len()].clone())).collect();
+        let required: Vec<String> = (0..10).map(|field| format!("field{field}")).collect();
+        let schema =
+            json!({"type": "object", "properties": fields, "required": required, "additionalProperties": false});
+        app = app.schema_model(SchemaModel::new(format!("model{number:03}"), schema).public());
+    }
+    let router = app.in_memory().open().await.unwrap().router();
+    let request = Request::builder().uri("/@client.ts").body(Body::empty()).unwrap();
+    let answer = router.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+#[cfg_attr(
+    not(has_typescript),
+    ignore = "needs node and the npm package typescript in $MODELLER_NPM; .ci/run installs it"
+)]
+#[expect(clippy::print_stdout, reason = "the figures")]
+async fn two_hundred_models_are_checked_about_as_fast_as_ten() {
+    let out = Folder::new();
+    let used = "import * as client from './models';\nexport const all: typeof client = client;\n";
+    let mut took = Vec::new();
+    for count in [10, 200] {
+        let text = client_of_models(count).await;
+        write(&out, "models.ts", &text);
+        write(&out, "used.ts", used);
+        // The better of two: whatever else runs does not count.
+        let times = (0..2).map(|_| {
+            let begin = Instant::now();
+            let (is_fine, said) = tsc(out.path(), &["--noEmit", "models.ts", "used.ts"]);
+            assert!(is_fine, "{said}");
+            begin.elapsed()
+        });
+        let best = times.min().unwrap();
+        println!("{count} models: {} KiB, {best:?}", text.len() >> 10);
+        took.push(best);
+    }
+    assert!(took[1] < took[0] * 3, "{took:?}");
 }
