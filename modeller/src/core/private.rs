@@ -236,8 +236,8 @@ macro_rules! withheld {
                     }
                     fn visit_none<E: serde::de::Error>(self) -> Result<Self::Value, E> {
                         // What is stored and what comes in says `null` of an optional value; what a server answers leaves out.
-                        let null = || F::deserialize(UnitDeserializer::<E>::new()).ok().map(Self::Value::new);
-                        Ok(if IS_ANSWER.get() { None } else { null() }.unwrap_or($name::withheld()))
+                        let null = || F::deserialize(UnitDeserializer::<E>::new()).ok();
+                        Ok($name(if IS_ANSWER.get() { None } else { null() }))
                     }
                     fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
                         self.visit_none()

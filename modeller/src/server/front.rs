@@ -23,7 +23,7 @@ use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use super::Server;
 use super::call::Context;
 use super::rest;
-use super::router::{Answer, Segments, around, identity, router, table};
+use super::router::{Answer, Segments, around, identity, mount, table};
 use super::surround::{RouteName, Surrounded};
 use crate::error::Result;
 
@@ -63,12 +63,12 @@ impl Front {
             && configuration.events.request.is_empty()
             && !server.has_rates()
             && own.clone().all(|path| !path.starts_with("/{"));
+        let table = table(&server);
         let taken = is_simple.then(|| {
-            let table = table(&server);
             let paths = table.paths().iter().map(String::as_str).filter(|path| !path.starts_with("/{"));
             Arc::new(paths.map(|path| first_segment(path).to_owned()).collect())
         });
-        Self { table: TowerToHyperService::new(router(server.clone())), taken, server }
+        Self { table: TowerToHyperService::new(mount(server.clone(), table)), taken, server }
     }
 
     /// Answers a request.

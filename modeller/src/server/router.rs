@@ -40,10 +40,15 @@ use crate::model::caller::Caller;
 
 /// Whatever is ours begins with `@`, which no model and no operation does.
 pub(super) fn router(server: Arc<Server>) -> Router {
+    let table = table(&server);
+    mount(server, table)
+}
+
+/// The same of a table that is made.
+pub(super) fn mount(server: Arc<Server>, table: Table) -> Router {
     let layer = Surrounding(server.clone());
     let prefix = server.configuration.edge.prefix.clone();
-    let routes = table(&server).router;
-    let routes = routes.method_not_allowed_fallback(wrong_method);
+    let routes = table.router.method_not_allowed_fallback(wrong_method);
     let routes = if prefix.is_empty() { routes } else { Router::new().nest(&prefix, routes) };
     routes.fallback(nowhere).layer(layer).with_state(server)
 }
