@@ -372,7 +372,7 @@ impl Session {
     fn push_live(&self, seq: u64, frame: Frame) -> Flow {
         let mut flow = Flow::Full;
         let share = self.server.backlog.share();
-        let changed = self.change(|queue| {
+        self.change(Writer::Pump, |queue| {
             queue.bytes += frame.text.len();
             queue.charge += frame.charge;
             queue.live.bytes += frame.text.len();
@@ -389,9 +389,6 @@ impl Session {
                 flow = Flow::Open;
             }
         });
-        if changed {
-            self.pushed();
-        }
         flow
     }
 
@@ -450,31 +447,26 @@ impl Session {
 
     /// Puts an answer into the queue.
     fn push(&self, text: Utf8Bytes) {
-        if self.put(Frame::own(text)) {
-            self.changed.notify_one();
-        }
+        self.put(Writer::Carrier, Frame::own(text));
     }
 
     /// Puts a frame there that is not only for this client.
     fn push_shared(&self, frame: Frame) {
-        if self.put(frame) {
-            self.pushed();
-        }
+        self.put(Writer::Pump, frame);
     }
 
-    fn put(&self, frame: Frame) -> bool {
-        self.change(|queue| {
+    fn put(&self, writer: Writer, frame: Frame) {
+        self.change(writer, |queue| {
             queue.bytes += frame.text.len();
             queue.charge += frame.charge;
             queue.frames.push_back(Slot::Ready(frame));
-        })
+        });
     }
 
     /// Keeps a place in the queue, and counts what may be put there.
     fn reserve(&self, frame: &Frame) -> u64 {
         let mut place = 0;
-        // A place that waits cannot be fetched.
-        let _ = self.change(|queue| {
+        self.change(Writer::Pump, |queue| {
             place = queue.end();
             queue.bytes += frame.text.len();
             queue.charge += frame.charge;
@@ -485,7 +477,7 @@ impl Session {
 
     /// Fills a place that was kept for a frame, with that or with nothing.
     fn fill(&self, place: u64, frame: Frame, wanted: bool) {
-        let changed = self.change(|queue| {
+        self.change(Writer::Pump, |queue| {
             let Some(slot) = queue.slot(place) else { return };
             if wanted {
                 *slot = Slot::Ready(frame);
@@ -495,17 +487,13 @@ impl Session {
                 queue.charge -= frame.charge;
             }
         });
-        if changed {
-            self.pushed();
-        }
     }
 
-    /// Changes the queue, unless that is or gets too long. Whoever makes something of it ready to be fetched has to say so.
-    #[must_use]
-    fn change(&self, change: impl FnOnce(&mut Queue)) -> bool {
+    /// Changes the queue, unless that is or gets too long, and wakes the one who is to write what can be fetched by then.
+    fn change(&self, writer: Writer, change: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue.lock();
         if queue.overflown {
-            return false;
+            return;
         }
         let before = queue.charge;
         change(&mut queue);
@@ -515,9 +503,13 @@ impl Session {
             && queue.bytes <= QUEUE_BYTES
             && (queue.charge <= before || queue.charge <= backlog.share());
         if !fits {
-            self.overflow(&mut queue);
+            return self.overflow(&mut queue);
         }
-        fits
+        drop(queue);
+        match writer {
+            Writer::Carrier => self.changed.notify_one(),
+            Writer::Pump => self.pushed(),
+        }
     }
 
     /// Has it asked whether the client may have a payload, and keeps its place meanwhile.
@@ -1004,7 +996,7 @@ impl LiveSink for Session {
 
     fn stale(&self) {
         // What becomes of the list has its place before whatever is sent from here on.
-        let _ = self.change(|queue| {
+        self.change(Writer::Pump, |queue| {
             if queue.live.place.is_none() {
                 queue.live.place = Some(queue.end());
                 queue.frames.push_back(Slot::Waiting);
@@ -1019,15 +1011,11 @@ impl LiveSink for Session {
     }
 
     fn refreshed(&self) {
-        let changed = self.change(|queue| {
+        self.change(Writer::Pump, |queue| {
             if let Some(slot) = queue.live.place.take().and_then(|place| queue.slot(place)) {
                 *slot = Slot::Dropped;
             }
         });
-        // What stands behind the place has waited for it.
-        if changed {
-            self.pushed();
-        }
     }
 
     fn asks(&self) -> (Scope, Audience) {
