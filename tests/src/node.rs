@@ -19,7 +19,8 @@ impl Node {
     /// Starts the program. The packages are those in `$MODELLER_NPM`, or where `.ci/run` installs them.
     #[must_use]
     pub fn start(program: &str) -> Self {
-        Self::run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("js").join(program), &[])
+        // Also from another crate of the workspace, which this is a module of.
+        Self::run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/js").join(program), &[])
     }
 
     /// Starts a program that is elsewhere, with these arguments.
