@@ -1,5 +1,6 @@
 //! All documents of one model at one moment, with their indexes: a value. A clone is cheap and shares everything.
 
+use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -207,12 +208,12 @@ impl Collection {
     }
 
     /// All documents of a plan, some at a time. `f` takes out what is in the batch.
-    fn batches<'a>(
+    fn batches<'a, E>(
         &'a self,
         plan: &Plan<'a>,
         behind: Option<&Position>,
-        f: &mut dyn FnMut(&mut Vec<Seen<'a>>) -> Result<()>,
-    ) -> Result<()> {
+        f: &mut dyn FnMut(&mut Vec<Seen<'a>>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut batch: Vec<Seen<'a>> = Vec::with_capacity(BATCH);
         let course = plan.course.unwrap_or_default();
         match &plan.source {
@@ -225,7 +226,7 @@ impl Collection {
             }
             Source::Index(scan) => {
                 let place = behind.map(|position| scan.place(position));
-                let mut walk = |span| -> Result<()> {
+                let mut walk = |span| -> Result<(), E> {
                     let mut walk = scan.index.walk(span, course, place.as_ref());
                     while walk.fill(&mut batch, BATCH) {
                         f(&mut batch)?;
@@ -377,11 +378,10 @@ impl Collection {
             found.dedup_by(|a, b| Arc::ptr_eq(a.doc, b.doc));
             settle(&mut found);
         } else {
-            let settled = self.batches(&plan, None, &mut |batch| {
+            let Ok(()) = self.batches::<Infallible>(&plan, None, &mut |batch| {
                 settle(batch);
                 Ok(())
             });
-            debug_assert!(settled.is_ok(), "nothing that is counted fails");
         }
         count
     }
@@ -439,11 +439,11 @@ impl<'a> Found<'a> {
             }
         };
         if plan.course.is_some() && wanted == usize::MAX && budget == usize::MAX {
-            collection.batches(plan, behind, &mut |batch| {
+            let Ok(()) = collection.batches::<Infallible>(plan, behind, &mut |batch| {
                 matching(batch);
                 found.extend(batch.drain(..).map(|seen| seen.doc));
                 Ok(())
-            })?;
+            });
             return Ok(true);
         }
         if plan.course.is_some() {
@@ -470,15 +470,10 @@ impl<'a> Found<'a> {
         let may_repeat = plan.may_repeat;
         // Of a long list nearly all are worse than those that are kept, which a number tells at once.
         let whole = sort.whole_key(collection.beside());
-        let (mut worst, mut worst_beside) = (None, None);
-        collection.batches(plan, None, &mut |docs| {
+        let mut worst = None;
+        collection.batches::<Error>(plan, None, &mut |docs| {
             matching(docs);
             for seen in docs.iter().copied() {
-                if let (Some(key), Some(worst)) = (&whole, worst_beside)
-                    && key.is_known_behind(seen, worst)
-                {
-                    continue;
-                }
                 let number = whole.as_ref().and_then(|key| key.of(seen));
                 if let (Some(key), Some(number), Some(worst)) = (&whole, number, worst)
                     && key.is_behind(number, worst)
@@ -502,7 +497,6 @@ impl<'a> Found<'a> {
                         sorted.truncate(wanted);
                         is_cut = true;
                         worst = sorted.last().and_then(Sorted::whole);
-                        worst_beside = worst.and_then(|worst| i64::try_from(worst).ok());
                     }
                 }
             }

@@ -49,11 +49,8 @@ impl Number {
     const UNKNOWN: Self = Self(i64::MIN);
 
     fn of(doc: &dyn AnyDoc, field: Option<&str>) -> Self {
-        match field.and_then(|field| doc.object().get(field)) {
-            Some(ValueRef::UInt(number)) => i64::try_from(number).map_or(Self::UNKNOWN, Self),
-            Some(ValueRef::Int(number)) => Self(number),
-            _ => Self::UNKNOWN,
-        }
+        let value = field.and_then(|field| doc.object().get(field));
+        value.and_then(|value| value.whole()).map_or(Self::UNKNOWN, Self)
     }
 }
 

@@ -132,6 +132,15 @@ pub enum Kind {
 }
 
 impl<'a> ValueRef<'a> {
+    /// The integer that it is, where that fits `i64`.
+    pub(crate) fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            Self::UInt(number) => i64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
     /// The class of the value in the order of mixed values.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -212,6 +221,15 @@ impl<'a> ValueRef<'a> {
     /// About how many bytes the value has as JSON, private parts included; `None` for what is so large that reading it by
     /// position can take longer than writing it.
     pub(crate) fn weight(&self) -> Option<usize> {
+        self.weight_by(text_weight)
+    }
+
+    /// No less than [`ValueRef::weight`], which looks at each byte.
+    pub(crate) fn most_weight(&self) -> Option<usize> {
+        self.weight_by(|text| text.len().saturating_mul(ESCAPED) + 2)
+    }
+
+    fn weight_by(&self, text_weight: fn(&str) -> usize) -> Option<usize> {
         const MANY: usize = 64;
         Some(match self {
             Self::Null | Self::Bool(_) => 4,
@@ -219,13 +237,15 @@ impl<'a> ValueRef<'a> {
             Self::Str(text) => text_weight(text),
             Self::Id(id) => id.with_text(text_weight),
             Self::Array(array) if array.len() <= MANY => {
-                (0..array.len()).try_fold(2, |sum, at| Some(sum + array.at(at).weight()? + 1))?
+                (0..array.len()).try_fold(2, |sum, at| Some(sum + array.at(at).weight_by(text_weight)? + 1))?
             }
             Self::Object(object) if object.slots() <= MANY => {
                 let mut members = (0..object.slots()).filter_map(|slot| object.entry(slot));
-                members.try_fold(2, |sum, (name, value)| Some(sum + text_weight(name) + value.weight()? + 2))?
+                members.try_fold(2, |sum, (name, value)| {
+                    Some(sum + text_weight(name) + value.weight_by(text_weight)? + 2)
+                })?
             }
-            Self::Private(value) | Self::Protected(value) => value.as_value().weight()?,
+            Self::Private(value) | Self::Protected(value) => value.as_value().weight_by(text_weight)?,
             Self::Array(_) | Self::Object(_) | Self::Part { .. } | Self::Serialized(_) => return None,
         })
     }
@@ -274,10 +294,15 @@ impl<'a> ValueRef<'a> {
     }
 }
 
+/// As many bytes a character of JSON text takes at most for one of the text that it stands for.
+const ESCAPED: usize = 6;
+
 /// How many bytes a text has as JSON: a control character takes six of them at most, a quote or a backslash two.
 fn text_weight(text: &str) -> usize {
-    let escapes: usize =
-        text.bytes().map(|byte| usize::from(byte < b' ') * 5 + usize::from(matches!(byte, b'"' | b'\\'))).sum();
+    let escapes: usize = text
+        .bytes()
+        .map(|byte| usize::from(byte < b' ') * (ESCAPED - 1) + usize::from(matches!(byte, b'"' | b'\\')))
+        .sum();
     text.len() + escapes + 2
 }
 

@@ -138,37 +138,35 @@ impl<'a> Matcher<'a> {
         if let Self::All(members) = self {
             return members.iter().for_each(|member| member.retain(docs));
         }
-        // First all answers, then the moves: where a document is moved to waits for the answers of those before, and what is
-        // read next would wait for that.
-        let (mut kept, mut begin) = (0, 0);
-        while begin < docs.len() {
-            let mut answers = 0_u64;
-            let end = docs.len().min(begin + 64);
-            let part = docs.get(begin..end).unwrap_or_default();
-            match self {
-                Self::Field(test) => {
-                    for (bit, doc) in part.iter().enumerate() {
-                        answers |= u64::from(test.matches(*doc)) << bit;
-                    }
-                }
-                _ => {
-                    for (bit, doc) in part.iter().enumerate() {
-                        answers |= u64::from(self.matches(*doc)) << bit;
-                    }
-                }
-            }
-            for at in begin..end {
-                if let Some(doc) = docs.get(at).copied()
-                    && let Some(place) = docs.get_mut(kept)
-                {
-                    *place = doc;
-                }
-                kept += usize::from(answers >> (at - begin) & 1 == 1);
-            }
-            begin = end;
+        match self {
+            Self::Field(test) => retain(docs, |doc| test.matches(doc)),
+            _ => retain(docs, |doc| self.matches(doc)),
         }
-        docs.truncate(kept);
     }
+}
+
+/// Leaves those that match. First all answers, then the moves: where a document is moved to waits for the answers of those before,
+/// and what is read next would wait for that.
+#[inline]
+fn retain<'a>(docs: &mut Vec<Seen<'a>>, matches: impl Fn(Seen<'a>) -> bool) {
+    let (mut kept, mut begin) = (0, 0);
+    while begin < docs.len() {
+        let mut answers = 0_u64;
+        let end = docs.len().min(begin + 64);
+        for (bit, doc) in docs.get(begin..end).unwrap_or_default().iter().enumerate() {
+            answers |= u64::from(matches(*doc)) << bit;
+        }
+        for at in begin..end {
+            if let Some(doc) = docs.get(at).copied()
+                && let Some(place) = docs.get_mut(kept)
+            {
+                *place = doc;
+            }
+            kept += usize::from(answers >> (at - begin) & 1 == 1);
+        }
+        begin = end;
+    }
+    docs.truncate(kept);
 }
 
 impl<'a> FieldTest<'a> {

@@ -43,7 +43,7 @@ pub(crate) struct Sorted<'a> {
     /// `None` where all of them are plain fields, which are compared where they lie.
     keys: Option<Keys>,
     /// What the only key of the sort is, where that is a whole number and was looked for.
-    whole: Option<i128>,
+    whole: Option<i64>,
 }
 
 impl RawSort {
@@ -66,7 +66,7 @@ impl RawSort {
     }
 
     /// The same of a document whose only key is this number, as [`WholeKey::of`] says.
-    pub(crate) fn of_whole(doc: &DynDoc, number: i128) -> Sorted<'_> {
+    pub(crate) fn of_whole(doc: &DynDoc, number: i64) -> Sorted<'_> {
         Sorted { doc, keys: None, whole: Some(number) }
     }
 
@@ -192,33 +192,24 @@ pub(crate) struct WholeKey<'a> {
 
 impl WholeKey<'_> {
     /// What the document has there, if that is a whole number.
-    pub(crate) fn of(&self, seen: Seen<'_>) -> Option<i128> {
+    pub(crate) fn of(&self, seen: Seen<'_>) -> Option<i64> {
         if self.is_beside
             && let Some(number) = seen.number()
         {
-            return Some(number.into());
+            return Some(number);
         }
-        self.slot.with(seen.doc.as_ref(), |value, _| match value {
-            Some(ValueRef::UInt(number)) => Some(i128::from(*number)),
-            Some(ValueRef::Int(number)) => Some(i128::from(*number)),
-            _ => None,
-        })
+        self.slot.with(seen.doc.as_ref(), |value, _| value.and_then(ValueRef::whole))
     }
 
     /// Whether one number comes after another.
-    pub(crate) fn is_behind<N: Ord + Copy>(&self, own: N, other: N) -> bool {
+    pub(crate) fn is_behind(&self, own: i64, other: i64) -> bool {
         self.direction.directed(own.cmp(&other)).is_gt()
-    }
-
-    /// Whether the number beside a document says that it comes after this one.
-    pub(crate) fn is_known_behind(&self, seen: Seen<'_>, other: i64) -> bool {
-        self.is_beside && seen.number().is_some_and(|own| self.is_behind(own, other))
     }
 }
 
 impl Sorted<'_> {
     /// What the only key of the sort is, where that is a whole number.
-    pub(crate) fn whole(&self) -> Option<i128> {
+    pub(crate) fn whole(&self) -> Option<i64> {
         self.whole
     }
 
