@@ -419,14 +419,16 @@ impl<'a> Run<'a> {
             (Rule::Unique, ValueRef::Array(items)) => return are_different(*items),
             (Rule::Items(node), ValueRef::Array(items)) => return self.items(*node, *items),
             (Rule::Required(required), ValueRef::Object(object)) => {
-                for (_, words) in required.iter().filter(|(name, _)| object.get(name).is_none()) {
-                    self.report(words);
+                for (at, (name, words)) in required.iter().enumerate() {
+                    if member(*object, at, name).is_none() {
+                        self.report(words);
+                    }
                 }
                 None
             }
             (Rule::Properties(properties), ValueRef::Object(object)) => {
-                for Property { name, step, node } in properties {
-                    if let Some(value) = object.get(name) {
+                for (at, Property { name, step, node }) in properties.iter().enumerate() {
+                    if let Some(value) = member(*object, at, name) {
                         self.place.push(Step::Into(step));
                         self.visit(*node, &value)?;
                         self.place.pop();
@@ -508,6 +510,17 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The member of that name. In most values the members are in the order of the schema, so that it stands in this slot.
+fn member<'v>(object: &'v dyn ObjectRef, slot: usize, name: &str) -> Option<ValueRef<'v>> {
+    if slot < object.slots()
+        && let Some((known, value)) = object.entry(slot)
+        && known == name
+    {
+        return Some(value);
+    }
+    object.get(name)
+}
+
 fn has_type(types: Types, value: &ValueRef<'_>) -> Option<bool> {
     Some(match value {
         ValueRef::Null => types.has(Types::NULL),
@@ -547,23 +560,25 @@ fn are_different(items: &dyn ArrayRef) -> Option<()> {
 
 /// An address of RFC 5321 in its common form: plain atoms, and a domain of letters and digits with single hyphens inside.
 fn is_plain_email(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    let atom = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
+    let Some(at) = text.bytes().position(|byte| byte == b'@') else { return false };
+    let (Some(local), Some(domain)) = (text.as_bytes().get(..at), text.as_bytes().get(at + 1..)) else { return false };
+    // Dots and hyphens stand alone, and between others.
+    let is_plain = |part: &[u8], alone: &[u8], more: &[u8]| {
+        let mut before = b'.';
+        let fits = part.iter().all(|byte| {
+            let is_alone = alone.contains(byte);
+            let fits = (is_alone && !alone.contains(&before)) || byte.is_ascii_alphanumeric() || more.contains(byte);
+            before = *byte;
+            fits
+        });
+        fits && !alone.contains(&before)
     };
-    let label = |part: &str| {
-        let bytes = part.as_bytes();
-        (1..=63).contains(&bytes.len())
-            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
-            && !part.contains("--")
-    };
-    local.len() <= 64
-        && domain.len() <= 190
-        && domain.contains('.')
-        && local.split('.').all(atom)
-        && domain.split('.').all(label)
+    (1..=64).contains(&local.len())
+        && (3..=190).contains(&domain.len())
+        && is_plain(local, b".", b"_+-")
+        && domain.contains(&b'.')
+        && is_plain(domain, b".-", b"")
+        && domain.split(|byte| *byte == b'.').all(|label| label.len() <= 63)
 }
 
 /// A time of RFC 3339 §5.6 in UTC, on a day that every month has.

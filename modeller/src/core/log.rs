@@ -37,6 +37,7 @@ use super::schema::ModelSchema;
 use super::storage::{Append, Entry, EntryKind, Group, Head, LoggedGroup, Storage, StoredChange, StoredPublish};
 use super::transaction::{Limits, missing};
 use super::trash::{self, Deletion};
+use super::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result, Violation};
 
 /// How long one transaction may keep all others from being accepted.
@@ -730,10 +731,13 @@ impl Drop for CommitLog {
 /// A change, and the stored form of its after where the engine keeps it.
 type Evaluated = (Change, Option<String>);
 
+/// The same of several.
+type AllEvaluated = (Vec<Change>, Vec<Option<String>>);
+
 impl Intent {
     /// The changes that the intent amounts to at this state.
-    fn evaluate(&mut self, state: &State, schemas: &[Arc<ModelSchema>], keeps: bool) -> Result<Vec<Evaluated>> {
-        let one = match self {
+    fn evaluate(&mut self, state: &State, schemas: &[Arc<ModelSchema>], keeps: bool) -> Result<AllEvaluated> {
+        let (change, encoded) = match self {
             Self::Put { model, id, value, expect } => put(state, *model, id, value, *expect, keeps)?,
             Self::Insert { model, values } => {
                 // Ids that we make rise.
@@ -760,12 +764,12 @@ impl Intent {
                 let text = stored_form(&after, None, keeps)?;
                 (Change { model: *model, id: id.clone(), before: Some(before.clone()), after: Some(after) }, text)
             }
-            Self::Nothing => return Ok(Vec::new()),
+            Self::Nothing => return Ok(Default::default()),
             Self::Delete { model, id, if_rev, trash } => {
                 let before = state.get(*model, id).ok_or_else(|| missing(id))?;
                 check_rev(*if_rev, before)?;
                 let gone = Change { model: *model, id: id.clone(), before: Some(before.clone()), after: None };
-                let Some((entry, deletion)) = trash.as_deref() else { return Ok(vec![(gone, None)]) };
+                let Some((entry, deletion)) = trash.as_deref() else { return Ok((vec![gone], vec![None])) };
                 let after =
                     trash::Entry::new(entry.clone(), next_rev(None, state.seq), before.clone(), deletion.clone());
                 let kept = Change {
@@ -775,10 +779,10 @@ impl Intent {
                     after: Some(Arc::new(after)),
                 };
                 // The stored form of the entry is made when the group is written, and nobody waits here for it.
-                return Ok(vec![(gone, None), (kept, None)]);
+                return Ok((vec![gone, kept], vec![None, None]));
             }
         };
-        Ok(vec![one])
+        Ok((vec![change], vec![encoded]))
     }
 }
 
@@ -800,7 +804,11 @@ fn put(
 /// The stored form of a document, unless it is there already or nobody keeps it.
 fn stored_form(doc: &DynDoc, made: Option<String>, keeps: bool) -> Result<Option<String>> {
     if !keeps {
-        check_size(doc.weight())?;
+        // That nearly every document is far from it costs less to see than how much it has.
+        let most = ValueRef::Object(doc.object()).most_weight();
+        if most.is_none_or(|most| most > Limits::default().bytes) {
+            check_size(doc.weight())?;
+        }
         return Ok(None);
     }
     let text = match made {
@@ -879,10 +887,7 @@ impl Accept {
     ) -> Verdict {
         let (changes, encoded, published) = match &mut work {
             Work::Intent(intent) => match intent.evaluate(&self.state, schemas, keeps) {
-                Ok(evaluated) => {
-                    let (changes, encoded) = evaluated.into_iter().unzip();
-                    (changes, encoded, Vec::new())
-                }
+                Ok((changes, encoded)) => (changes, encoded, Vec::new()),
                 Err(error) => return Verdict::Refused(error, work),
             },
             Work::Batch(batch) => {

@@ -327,17 +327,20 @@ impl Scope {
     /// all that the model is open for.
     pub(crate) async fn rights(&self, index: ModelIndex, step: &Arc<Step>) -> Result<Option<Rights>> {
         let Some(rule) = self.rule(index)? else { return Ok(None) };
-        let name = || format!("{}.access", self.runtime().models().get(index).map_or("", |model| &model.schema.id));
+        let model = self.runtime().model(index)?;
         // On the heap: it is a part of every operation, and most of them are under no rule.
-        let asked = Box::pin(step.aside(name, |step| async move {
-            let subject = rule.subject(index).in_call(step.call());
-            let journal = self.runtime().journal();
-            let outcome = caught(rule.run(self.asking(&step, self.caller(), subject.clone()))).await;
-            if let Err(error) = &outcome {
-                journal.failed(&subject, "an access rule failed", no_data, error);
-            }
-            outcome
-        }));
+        let asked = Box::pin(step.aside(
+            || model.named("access"),
+            |step| async move {
+                let subject = rule.subject(index).in_call(step.call());
+                let journal = self.runtime().journal();
+                let outcome = caught(rule.run(self.asking(&step, self.caller(), subject.clone()))).await;
+                if let Err(error) = &outcome {
+                    journal.failed(&subject, "an access rule failed", no_data, error);
+                }
+                outcome
+            },
+        ));
         asked.await.map(Some)
     }
 

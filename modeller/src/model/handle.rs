@@ -378,7 +378,7 @@ impl<T: Stored> Model<T> {
     /// # Errors
     /// `UPLOAD_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers; `NESTED_TRANSACTION` in a transaction.
     pub async fn call_upload(&self, id: &str, file: File, fields: Value) -> Result<Value> {
-        self.call_with(OperationKind::Upload, id, fields, With::File(file)).await
+        self.call_with(OperationKind::Upload, id, fields, With::File(Box::new(file))).await
     }
 
     /// Hands a chunk to a stream by its id, with JSON for what is said of it.
@@ -386,7 +386,7 @@ impl<T: Stored> Model<T> {
     /// # Errors
     /// `STREAM_NOT_FOUND`, `VALIDATION_ERROR`, or what the handler answers; `PAYLOAD_TOO_LARGE` for a chunk of more than 1 MiB.
     pub async fn call_stream(&self, id: &str, chunk: Chunk, meta: Value) -> Result<Value> {
-        self.call_with(OperationKind::Stream, id, meta, With::Chunk(chunk)).await
+        self.call_with(OperationKind::Stream, id, meta, With::Chunk(Box::new(chunk))).await
     }
 
     async fn call_with(&self, kind: OperationKind, id: &str, args: Value, with: With) -> Result<Value> {

@@ -570,7 +570,7 @@ impl Logins {
     async fn use_up<R: Send>(
         &self,
         token: &str,
-        name: &str,
+        name: &'static str,
         next: impl Fn(Record, &RefreshToken) -> Result<(Record, R)> + Send + Sync,
     ) -> Result<(Doc<Record>, R)> {
         if self.scope.is_in_transaction() {

@@ -21,7 +21,7 @@ use super::handler::{
     With, absent,
 };
 use super::journal::{CallSite, Log, LogFeature, Subject};
-use super::runtime::{Scope, caught};
+use super::runtime::{Name, Scope, caught};
 use super::transaction::Transaction;
 use crate::core::private::Audience;
 use crate::core::schema::outside::{Checked, Described};
@@ -538,7 +538,7 @@ impl Scope {
         }
         let (args, input) = (&args, &input);
         self.as_step(
-            || format!("{} {}", route.method, route.path),
+            || Name::Text(format!("{} {}", route.method, route.path).into()),
             |scope, call| async move { scope.run_route(route, &call, (**args).copy(), input.clone()).await },
         )
         .await

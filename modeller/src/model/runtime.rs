@@ -7,6 +7,7 @@
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -289,6 +290,11 @@ impl ModelRuntime {
         Self { schema, hooks: Hooks::default(), rule: None, operations: BTreeMap::new() }
     }
 
+    /// What a step is called that is an operation of it.
+    pub(super) fn named(&self, operation: &'static str) -> Name {
+        Name::Operation(self.schema.clone(), operation)
+    }
+
     /// Who reaches its documents: a rule opens a model that says nothing itself to anyone, and says what for.
     pub(crate) fn visibility(&self) -> Visibility {
         match self.schema.access {
@@ -457,13 +463,23 @@ impl Runtime {
         Fut: Future<Output = Result<R>> + Send,
         R: Send,
     {
+        self.transact_as(|| None, body).await
+    }
+
+    /// The same of one operation alone, which has a name.
+    async fn transact_as<R, F, Fut>(&self, name: impl Fn() -> Option<Name> + Sync, body: F) -> Result<R>
+    where
+        F: Fn(Arc<Step>) -> Fut + Sync,
+        Fut: Future<Output = Result<R>> + Send,
+        R: Send,
+    {
         let log = self.log();
         let until = Instant::now() + LIFETIME;
         let mut call = Call::new();
         let mut turn = None;
         loop {
             let transaction = Arc::new(Transaction::begin(log.clone(), self.0.limits));
-            let step = Step::root(transaction.clone(), call.clone());
+            let step = Step::root(transaction.clone(), call.clone(), name());
             // It lies in one place, and is lent: handed on, it would be there once for each who has it.
             let run = pin!(CURRENT.scope(self.0.number, body(step.clone())));
             let outcome = tokio::time::timeout_at(until.into(), caught(run)).await;
@@ -605,6 +621,28 @@ pub(crate) fn poll_caught<R>(poll: impl FnOnce() -> Poll<Result<R>>) -> Poll<Res
     })
 }
 
+/// What a step is called where it is said that operations nest too deep. It is put into words only then.
+pub(super) enum Name {
+    Text(Cow<'static, str>),
+    /// An operation of a model.
+    Operation(Arc<ModelSchema>, &'static str),
+}
+
+impl From<&'static str> for Name {
+    fn from(text: &'static str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Operation(schema, operation) => write!(f, "{}.{operation}", schema.id),
+        }
+    }
+}
+
 /// One level of a transaction: what the handles of one handler share.
 pub(crate) struct Step {
     pub(super) transaction: Arc<Transaction>,
@@ -613,36 +651,46 @@ pub(crate) struct Step {
     /// savepoints only nest.
     turn: tokio::sync::Mutex<()>,
     closed: AtomicBool,
+    parent: Option<Arc<Self>>,
+    /// Nothing where it is the transaction as such.
+    name: Option<Name>,
+    /// How many steps have a name, with this one.
     depth: usize,
-    chain: Vec<String>,
 }
 
 impl Step {
-    fn root(transaction: Arc<Transaction>, call: Call) -> Arc<Self> {
+    fn root(transaction: Arc<Transaction>, call: Call, name: Option<Name>) -> Arc<Self> {
         Arc::new(Self {
             transaction,
             call,
             turn: tokio::sync::Mutex::new(()),
             closed: AtomicBool::new(false),
-            depth: 0,
-            chain: Vec::new(),
+            parent: None,
+            depth: usize::from(name.is_some()),
+            name,
         })
     }
 
-    fn child(&self, name: String) -> Result<Arc<Self>> {
-        let mut chain = self.chain.clone();
-        chain.push(name);
-        if chain.len() > MAX_DEPTH {
+    fn child(self: &Arc<Self>, name: Name) -> Result<Arc<Self>> {
+        if self.depth >= MAX_DEPTH {
+            let mut names = vec![name.to_string()];
+            let mut step = Some(self);
+            while let Some(Self { name, parent, .. }) = step.map(AsRef::as_ref) {
+                names.extend(name.as_ref().map(Name::to_string));
+                step = parent.as_ref();
+            }
+            names.reverse();
             return Err(Error::new(ErrorCode::TransactionTooLarge)
-                .message(format!("operations nest {MAX_DEPTH} deep at most: {}", chain.join(" > "))));
+                .message(format!("operations nest {MAX_DEPTH} deep at most: {}", names.join(" > "))));
         }
         Ok(Arc::new(Self {
             transaction: self.transaction.clone(),
             call: self.call.clone(),
             turn: tokio::sync::Mutex::new(()),
             closed: AtomicBool::new(false),
+            parent: Some(self.clone()),
+            name: Some(name),
             depth: self.depth + 1,
-            chain,
         }))
     }
 
@@ -655,7 +703,7 @@ impl Step {
     }
 
     /// Runs something that leaves nothing behind but what it has read.
-    pub(super) async fn aside<R, F, Fut>(self: &Arc<Self>, name: impl Fn() -> String, body: F) -> Result<R>
+    pub(super) async fn aside<R, F, Fut>(self: &Arc<Self>, name: impl Fn() -> Name, body: F) -> Result<R>
     where
         F: FnOnce(Arc<Self>) -> Fut,
         Fut: Future<Output = Result<R>> + Send,
@@ -809,19 +857,18 @@ impl Scope {
     }
 
     /// Runs one operation as a step of its transaction, or as a transaction of its own.
-    pub(super) async fn operate<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
+    pub(super) async fn operate<R, F, Fut>(&self, name: impl Fn() -> Name + Sync, body: F) -> Result<R>
     where
         F: Fn(Arc<Step>) -> Fut + Sync,
         Fut: Future<Output = Result<R>> + Send,
         R: Send,
     {
+        // On the heap: both are large, and are a part of whatever future asks for one.
         match &self.binding {
-            Binding::Step(step) => run_step(step, name(), &body).await,
+            Binding::Step(step) => Box::pin(run_step(step, name(), &body)).await,
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
-                let (name, body) = (&name, &body);
-                // On the heap: a transaction is large, and is a part of whatever future asks for one.
-                let run = Box::pin(self.runtime.transact(|root| async move { run_step(&root, name(), body).await }));
+                let run = Box::pin(self.runtime.transact_as(|| Some(name()), body));
                 run.await.map_err(|error| self.shown(error))
             }
         }
@@ -978,7 +1025,7 @@ impl Scope {
     ) -> Result<DynDoc> {
         let model = self.runtime.model(index)?;
         self.operate(
-            || format!("{}.insert", model.schema.id),
+            || model.named("insert"),
             |step| async move {
                 let rights = self.rights_to(Right::Insert, index, &step).await?;
                 let mut value = value.copy();
@@ -1037,7 +1084,7 @@ impl Scope {
         }
         let (target, update) = (&target, &update);
         self.operate(
-            || format!("{}.update", model.schema.id),
+            || model.named("update"),
             |step| async move {
                 let rights = self.rights(index, &step).await?;
                 let current = self.resolve(&step, index, target, rights.as_ref(), Right::Update)?;
@@ -1072,7 +1119,7 @@ impl Scope {
         }
         let values = &values;
         self.operate(
-            || format!("{}.insert_many", model.schema.id),
+            || model.named("insert_many"),
             |step| async move {
                 let scope = self.in_step(step);
                 let mut docs = Vec::with_capacity(values.len());
@@ -1122,7 +1169,7 @@ impl Scope {
     async fn for_each<F, Fut>(
         &self,
         index: ModelIndex,
-        (name, right): (&str, Right),
+        (name, right): (&'static str, Right),
         filter: &Arc<RawFilter>,
         body: F,
     ) -> Result<usize>
@@ -1133,7 +1180,7 @@ impl Scope {
         let model = self.model(index)?;
         let body = &body;
         self.operate(
-            || format!("{}.{name}", model.schema.id),
+            || model.named(name),
             |step| async move {
                 let filter = &self.within(&[Right::Read, right], index, &step, filter).await?;
                 let query = RawQuery::of(filter.clone());
@@ -1166,7 +1213,7 @@ impl Scope {
         let model = self.model(index)?;
         let target = &target;
         self.operate(
-            || format!("{}.modify", model.schema.id),
+            || model.named("modify"),
             |step| async move {
                 let rights = self.rights(index, &step).await?;
                 let current = self.resolve(&step, index, target, rights.as_ref(), Right::Update)?;
@@ -1196,7 +1243,7 @@ impl Scope {
         let model = self.model(index)?;
         let (id, json) = (&id, &json);
         self.operate(
-            || format!("{}.replace", model.schema.id),
+            || model.named("replace"),
             |step| async move {
                 let rights = self.rights(index, &step).await?;
                 let target = Target::Id(id.clone());
@@ -1227,7 +1274,7 @@ impl Scope {
         };
         let (target, json, fresh) = (&target, &json, &fresh);
         self.operate(
-            || format!("{}.upsert", model.schema.id),
+            || model.named("upsert"),
             |step| async move {
                 let scope = self.in_step(step.clone());
                 let rights = self.rights(index, &step).await?;
@@ -1283,7 +1330,7 @@ impl Scope {
         }
         let target = &target;
         self.operate(
-            || format!("{}.delete", model.schema.id),
+            || model.named("delete"),
             |step| async move {
                 let rights = self.rights(index, &step).await?;
                 let current = self.resolve(&step, index, target, rights.as_ref(), Right::Delete)?;
@@ -1583,7 +1630,7 @@ impl Scope {
         }
         let look = &look;
         self.operate(
-            || format!("{}.list", model.schema.id),
+            || model.named("list"),
             |step| async move {
                 let mut typed = model.schema.typed_query(query.clone());
                 let event = |timing| HookEvent { timing, operation: Operation::List };
@@ -1617,21 +1664,21 @@ impl Scope {
     }
 
     /// Runs an operation, which the one who acts is known to be allowed.
-    pub(super) async fn perform(
+    pub(crate) async fn perform(
         &self,
         index: ModelIndex,
         operation: &OperationRuntime,
         args: Box<dyn AnyPayload>,
         with: With,
     ) -> Result<Box<dyn AnyOutput>> {
-        let schema = &self.runtime.model(index)?.schema;
+        let model = self.runtime.model(index)?;
         let with = match with {
             With::Chunk(chunk) => {
                 chunk.check()?;
                 With::Chunk(chunk)
             }
             With::File(file) => With::File(match operation.declaration.max_bytes {
-                Some(most) => file.up_to(most),
+                Some(most) => Box::new(file.up_to(most)),
                 None => file,
             }),
             other => other,
@@ -1641,7 +1688,7 @@ impl Scope {
         }
         let (args, with) = (&args, &with);
         self.operate(
-            || format!("{}.{}", schema.id, operation.declaration.id),
+            || model.named(operation.declaration.id),
             |step| async move {
                 let scope = self.in_step(step.clone());
                 scope.run_operation(index, operation, &step.call, (**args).copy(), with.again()).await
@@ -1736,9 +1783,8 @@ impl Scope {
             (&operation.args, &operation.declaration.args, std::str::from_utf8(text))
             && let Some(outcome) = checked.check_text(text, by)
         {
-            outcome?;
             // Of what the type refuses the words are those of the other way.
-            if let Ok(args) = (kind.from_text)(text) {
+            if let Some(args) = (kind.from_tree)(outcome?) {
                 return Ok(args);
             }
         }
@@ -1753,7 +1799,7 @@ impl Scope {
     }
 
     /// What has no model that others may know, as one step.
-    pub(super) async fn own_step<R, F, Fut>(&self, name: &str, body: F) -> Result<R>
+    pub(super) async fn own_step<R, F, Fut>(&self, name: &'static str, body: F) -> Result<R>
     where
         F: Fn(Arc<Step>) -> Fut + Sync,
         Fut: Future<Output = Result<R>> + Send,
@@ -1763,7 +1809,7 @@ impl Scope {
     }
 
     /// A handler that belongs to no model, as one step.
-    pub(super) async fn as_step<R, F, Fut>(&self, name: impl Fn() -> String + Sync, body: F) -> Result<R>
+    pub(super) async fn as_step<R, F, Fut>(&self, name: impl Fn() -> Name + Sync, body: F) -> Result<R>
     where
         F: Fn(Self, Call) -> Fut + Sync,
         Fut: Future<Output = Result<R>> + Send,
@@ -1774,7 +1820,7 @@ impl Scope {
     }
 
     /// Several operations, and whatever else, as one step.
-    pub(crate) async fn together<R, F, Fut>(&self, name: &str, body: F) -> Result<R>
+    pub(crate) async fn together<R, F, Fut>(&self, name: &'static str, body: F) -> Result<R>
     where
         F: Fn(Self) -> Fut + Sync,
         Fut: Future<Output = Result<R>> + Send,
@@ -1799,7 +1845,7 @@ fn first(filter: &Arc<RawFilter>) -> RawQuery {
     RawQuery { limit: Some(1), ..RawQuery::of(filter.clone()) }
 }
 
-async fn run_step<R, F, Fut>(parent: &Arc<Step>, name: String, body: &F) -> Result<R>
+async fn run_step<R, F, Fut>(parent: &Arc<Step>, name: Name, body: &F) -> Result<R>
 where
     F: Fn(Arc<Step>) -> Fut + Sync,
     Fut: Future<Output = Result<R>> + Send,

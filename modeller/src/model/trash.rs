@@ -438,7 +438,7 @@ impl Scope {
     pub(crate) async fn restore(&self, index: ModelIndex, entry: &RawId) -> Result<DynDoc> {
         let model = self.model(index)?;
         self.operate(
-            || format!("{}.restore", model.schema.id),
+            || model.named("restore"),
             |step| async move {
                 let rights = self.rights(index, &step).await?;
                 let entry = self.entry_within(&step, index, entry, rights.as_ref(), None)?;
@@ -454,7 +454,7 @@ impl Scope {
     pub(crate) async fn restore_commit(&self, index: ModelIndex, deletion: &RawId) -> Result<Vec<DynDoc>> {
         let model = self.model(index)?;
         self.operate(
-            || format!("{}.restore_commit", model.schema.id),
+            || model.named("restore_commit"),
             |step| async move {
                 let mut deleted: Vec<(ModelIndex, DynDoc)> = Vec::new();
                 for place in 0..self.runtime().models().len() {
@@ -517,7 +517,7 @@ impl Scope {
         }
         let trash = self.trash_of(index);
         self.operate(
-            || format!("{}.erase", model.schema.id),
+            || model.named("erase"),
             |step| async move {
                 let rights = self.rights(index, &step).await?;
                 if step.transaction.get(index, id)?.is_some() {
@@ -540,7 +540,7 @@ impl Scope {
         let model = self.model(index)?;
         let trash = self.trash_of(index);
         self.operate(
-            || format!("{}.purge", model.schema.id),
+            || model.named("purge"),
             |step| async move {
                 let rights = self.rights(index, &step).await?;
                 let entry = self.entry_within(&step, index, entry, rights.as_ref(), Some(Right::Delete))?;
@@ -566,7 +566,7 @@ impl Scope {
         for batch in old.chunks(BATCH) {
             purged += self
                 .operate(
-                    || format!("{}.purge", model.schema.id),
+                    || model.named("purge"),
                     |step| async move {
                         let rights = self.rights(index, &step).await?;
                         let mut purged = 0;

@@ -199,7 +199,7 @@ impl Stream for Chunks {
 impl<'a> Extract<'a> for File {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
         match std::mem::replace(&mut invocation.with, With::Nothing) {
-            With::File(file) => Ok(file),
+            With::File(file) => Ok(*file),
             other => {
                 invocation.with = other;
                 Err(absent("a file"))
@@ -289,7 +289,7 @@ impl Deref for Chunk {
 impl<'a> Extract<'a> for Chunk {
     fn extract(invocation: &mut Invocation<'a>) -> Result<Self> {
         match &invocation.with {
-            With::Chunk(chunk) => Ok(chunk.clone()),
+            With::Chunk(chunk) => Ok((**chunk).clone()),
             _ => Err(absent("a chunk")),
         }
     }

@@ -106,7 +106,7 @@ impl<A: Args, O: Output> Calling<A, O> {
         file: File,
         args: A,
     ) -> impl Future<Output = Result<O>> + Send {
-        super::call_typed(model, OperationKind::Upload, id, args, With::File(file))
+        super::call_typed(model, OperationKind::Upload, id, args, With::File(Box::new(file)))
     }
 
     /// Hands a chunk to a stream.
@@ -116,7 +116,7 @@ impl<A: Args, O: Output> Calling<A, O> {
         chunk: Chunk,
         args: A,
     ) -> impl Future<Output = Result<O>> + Send {
-        super::call_typed(model, OperationKind::Stream, id, args, With::Chunk(chunk))
+        super::call_typed(model, OperationKind::Stream, id, args, With::Chunk(Box::new(chunk)))
     }
 
     /// Runs an event.

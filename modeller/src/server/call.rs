@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
+use tracing::instrument::Instrumented;
 
 use super::Server;
+use super::network::Peer;
 use crate::core::collection::ModelIndex;
 use crate::core::document::DynDoc;
 use crate::core::private::Audience;
@@ -50,6 +52,7 @@ impl Written {
 pub(super) struct Context {
     pub(super) server: std::sync::Arc<Server>,
     pub(super) caller: Caller,
+    pub(super) peer: Peer,
 }
 
 impl Context {
@@ -138,7 +141,7 @@ impl Context {
         R: Send + 'static,
     {
         // On the heap from the start: what is large is moved about with all that awaits it.
-        let work = Box::pin(work.in_current_span());
+        let work = Box::pin(work).in_current_span();
         let server = self.server.clone();
         async move {
             let counted = server.calls.enter().await;
@@ -175,7 +178,7 @@ impl Context {
         let scope = self.scope();
         let operation = scope.operation(index, kind, id)?;
         let args = scope.args(operation, args, self.audience())?;
-        scope.call(index, kind, id, args, with).await
+        scope.perform(index, operation, args, with).await
     }
 
     /// Calls a method with arguments from outside as JSON text, which may be none, and answers the bytes of JSON; with a key it is
@@ -192,8 +195,9 @@ impl Context {
             return Box::pin(self.call_method(index, id, args, key)).await;
         }
         let (scope, kind) = (self.scope(), OperationKind::Method);
-        let args = scope.args_of_text(scope.operation(index, kind, id)?, text, self.audience())?;
-        let output = scope.call(index, kind, id, args, With::Nothing).await?;
+        let operation = scope.operation(index, kind, id)?;
+        let args = scope.args_of_text(operation, text, self.audience())?;
+        let output = scope.perform(index, operation, args, With::Nothing).await?;
         answer_json(output.as_ref(), self.audience())
     }
 
@@ -219,7 +223,7 @@ impl Context {
 /// always, it costs no task.
 struct Unstopped<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> {
     /// With its place among the calls under way; until it is done.
-    work: Option<(Pin<Box<F>>, Option<OwnedSemaphorePermit>)>,
+    work: Option<(Instrumented<Pin<Box<F>>>, Option<OwnedSemaphorePermit>)>,
 }
 
 impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Future for Unstopped<R, F> {
@@ -227,7 +231,7 @@ impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Future f
 
     fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Result<R>> {
         let Some((work, _)) = &mut self.work else { return Poll::Pending };
-        let outcome = poll_caught(|| work.as_mut().poll(context));
+        let outcome = poll_caught(|| Pin::new(&mut *work).poll(context));
         if outcome.is_ready() {
             self.work = None;
         }

@@ -147,10 +147,9 @@ impl Server {
     }
 
     /// Whether the operation of a request has a rate at all; and refuses it when it was asked for too often.
-    pub(super) async fn admit_request(&self, request: Request, caller: &Caller) -> Result<Request, Error> {
+    pub(super) async fn admit_request(&self, request: Request, caller: &Caller, peer: Peer) -> Result<Request, Error> {
         let route = request.extensions().get::<MatchedPath>().cloned();
         let Some(route) = route else { return Ok(request) };
-        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
         if is_sign_in(route.as_str()) {
             self.admit(SIGN_IN, caller, peer)?;
             return Ok(request);

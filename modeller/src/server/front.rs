@@ -4,24 +4,29 @@
 //! path alone. The table has a place for every route that a program may have, and takes a request apart for each of them; it
 //! answers the same, and everything else.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Method, Request};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, Map};
 use hyper::body::Incoming;
+use hyper::header::UPGRADE;
 use hyper::service::Service as _;
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 
 use super::Server;
 use super::call::Context;
+use super::carrier::line::Line;
+use super::network::Peer;
 use super::rest;
 use super::router::{Answer, Segments, around, identity, mount, table};
 use super::surround::{RouteName, Surrounded};
@@ -48,7 +53,7 @@ pub(super) struct Front {
     server: Arc<Server>,
     table: TowerToHyperService<Router>,
     /// Where paths begin that are not those of a model; `None` where everything is for the table.
-    taken: Option<Arc<HashSet<String>>>,
+    taken: Option<Arc<BTreeSet<String>>>,
 }
 
 type Answered = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
@@ -65,26 +70,41 @@ impl Front {
             && own.clone().all(|path| !path.starts_with("/{"));
         let table = table(&server);
         let taken = is_simple.then(|| {
-            let paths = table.paths().iter().map(String::as_str).filter(|path| !path.starts_with("/{"));
+            // No model begins as these do.
+            let is_told_apart = |path: &&str| ["/{", "/@"].iter().any(|begin| path.starts_with(begin));
+            let paths = table.paths().iter().map(String::as_str).filter(|path| !is_told_apart(path));
             Arc::new(paths.map(|path| first_segment(path).to_owned()).collect())
         });
         Self { table: TowerToHyperService::new(mount(server.clone(), table)), taken, server }
     }
 
-    /// Answers a request.
+    /// Answers a request of a connection with that other end; one for another protocol may go on with its line.
     pub(super) fn call(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
+        end: SocketAddr,
+        line: Option<&Weak<Line>>,
     ) -> Either<Whole<Answered>, TowerToHyperServiceFuture<Router, Request<Incoming>>> {
-        let Some(Asked { known, at }) = self.asked(&request) else { return Either::Right(self.table.call(request)) };
+        let Some(Asked { known, at }) = self.asked(&request) else {
+            request.extensions_mut().insert(ConnectInfo(end));
+            if let Some(line) = line
+                && request.headers().contains_key(UPGRADE)
+            {
+                request.extensions_mut().insert(line.clone());
+            }
+            return Either::Right(self.table.call(request));
+        };
         let route = match known {
             Known::List | Known::Insert => "/{model}",
             Known::Read | Known::Call => "/{model}/{id}",
         };
+        let peer = Peer::of(end, request.headers(), &self.server.configuration.edge.trusted_proxies);
         let server = self.server.clone();
-        let answer = move |request: Request<Body>| handle(server, known, at, request);
-        let answered =
-            around(&self.server, request.map(Body::new), Some(RouteName::Known(route)), Service(Some(answer)));
+        let answer = move |request: Request<Body>| {
+            let context = Context { server, caller: identity(request.extensions()).caller, peer };
+            handle(context, known, at, request)
+        };
+        let answered = around(&self.server, request.map(Body::new), peer, Some(RouteName::Known(route)), answer);
         Either::Left(answered.map(Ok))
     }
 
@@ -110,8 +130,7 @@ fn first_segment(path: &str) -> &str {
     path.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
-fn handle(server: Arc<Server>, known: Known, at: Segments, request: Request<Body>) -> Answered {
-    let context = Context { server, caller: identity(request.extensions()).caller };
+fn handle(context: Context, known: Known, at: Segments, request: Request<Body>) -> Answered {
     // Of each as it is, so that none is as large as the largest.
     match known {
         Known::List => boxed(rest::list(context, at, request)),
@@ -123,24 +142,4 @@ fn handle(server: Arc<Server>, known: Known, at: Segments, request: Request<Body
 
 fn boxed(answer: impl Future<Output = Result<Response>> + Send + 'static) -> Answered {
     Box::pin(answer.map(|answer| Ok(answer.into_response())))
-}
-
-/// What answers one request.
-struct Service<F>(Option<F>);
-
-impl<F: FnOnce(Request<Body>) -> Answered> tower::Service<Request<Body>> for Service<F> {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answered;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answered {
-        match self.0.take() {
-            Some(answer) => answer(request),
-            None => Box::pin(std::future::ready(Ok(Response::default()))),
-        }
-    }
 }

@@ -470,31 +470,6 @@ impl Backlog {
         Self { most, waiting: AtomicUsize::new(0), sessions: AtomicUsize::new(0) }
     }
 
-    pub(super) fn enter(&self) {
-        self.sessions.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A session is gone, and what waited for it.
-    pub(super) fn leave(&self, waiting: usize) {
-        self.sessions.fetch_sub(1, Ordering::Relaxed);
-        self.taken(waiting);
-    }
-
-    pub(super) fn taken(&self, bytes: usize) {
-        if bytes > 0 {
-            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
-        }
-    }
-
-    /// So much waited for a session, and so much does now.
-    pub(super) fn changed(&self, before: usize, now: usize) {
-        match now.checked_sub(before) {
-            Some(0) => {}
-            Some(more) => drop(self.waiting.fetch_add(more, Ordering::Relaxed)),
-            None => self.taken(before - now),
-        }
-    }
-
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -502,11 +477,52 @@ impl Backlog {
 
     /// How much may wait for one session. Any amount, as far as this is concerned, while it is little for all; else what each may
     /// have when all have the same. So it is those who do not read that lose their sessions, and not those who come last.
-    pub(super) fn share(&self) -> usize {
+    fn share(&self) -> usize {
         if self.waiting.load(Ordering::Relaxed) <= self.most / 2 {
             return usize::MAX;
         }
         (self.most / self.sessions.load(Ordering::Relaxed).max(1)).max(LEAST_SHARE)
+    }
+}
+
+/// What waits for one session, as a part of what waits for all, and for as long as it is there.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    backlog: Arc<Backlog>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Of another session, for which nothing waits yet.
+    pub(super) fn new(backlog: Arc<Backlog>) -> Self {
+        backlog.sessions.fetch_add(1, Ordering::Relaxed);
+        Self { backlog, bytes: 0 }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.backlog.waiting.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.backlog.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// How much may wait for this session.
+    pub(super) fn share(&self) -> usize {
+        self.backlog.share()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.take(self.bytes);
+        self.backlog.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

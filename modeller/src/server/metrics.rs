@@ -3,7 +3,7 @@
 //!
 //! The number of time series is bounded: a request is counted by the pattern of its path, never by the path.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -39,7 +39,7 @@ const BOUNDS: [(Duration, &str); 12] = [
 /// What an application counts while it is served.
 pub(super) struct Metrics {
     begun: SystemTime,
-    routes: RwLock<HashMap<Box<str>, Arc<Route>>>,
+    routes: RwLock<BTreeMap<Box<str>, Arc<Route>>>,
     connections: AtomicUsize,
     sockets: AtomicUsize,
     /// Requests that were refused because somebody asked too often, and connections that were.
@@ -170,9 +170,8 @@ impl Metrics {
     }
 
     fn requests(&self, out: &mut Text) {
-        let mut routes: Vec<(Box<str>, Arc<Route>)> =
+        let routes: Vec<(Box<str>, Arc<Route>)> =
             self.routes.read().iter().map(|(pattern, route)| (pattern.clone(), route.clone())).collect();
-        routes.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
         const COUNT: &str = "modeller_requests_total";
         out.of(COUNT, "counter", "Requests that were answered.");
         for (pattern, route) in &routes {

@@ -126,7 +126,7 @@ struct Server {
     /// Sockets by whose they are.
     sockets_of: Tally<String>,
     /// What waits for all of them.
-    backlog: Backlog,
+    backlog: Arc<Backlog>,
     rates: Rates,
     metrics: Arc<Metrics>,
     #[cfg(feature = "codegen")]
@@ -138,7 +138,7 @@ struct Server {
     /// True when sockets have to say goodbye.
     stopping: watch::Sender<bool>,
     /// Write what is pushed on connections that are known, each for some of the sessions; they run while it is served.
-    pumps: Box<[Pump]>,
+    pumps: Box<[Arc<Pump>]>,
 }
 
 /// How many processors may write to clients at once.
@@ -151,7 +151,7 @@ impl Server {
             runtime: app.runtime.clone(),
             sockets: Gate::new(configuration.limits.sockets),
             sockets_of: Tally::new(),
-            backlog: Backlog::new(configuration.limits.backlog),
+            backlog: Arc::new(Backlog::new(configuration.limits.backlog)),
             rates: Rates::new(),
             #[cfg(feature = "codegen")]
             clients: client::Clients::default(),
@@ -160,7 +160,7 @@ impl Server {
             configuration,
             calls: Gate::of_calls(),
             stopping: watch::Sender::new(false),
-            pumps: (0..PUMPS).map(|_| Pump::default()).collect(),
+            pumps: (0..PUMPS).map(|_| Arc::default()).collect(),
         })
     }
 }

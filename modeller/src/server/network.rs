@@ -66,13 +66,12 @@ pub(super) fn client(address: IpAddr) -> IpAddr {
     }
 }
 
-/// From which address a request comes, where that is known: of the connection, or, where that is one of a proxy that is
+/// From which address a request comes: that of the other end of its connection, or, where that is one of a proxy that is
 /// trusted, what the proxy says.
-pub(super) fn address(extensions: &Extensions, headers: &HeaderMap, trusted: &[Network]) -> Option<IpAddr> {
-    let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+fn address(peer: SocketAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let peer = peer.ip().to_canonical();
     if !is_in(trusted, peer) {
-        return Some(peer);
+        return peer;
     }
     let first = |chain: Vec<Option<IpAddr>>| {
         let mut known = None;
@@ -91,8 +90,8 @@ pub(super) fn address(extensions: &Extensions, headers: &HeaderMap, trusted: &[N
     let by_standard = forwarded.map(|text| text.split(',').map(forwarded_for).collect()).and_then(first);
     match (by_list, by_standard) {
         // A proxy writes one of them, and lets the other through as the client sent it.
-        (Some(list), Some(standard)) if list != standard => Some(peer),
-        (known, other) => Some(known.or(other).unwrap_or(peer)),
+        (Some(list), Some(standard)) if list != standard => peer,
+        (known, other) => known.or(other).unwrap_or(peer),
     }
 }
 
@@ -122,6 +121,19 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Peer(pub(super) Option<IpAddr>);
 
+impl Peer {
+    /// Of a request on a connection with this other end.
+    pub(super) fn of(end: SocketAddr, headers: &HeaderMap, trusted: &[Network]) -> Self {
+        Self(Some(address(end, headers, trusted)))
+    }
+
+    /// The same of one that says itself where its connection leads to.
+    pub(super) fn said_by(extensions: &Extensions, headers: &HeaderMap, trusted: &[Network]) -> Self {
+        let end = extensions.get::<ConnectInfo<SocketAddr>>();
+        end.map_or_else(Self::default, |ConnectInfo(end)| Self::of(*end, headers, trusted))
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = std::convert::Infallible;
 
@@ -135,14 +147,12 @@ mod tests {
     use super::*;
 
     fn from(peer: &str, trusted: &[&str], headers: &[(&'static str, &str)]) -> String {
-        let mut extensions = Extensions::new();
-        extensions.insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 1)));
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
         let trusted: Vec<Network> = trusted.iter().map(|text| Network::parse(text).unwrap()).collect();
-        address(&extensions, &map, &trusted).unwrap().to_string()
+        address(SocketAddr::new(peer.parse().unwrap(), 1), &map, &trusted).to_string()
     }
 
     #[test]

@@ -1126,7 +1126,13 @@ mod tests {
             mounted.extend(methods.map(|method| format!("{method} {}", as_mounted(path, &[]))));
         }
         let caller = Caller::verified(Map::from_iter([("sub".to_owned(), "ada".into())]));
-        let metadata = metadata::of(&Context { server: Arc::clone(&server), caller }).await.unwrap();
+        let metadata = metadata::of(&Context {
+            server: Arc::clone(&server),
+            caller,
+            peer: super::super::network::Peer::default(),
+        })
+        .await
+        .unwrap();
         let mut description = openapi(&metadata);
         server.configuration.outside.describe(&mut description);
         let mut described: BTreeSet<String> = UNDESCRIBED.iter().map(|route| (*route).to_owned()).collect();

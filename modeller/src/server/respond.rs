@@ -25,11 +25,14 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 
 /// JSON text as an answer.
 pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    json_with(status, body, HEADERS)
+}
+
+fn json_with(status: StatusCode, body: impl Into<Body>, headers: usize) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.reserve(HEADERS);
-    headers.insert(header::CONTENT_TYPE, JSON);
+    response.headers_mut().reserve(headers);
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 
@@ -42,16 +45,28 @@ pub(super) fn document(status: StatusCode, doc: &DynDoc, audience: Audience) -> 
 pub(super) fn written(status: StatusCode, written: &Written, audience: Audience) -> Result<Response> {
     let mut body = Vec::with_capacity(256);
     written.write_for(audience, &mut body)?;
-    let mut response = json(status, body);
+    // What is new says where it is as well.
+    let mut response = json_with(status, body, HEADERS + usize::from(status == StatusCode::CREATED));
     tag(&mut response, written.doc.rev());
     Ok(response)
 }
 
 /// Gives an answer a revision as its `ETag`.
-pub(super) fn tag(response: &mut Response, rev: impl std::fmt::Display) {
-    if let Ok(tag) = HeaderValue::try_from(format!("\"{rev}\"")) {
+pub(super) fn tag(response: &mut Response, rev: u64) {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(rev).as_bytes();
+    let mut quoted = [b'"'; 22];
+    if let Some(place) = quoted.get_mut(1..=digits.len()) {
+        place.copy_from_slice(digits);
+    }
+    if let Some(Ok(tag)) = quoted.get(..digits.len() + 2).map(HeaderValue::from_bytes) {
         response.headers_mut().insert(header::ETAG, tag);
     }
+}
+
+/// A number as the value of a header. That of the library allocates twice.
+pub(super) fn number(number: u64) -> HeaderValue {
+    HeaderValue::from_str(itoa::Buffer::new().format(number)).unwrap_or_else(|_| number.into())
 }
 
 /// The error as the outside may see it. What is not the caller's fault is logged with its cause, and an internal one is shown

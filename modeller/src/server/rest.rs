@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -37,6 +37,8 @@ use crate::model::once::CallKey;
 use crate::model::runtime::{Listed, ModelRuntime, OperationKind, Scope, Target};
 use crate::model::upload::Pieces;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// `GET /{model}`
@@ -219,7 +221,8 @@ where
     let status: StatusCode = status.parse().map_err(Error::internal)?;
     let members: Value = serde_json::from_str(body)?;
     let mut response = respond::json(status, body.to_owned());
-    if let (Some(id), Some(rev)) = (members.get("_id").and_then(Value::as_str), members.get("_rev")) {
+    let rev = members.get("_rev").and_then(Value::as_u64);
+    if let (Some(id), Some(rev)) = (members.get("_id").and_then(Value::as_str), rev) {
         respond::tag(&mut response, rev);
         if status == StatusCode::CREATED {
             locate(&mut response, model, id);
@@ -595,7 +598,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 /// The key under which a call is made once: of `Idempotency-Key`, as it is or as the string of a structured field
 /// (draft-ietf-httpapi-idempotency-key-header §2.1, RFC 9651 §3.3.3).
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<CallKey>> {
-    let mut values = headers.get_all("idempotency-key").into_iter();
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     let wrong = || Error::new(ErrorCode::InvalidRequest).message("`Idempotency-Key` is one key");
     if values.next().is_some() {
@@ -809,9 +812,12 @@ pub(super) fn write_items(
 
 /// Whether the body is said to be JSON.
 fn is_json(headers: &HeaderMap, patch: bool) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json") || (patch && essence.eq_ignore_ascii_case(MERGE_PATCH))
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return false };
+    if kind == JSON {
+        return true;
+    }
+    let essence = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case(JSON) || (patch && essence.eq_ignore_ascii_case(MERGE_PATCH))
 }
 
 fn check_type(headers: &HeaderMap, patch: bool) -> Result<()> {

@@ -31,7 +31,7 @@ use super::events::Requested;
 use super::limits::MIN_SEQ_TIME;
 use super::network::Peer;
 use super::respond::{MIN_SEQ, for_verified};
-use super::surround::{RouteName, Surrounded, surround};
+use super::surround::{Fields, RouteName, Surrounded, surround};
 use super::upload::tus;
 use super::{Server, metadata, openapi, probes, rest, route, trash};
 use crate::core::schema::Visibility;
@@ -128,7 +128,7 @@ where
     fn call(self, request: Request, server: Arc<Server>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let segments = Segments::of(&mut parts);
-        let context = Context { server, caller: identity(&parts.extensions).caller };
+        let context = Context::of(&parts.extensions, server);
         match segments {
             Ok(segments) => {
                 let answer = (self.0)(context, segments, Request::from_parts(parts, body));
@@ -187,31 +187,35 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let trusted = &self.server.configuration.edge.trusted_proxies;
+        let peer = Peer::said_by(request.extensions(), request.headers(), trusted);
+        request.extensions_mut().insert(peer);
         // The one that is ready is this one.
         let next = self.inner.clone();
-        let next = std::mem::replace(&mut self.inner, next);
+        let mut next = std::mem::replace(&mut self.inner, next);
         let route = request.extensions().get::<MatchedPath>().cloned().map(RouteName::Matched);
-        around(&self.server, request, route, next).map(Ok)
+        around(&self.server, request, peer, route, move |request| next.call(request)).map(Ok)
     }
 }
 
 /// Answers a request by `next`, with what surrounds every request.
-pub(super) fn around<S>(
+pub(super) fn around<F>(
     server: &Arc<Server>,
     request: Request,
+    peer: Peer,
     route: Option<RouteName>,
-    mut next: S,
-) -> Surrounded<Answer<S::Future>>
+    next: impl FnOnce(Request) -> F + Send + 'static,
+) -> Surrounded<Answer<F>>
 where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send + Unpin> + Send + 'static,
+    F: Future<Output = Result<Response, Infallible>> + Send + Unpin,
 {
     let server = server.clone();
-    surround(server.clone(), request, route, |request| {
-        if is_plain(&server, &request) {
-            Answer::Plain(next.call(request))
+    surround(server.clone(), request, route, |request, fields| {
+        if is_plain(&server, &request, fields) {
+            Answer::Plain(next(request))
         } else {
-            Answer::Other(Box::pin(async move { answer(&server, request, next).await }))
+            Answer::Other(Box::pin(async move { answer(&server, request, peer, next).await }))
         }
     })
 }
@@ -238,18 +242,19 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Answer
 
 /// Whether a request comes from anyone, and nothing has to be asked or waited for before it is answered. What [`answer`] would
 /// do for it is nothing, then.
-fn is_plain(server: &Server, request: &Request) -> bool {
-    let headers = request.headers();
-    ![header::AUTHORIZATION, header::COOKIE, MIN_SEQ].iter().any(|name| headers.contains_key(name))
-        && server.configuration.events.request.is_empty()
-        && !server.has_rate(request)
+fn is_plain(server: &Server, request: &Request, fields: Fields) -> bool {
+    !fields.prepared && server.configuration.events.request.is_empty() && !server.has_rate(request)
 }
 
-async fn answer<S>(server: &Arc<Server>, mut request: Request, mut next: S) -> Response
+async fn answer<F>(
+    server: &Arc<Server>,
+    mut request: Request,
+    peer: Peer,
+    next: impl FnOnce(Request) -> F + Send,
+) -> Response
 where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Send,
+    F: Future<Output = Result<Response, Infallible>> + Send,
 {
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
     let prepared = prepare(server, request.method(), request.headers(), peer).await;
     if !server.configuration.events.request.is_empty() {
         request = Box::pin(tell(server, request, prepared.as_ref().ok())).await;
@@ -258,13 +263,13 @@ where
         Ok(identity) => identity,
         Err(error) => return error.into_response(),
     };
-    let mut request = match server.admit_request(request, &identity.caller).await {
+    let mut request = match server.admit_request(request, &identity.caller, peer).await {
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
     let (verified, by_cookie) = (identity.caller.is_verified(), identity.by_cookie);
     request.extensions_mut().insert(identity);
-    let Ok(mut response) = next.call(request).await;
+    let Ok(mut response) = next(request).await;
     if by_cookie {
         // Unlike what is asked with `Authorization` (RFC 9111 §3.5), shared caches could keep it.
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
@@ -335,11 +340,18 @@ pub(super) fn identity(extensions: &Extensions) -> Identity {
     extensions.get::<Identity>().cloned().unwrap_or_else(Identity::anyone)
 }
 
+impl Context {
+    fn of(extensions: &Extensions, server: Arc<Server>) -> Self {
+        let peer = extensions.get::<Peer>().copied().unwrap_or_default();
+        Self { server, caller: identity(extensions).caller, peer }
+    }
+}
+
 impl FromRequestParts<Arc<Server>> for Context {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self> {
-        Ok(Self { server: server.clone(), caller: identity(&parts.extensions).caller })
+        Ok(Self::of(&parts.extensions, server.clone()))
     }
 }
 

@@ -4,18 +4,16 @@
 //! headers do nothing.
 
 use std::ffi::OsString;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
-use hyper::body::Incoming;
-use hyper::header::UPGRADE;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -273,13 +271,8 @@ impl App {
         let refusals = Gate::new(REFUSALS);
         // They end with this.
         let mut pumping = JoinSet::new();
-        for number in 0..server.pumps.len() {
-            let server = server.clone();
-            pumping.spawn(async move {
-                if let Some(pump) = server.pumps.get(number) {
-                    pump.run().await;
-                }
-            });
+        for pump in server.pumps.iter().cloned() {
+            pumping.spawn(async move { pump.run().await });
         }
         let mut shutdown = pin!(async {
             shutdown.await;
@@ -402,25 +395,27 @@ async fn exchange<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     server: &Server,
 ) {
     let mut stopping = server.stopping.subscribe();
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        if let Some(line) = &line
-            && request.headers().contains_key(UPGRADE)
-        {
-            request.extensions_mut().insert(line.clone());
-        }
-        service.call(request)
-    });
+    let service = service_fn(move |request| service.call(request, peer, line.as_ref()));
     let stream = Patient::new(TokioIo::new(stream), server.configuration.limits.write_time);
     let mut connection = pin!(http.serve_connection(stream, service).with_upgrades());
-    // How a connection ends is the client's affair.
-    tokio::select! {
-        biased;
-        _ = connection.as_mut() => {}
-        () = stopped(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+    let seen = stopping.clone();
+    let mut stopped = pin!(stopped(&mut stopping));
+    let mut is_heard = false;
+    let stops = poll_fn(|context| {
+        if connection.as_mut().poll(context).is_ready() {
+            return Poll::Ready(false);
         }
+        // Once it was asked it wakes this; it is not asked again for each request.
+        if is_heard && !seen.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        is_heard = true;
+        stopped.as_mut().poll(context).map(|()| true)
+    });
+    // How a connection ends is the client's affair.
+    if stops.await {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
 }
 

@@ -26,7 +26,9 @@ use super::auth::identify;
 use super::auth::jwt::Identity;
 use super::call::Context;
 use super::carrier::line::{Line, push_text_frame};
-use super::limits::{IN_FLIGHT, LIVE_BYTES, LIVE_FRAMES, LIVE_UNACKED, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS};
+use super::limits::{
+    IN_FLIGHT, LIVE_BYTES, LIVE_FRAMES, LIVE_UNACKED, QUEUE_BYTES, QUEUE_FRAMES, SUBSCRIPTIONS, Waiting,
+};
 use super::network::Peer;
 use super::respond::problem_value;
 use super::surround::span_on_socket as span;
@@ -52,14 +54,13 @@ use crate::wire::frame::{self, Refusal, Request, code};
 const PUMPED_BYTES: usize = 64 << 10;
 
 /// What waits for the client.
-#[derive(Default)]
 struct Queue {
     frames: VecDeque<Slot>,
     /// The number of the first place.
     first: u64,
     bytes: usize,
     /// How much memory it takes, as far as this client alone is the reason.
-    charge: usize,
+    charge: Waiting,
     overflown: bool,
     live: Live,
     /// Who has frames in hand that are not written yet.
@@ -76,6 +77,37 @@ enum Writer {
 }
 
 impl Queue {
+    fn new(charge: Waiting) -> Self {
+        Self {
+            frames: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            charge,
+            overflown: false,
+            live: Live::default(),
+            writer: None,
+        }
+    }
+
+    fn count(&mut self, frame: &Frame) {
+        self.bytes += frame.text.len();
+        self.charge.add(frame.charge);
+    }
+
+    fn discount(&mut self, frame: &Frame) {
+        self.bytes -= frame.text.len();
+        self.charge.take(frame.charge);
+    }
+
+    /// Nothing of it is left, and nothing is taken any more.
+    fn overflow(&mut self) {
+        self.charge.take(self.charge.bytes());
+        self.frames = VecDeque::new();
+        self.bytes = 0;
+        self.live = Live::default();
+        self.overflown = true;
+    }
+
     /// The next frame, if it is there and nobody else has one in hand.
     fn fetch(&mut self, writer: Writer) -> Option<Utf8Bytes> {
         if self.writer.is_some_and(|other| other != writer) {
@@ -89,8 +121,7 @@ impl Queue {
             };
             self.first += 1;
             let Some(Slot::Ready(frame) | Slot::Live(frame)) = self.frames.pop_front() else { continue };
-            self.bytes -= frame.text.len();
-            self.charge -= frame.charge;
+            self.discount(&frame);
             if is_live {
                 self.live.bytes -= frame.text.len();
                 self.live.frames -= 1;
@@ -236,10 +267,10 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(server: Arc<Server>, identity: Identity) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        server.backlog.enter();
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             tasks: Handle::current(),
+            queue: Mutex::new(Queue::new(Waiting::new(server.backlog.clone()))),
             server,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             identity: Mutex::new(identity),
@@ -247,7 +278,6 @@ impl Session {
             peer: OnceLock::new(),
             rooms: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
-            queue: Mutex::default(),
             checks: Mutex::default(),
             changed: Notify::new(),
             overflow: Notify::new(),
@@ -272,9 +302,7 @@ impl Session {
     pub(super) fn fetch(&self) -> Option<Utf8Bytes> {
         let (frame, opens) = {
             let mut queue = self.queue.lock();
-            let before = queue.charge;
             let frame = queue.fetch(Writer::Carrier)?;
-            self.server.backlog.taken(before - queue.charge);
             (frame, queue.live.opens())
         };
         if opens {
@@ -337,13 +365,11 @@ impl Session {
             buffer.clear();
             let opens = {
                 let mut queue = self.queue.lock();
-                let before = queue.charge;
                 while buffer.len() < PUMPED_BYTES
                     && let Some(frame) = queue.fetch(Writer::Pump)
                 {
                     push_text_frame(buffer, &frame);
                 }
-                self.server.backlog.taken(before - queue.charge);
                 if buffer.is_empty() {
                     // Nothing is left, or the client's task is at it and will find what there is.
                     queue.settle(Writer::Pump);
@@ -371,10 +397,8 @@ impl Session {
     /// Puts a frame of live queries into the queue, in the place that was kept for it if there is one.
     fn push_live(&self, seq: u64, frame: Frame) -> Flow {
         let mut flow = Flow::Full;
-        let share = self.server.backlog.share();
         self.change(Writer::Pump, |queue| {
-            queue.bytes += frame.text.len();
-            queue.charge += frame.charge;
+            queue.count(&frame);
             queue.live.bytes += frame.text.len();
             queue.live.frames += 1;
             if let Some(unacked) = &mut queue.live.unacked {
@@ -384,7 +408,7 @@ impl Session {
                 Some(slot) => *slot = Slot::Live(frame),
                 None => queue.frames.push_back(Slot::Live(frame)),
             }
-            queue.live.full = queue.live.is_too_much() || queue.charge > share / 2;
+            queue.live.full = queue.live.is_too_much() || queue.charge.bytes() > queue.charge.share() / 2;
             if !queue.live.full {
                 flow = Flow::Open;
             }
@@ -409,8 +433,7 @@ impl Session {
 
     /// It cannot be told what it has missed, so that it has to begin again.
     fn overflow(&self, queue: &mut Queue) {
-        self.server.backlog.taken(queue.charge);
-        *queue = Queue { overflown: true, writer: queue.writer, ..Queue::default() };
+        queue.overflow();
         self.overflow.notify_one();
     }
 
@@ -457,8 +480,7 @@ impl Session {
 
     fn put(&self, writer: Writer, frame: Frame) {
         self.change(writer, |queue| {
-            queue.bytes += frame.text.len();
-            queue.charge += frame.charge;
+            queue.count(&frame);
             queue.frames.push_back(Slot::Ready(frame));
         });
     }
@@ -468,8 +490,7 @@ impl Session {
         let mut place = 0;
         self.change(Writer::Pump, |queue| {
             place = queue.end();
-            queue.bytes += frame.text.len();
-            queue.charge += frame.charge;
+            queue.count(frame);
             queue.frames.push_back(Slot::Waiting);
         });
         place
@@ -483,8 +504,7 @@ impl Session {
                 *slot = Slot::Ready(frame);
             } else {
                 *slot = Slot::Dropped;
-                queue.bytes -= frame.text.len();
-                queue.charge -= frame.charge;
+                queue.discount(&frame);
             }
         });
     }
@@ -495,13 +515,12 @@ impl Session {
         if queue.overflown {
             return;
         }
-        let before = queue.charge;
+        let before = queue.charge.bytes();
         change(&mut queue);
-        let backlog = &self.server.backlog;
-        backlog.changed(before, queue.charge);
+        let now = queue.charge.bytes();
         let fits = queue.frames.len() <= QUEUE_FRAMES
             && queue.bytes <= QUEUE_BYTES
-            && (queue.charge <= before || queue.charge <= backlog.share());
+            && (now <= before || now <= queue.charge.share());
         if !fits {
             return self.overflow(&mut queue);
         }
@@ -564,7 +583,11 @@ impl Session {
     }
 
     fn context(&self) -> Context {
-        Context { server: self.server.clone(), caller: self.identity.lock().caller.clone() }
+        Context {
+            server: self.server.clone(),
+            caller: self.identity.lock().caller.clone(),
+            peer: self.peer.get().copied().unwrap_or_default(),
+        }
     }
 
     /// Takes a frame of the client. What may take a while runs on its own, and holds the permit until it is answered.
@@ -898,12 +921,6 @@ impl Session {
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.server.backlog.leave(self.queue.get_mut().charge);
-    }
-}
-
 /// What is asked of a resumable upload.
 fn upload_asked(method: &str, params: Map<String, Value>) -> Result<upload::socket::Asked, Refused> {
     use upload::socket::Asked;
@@ -1181,7 +1198,7 @@ mod tests {
         session.push("five".into());
         assert!(session.queue.lock().fetch(Writer::Pump).is_none());
         assert_eq!(session.fetch().as_deref(), Some("five"));
-        assert_eq!(session.queue.lock().charge, 0);
+        assert_eq!(session.queue.lock().charge.bytes(), 0);
     }
 
     #[tokio::test]

@@ -15,13 +15,13 @@ use uuid::Uuid;
 
 use super::cors::{self, Page, REQUEST_ID};
 use super::limits::Limits;
-use super::network::{self, Peer};
-use super::respond::SEQ;
+use super::respond::{MIN_SEQ, SEQ, number};
 use super::{Server, compress};
 use crate::core::id::RawId;
 use crate::error::{Error, ErrorCode, Result};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const REQUEST_ID_OF_THE_DRAFT: HeaderName = HeaderName::from_static("request-id");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// What is only read by `GET`: another route may do what has to be done to its end.
 const READ: &[&str] = &[
@@ -42,19 +42,18 @@ const MOST_ID: usize = 128;
 /// Answers a request by `inner`, within all that surrounds it.
 pub(super) fn surround<F>(
     server: Arc<Server>,
-    mut request: Request,
+    request: Request,
     route: Option<RouteName>,
-    inner: impl FnOnce(Request) -> F,
+    inner: impl FnOnce(Request, Fields) -> F,
 ) -> Surrounded<F>
 where
     F: Future<Output = Response> + Unpin,
 {
     let begun = Instant::now();
     let configuration = &server.configuration;
-    let id = id_of(request.headers());
-    let peer = Peer(network::address(request.extensions(), request.headers(), &configuration.edge.trusted_proxies));
-    request.extensions_mut().insert(peer);
-    let asked = Asked::of(&server, &request, route, id);
+    let fields = Fields::of(request.headers());
+    let id = id_of(request.headers(), fields);
+    let asked = Asked::of(&server, &request, fields, route, id);
     let span = asked.span();
     #[cfg(feature = "otel")]
     let span = super::otel::continued(span, super::otel::parent(request.headers()));
@@ -62,10 +61,33 @@ where
         Some(response) => Stage::Refused(Some(response)),
         None => match check_head(&configuration.limits, &request) {
             Err(error) => Stage::Refused(Some(error.into_response())),
-            Ok(()) => Stage::Asked(span.in_scope(|| inner(request))),
+            Ok(()) => Stage::Asked(span.in_scope(|| inner(request, fields))),
         },
     };
     Surrounded { server, begun, asked, span, stage, timer: None }
+}
+
+/// Which of the fields of a header are there that most requests do not have, so that nobody looks for those that are not.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Fields {
+    id: bool,
+    /// Who asks, or for what the answer has to wait.
+    pub(super) prepared: bool,
+    takes_coded: bool,
+    revalidates: bool,
+}
+
+impl Fields {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for name in headers.keys() {
+            fields.id |= name == REQUEST_ID || name == REQUEST_ID_OF_THE_DRAFT;
+            fields.prepared |= [header::AUTHORIZATION, header::COOKIE, MIN_SEQ].contains(name);
+            fields.takes_coded |= name == header::ACCEPT_ENCODING;
+            fields.revalidates |= name == header::IF_NONE_MATCH;
+        }
+        fields
+    }
 }
 
 /// A request that is being answered. Written by hand, because an `async` function has a place for each step of what it is given,
@@ -192,7 +214,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(server: &Server, request: &Request, route: Option<RouteName>, id: HeaderValue) -> Self {
+    fn of(server: &Server, request: &Request, fields: Fields, route: Option<RouteName>, id: HeaderValue) -> Self {
         let (headers, method) = (request.headers(), request.method());
         let configuration = &server.configuration;
         let is_read = matches!(*method, Method::GET | Method::HEAD);
@@ -203,8 +225,10 @@ impl Asked {
             method: method.clone(),
             page: Page::of(&configuration.origins, headers),
             reads: ends(&["/{model}/@query"]) || (is_read && ends(READ)),
-            takes_gzip: configuration.edge.compresses && compress::is_taken(headers),
-            if_none_match: is_read.then(|| headers.get(header::IF_NONE_MATCH).cloned()).flatten(),
+            takes_gzip: configuration.edge.compresses && fields.takes_coded && compress::is_taken(headers),
+            if_none_match: (is_read && fields.revalidates)
+                .then(|| headers.get(header::IF_NONE_MATCH).cloned())
+                .flatten(),
             prefix: (!is_read).then(|| prefix(&configuration.edge.prefix, request)).flatten(),
             route,
         }
@@ -240,7 +264,7 @@ impl Asked {
         }
     }
 
-    fn finish(&self, server: &Server, mut response: Response) -> Response {
+    fn finish(&mut self, server: &Server, mut response: Response) -> Response {
         let status = response.status();
         let headers = response.headers_mut();
         if status == StatusCode::CREATED
@@ -253,9 +277,9 @@ impl Asked {
         }
         // What a server answers is no business of a cache, unless it is said: rights and documents change.
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
-        headers.insert(SEQ, HeaderValue::from(server.runtime.durable().seq));
+        headers.insert(SEQ, number(server.runtime.durable().seq));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
-        headers.insert(REQUEST_ID, self.id.clone());
+        headers.insert(REQUEST_ID, std::mem::replace(&mut self.id, NO_STORE));
         if !server.configuration.origins.is_empty() {
             cors::vary(headers);
             self.page.tell(headers);
@@ -272,19 +296,18 @@ fn prefix(own: &str, request: &Request) -> Option<String> {
 }
 
 /// The id that the client gave to its request, where it is one; else a new one.
-fn id_of(headers: &HeaderMap) -> HeaderValue {
-    const REQUEST_ID_OF_THE_DRAFT: HeaderName = HeaderName::from_static("request-id");
+fn id_of(headers: &HeaderMap, fields: Fields) -> HeaderValue {
     let is_fine = |value: &&HeaderValue| {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte);
         (1..=MOST_ID).contains(&value.len()) && value.as_bytes().iter().all(allowed)
     };
-    let given = headers.get(REQUEST_ID).or_else(|| headers.get(REQUEST_ID_OF_THE_DRAFT)).filter(is_fine);
+    let given = || headers.get(REQUEST_ID).or_else(|| headers.get(REQUEST_ID_OF_THE_DRAFT)).filter(is_fine);
     let made = || {
         let mut buffer = Uuid::encode_buffer();
         let text = RawId::fresh_uuid().simple().encode_lower(&mut buffer);
         HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
     };
-    given.cloned().unwrap_or_else(made)
+    fields.id.then(given).flatten().cloned().unwrap_or_else(made)
 }
 
 /// Refuses a request for the size of what stands before its body.
@@ -342,13 +365,14 @@ mod tests {
     fn ids_of_requests() {
         let of = |text: &str| {
             let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_str(text).unwrap())]);
-            id_of(&headers).to_str().unwrap().to_owned()
+            id_of(&headers, Fields::of(&headers)).to_str().unwrap().to_owned()
         };
         assert_eq!(of("req-1/a.b:c"), "req-1/a.b:c");
         for wrong in ["", "a b", "a\"b", "<x>", &"x".repeat(129), "é"] {
             assert_eq!(of(wrong).len(), 32, "{wrong}");
         }
-        assert_ne!(id_of(&HeaderMap::new()), id_of(&HeaderMap::new()));
+        let none = HeaderMap::new();
+        assert_ne!(id_of(&none, Fields::of(&none)), id_of(&none, Fields::of(&none)));
     }
 
     #[test]

@@ -156,6 +156,7 @@ pub struct Kind {
     name: fn() -> &'static str,
     from_json: fn(Value) -> Result<Box<dyn AnyValue>, serde_json::Error>,
     from_text: fn(&str) -> Result<Box<dyn AnyValue>, serde_json::Error>,
+    from_tree: fn(Json<'_>) -> Option<Box<dyn AnyValue>>,
     schema: fn() -> Schema,
     id: fn() -> TypeId,
     to_query: fn(RawQuery) -> Box<dyn Any + Send>,
@@ -170,6 +171,7 @@ impl Kind {
             name: std::any::type_name::<T>,
             from_json: |value| T::deserialize(value).map(|value| Box::new(value) as _),
             from_text: |text| serde_json::from_str::<T>(text).map(|value| Box::new(value) as _),
+            from_tree: |tree| T::deserialize(tree).ok().map(|value| Box::new(value) as _),
             schema: schema_of::<T>,
             id: TypeId::of::<T>,
             to_query: |raw| Box::new(Query::<T>::from_raw(raw)),
@@ -607,7 +609,7 @@ impl ModelSchema {
         }
         match self.validator.check_view(&view)? {
             // Of what the type refuses the words are those of the other way.
-            Ok(()) => (self.kind.from_text)(text).ok().map(Ok),
+            Ok(()) => (self.kind.from_tree)(json).map(Ok),
             Err(error) => Some(Err(error)),
         }
     }

@@ -368,12 +368,13 @@ impl Checked {
     }
 
     /// Checks input of this audience that is still a text; `None` where it has to be a value for that.
-    pub(crate) fn check_text(&self, text: &str, by: Audience) -> Option<Result<()>> {
+    pub(crate) fn check_text<'t>(&self, text: &'t str, by: Audience) -> Option<Result<Json<'t>>> {
         if self.open.is_some() && !by.sees(Level::Protected) {
             return None;
         }
         let json: Json<'_> = serde_json::from_str(text).ok()?;
-        self.validator.check_view(&json.as_value())
+        let outcome = self.validator.check_view(&json.as_value())?;
+        Some(outcome.map(|()| json))
     }
 }
 

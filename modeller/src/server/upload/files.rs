@@ -340,7 +340,7 @@ async fn run(context: &Context, store: &Arc<Store>, upload: &Arc<Upload>, metada
     let mut operation = None;
     let answer = match purpose {
         Purpose::Operation { index, id, args, .. } => {
-            let output = context.call(index, OperationKind::Upload, &id, args, With::File(file)).await?;
+            let output = context.call(index, OperationKind::Upload, &id, args, With::File(Box::new(file))).await?;
             operation = Some((context.server.runtime.model(index)?.schema.id.to_string(), id));
             answer_json(output.as_ref(), context.audience())?
         }

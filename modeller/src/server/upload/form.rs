@@ -68,7 +68,7 @@ pub(in crate::server) async fn upload(
         Form::Bare { .. } => limit,
     };
     let mut body = Incoming::new(&parts.headers, body, most);
-    let entered = uploads.enter(&context.caller, super::peer(&parts.extensions));
+    let entered = uploads.enter(&context.caller, context.peer);
     let counted = match entered.and_then(|counted| body.check_announced().map(|()| counted)) {
         Ok(counted) => counted,
         Err(error) => {
@@ -390,7 +390,7 @@ async fn called(
     let (name, content_type) = (file.name().map(str::to_owned), file.content_type().map(str::to_owned));
     let of_call = context.clone();
     let call = context.to_the_end(async move {
-        let output = of_call.call(index, OperationKind::Upload, &id, args, With::File(file)).await?;
+        let output = of_call.call(index, OperationKind::Upload, &id, args, With::File(Box::new(file))).await?;
         let answer = answer_json(output.as_ref(), of_call.audience())?;
         let model = of_call.server.runtime.model(index)?.schema.id.to_string();
         of_call.server.configuration.events.uploaded.tell(|| Uploaded {

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{Extensions, HeaderMap};
+use axum::http::HeaderMap;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
@@ -165,10 +165,6 @@ struct UnderWay {
 /// Whose something is that is counted: of a verified caller, or else of an address, or else of all that have none.
 fn owner(caller: &Caller, peer: Peer) -> String {
     edge::owner(caller, peer).unwrap_or_else(|| caller.identity())
-}
-
-fn peer(extensions: &Extensions) -> Peer {
-    extensions.get::<Peer>().copied().unwrap_or_default()
 }
 
 /// A key promises that a call is made once, which takes a transaction, and bytes that can be told from others.

@@ -38,7 +38,7 @@ pub(in crate::server) async fn stream(
     let asked = Asked::read(parts.uri.query().unwrap_or_default(), true);
     let uploads = &context.server.configuration.uploads;
     let mut body = Incoming::new(&parts.headers, body, uploads.limit);
-    let entered = uploads.enter(&context.caller, super::peer(&parts.extensions));
+    let entered = uploads.enter(&context.caller, context.peer);
     let checked = entered.and_then(|counted| body.check_announced().and(asked).map(|asked| (asked, counted)));
     let (asked, counted) = match checked {
         Ok(checked) => checked,
@@ -107,7 +107,7 @@ pub(in crate::server) async fn one(
     args: Option<Value>,
     chunk: Chunk,
 ) -> Result<Vec<u8>> {
-    let output = context.call(index, OperationKind::Stream, id, args, With::Chunk(chunk)).await?;
+    let output = context.call(index, OperationKind::Stream, id, args, With::Chunk(Box::new(chunk))).await?;
     answer_json(output.as_ref(), context.audience())
 }
 

@@ -177,9 +177,8 @@ async fn create(context: &Context, parts: &Parts, body: &mut Incoming) -> Result
         return Err(unsupported());
     }
     let checksum = text(headers, &CHECKSUM)?.map(Checksum::parse).transpose()?;
-    let peer = super::peer(&parts.extensions);
-    let counted = context.server.configuration.uploads.enter(&context.caller, peer)?;
-    let upload = files::create(context, peer, length, &metadata).await?;
+    let counted = context.server.configuration.uploads.enter(&context.caller, context.peer)?;
+    let upload = files::create(context, context.peer, length, &metadata).await?;
     let location = format!("/@files/{}", upload.id);
     let mut error = None;
     // One without bytes is whole as it is.
@@ -230,7 +229,7 @@ async fn patch(context: &Context, id: &str, parts: &Parts, body: &mut Incoming) 
     let offset = number(headers, &OFFSET)?.ok_or_else(|| wrong("`Upload-Offset` is missing"))?;
     let checksum = text(headers, &CHECKSUM)?.map(Checksum::parse).transpose()?;
     let append = Append { offset, length: number(headers, &LENGTH)?, checksum };
-    let counted = context.server.configuration.uploads.enter(&context.caller, super::peer(&parts.extensions))?;
+    let counted = context.server.configuration.uploads.enter(&context.caller, context.peer)?;
     let taken = std::mem::replace(body, Incoming::none());
     let (outcome, rest) = files::append(context, upload, append, taken).await;
     *body = rest.unwrap_or_else(Incoming::none);
