@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::{Error as Unfit, MapAccessDeserializer, MapDeserializer, SeqDeserializer};
-use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::value::{ArrayRef, AsValue, ObjectRef, ValueRef};
@@ -54,6 +54,18 @@ impl AsValue for Json<'_> {
     }
 }
 
+/// What asks for a kind of value is given no other one, whatever it would make of that.
+macro_rules! of_kind {
+    ($($method:ident $(($($argument:ident: $type:ty),*))? => $kind:pat),* $(,)?) => {$(
+        fn $method<V: Visitor<'de>>(self, $($($argument: $type,)*)? visitor: V) -> Result<V::Value, Unfit> {
+            match self {
+                value @ ($kind) => value.deserialize_any(visitor),
+                _ => Err(Unfit::custom("a value of another kind")),
+            }
+        }
+    )*};
+}
+
 /// As that of `serde_json::Value`.
 impl<'de> Deserializer<'de> for Json<'de> {
     type Error = Unfit;
@@ -94,14 +106,40 @@ impl<'de> Deserializer<'de> for Json<'de> {
             Self::Object(Members(members)) if members.len() == 1 => {
                 visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(members.into_iter())))
             }
-            _ => Err(Unfit::invalid_type(Unexpected::Other("no variant"), &"a text, or an object with one member")),
+            _ => Err(Unfit::custom("no variant")),
         }
     }
 
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+    of_kind! {
+        deserialize_bool => Self::Bool(_),
+        deserialize_i8 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_i16 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_i32 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_i64 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_i128 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_u8 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_u16 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_u32 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_u64 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_u128 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_f32 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_f64 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_char => Self::Text(_),
+        deserialize_str => Self::Text(_),
+        deserialize_string => Self::Text(_),
+        deserialize_identifier => Self::Text(_),
+        deserialize_bytes => Self::Text(_) | Self::Array(_),
+        deserialize_byte_buf => Self::Text(_) | Self::Array(_),
+        deserialize_unit => Self::Null,
+        deserialize_unit_struct(_name: &'static str) => Self::Null,
+        deserialize_seq => Self::Array(_),
+        deserialize_tuple(_length: usize) => Self::Array(_),
+        deserialize_tuple_struct(_name: &'static str, _length: usize) => Self::Array(_),
+        deserialize_map => Self::Object(_),
+        deserialize_struct(_name: &'static str, _fields: &'static [&'static str]) => Self::Array(_) | Self::Object(_),
     }
+
+    forward_to_deserialize_any! { ignored_any }
 }
 
 impl<'t> IntoDeserializer<'t, Unfit> for Json<'t> {
@@ -196,6 +234,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::fmt::Debug;
 
+    use serde::Deserialize;
     use serde_json::Value;
 
     use super::*;
