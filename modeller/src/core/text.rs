@@ -59,7 +59,7 @@ macro_rules! of_kind {
     ($($method:ident $(($($argument:ident: $type:ty),*))? => $kind:pat),* $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, $($($argument: $type,)*)? visitor: V) -> Result<V::Value, Unfit> {
             match self {
-                value @ ($kind) => value.deserialize_any(visitor),
+                value @ $kind => value.deserialize_any(visitor),
                 _ => Err(Unfit::custom("a value of another kind")),
             }
         }
