@@ -8,7 +8,7 @@ use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -474,28 +474,38 @@ impl Runtime {
         R: Send,
     {
         let log = self.log();
-        let until = Instant::now() + LIFETIME;
+        // Most are done when they are asked for the first time, and need no clock.
+        let mut until = None;
         let mut call = Call::new();
         let mut turn = None;
         loop {
             let transaction = Arc::new(Transaction::begin(log.clone(), self.0.limits));
             let step = Step::root(transaction.clone(), call.clone(), name());
             // It lies in one place, and is lent: handed on, it would be there once for each who has it.
-            let run = pin!(CURRENT.scope(self.0.number, body(step.clone())));
-            let outcome = tokio::time::timeout_at(until.into(), caught(run)).await;
+            let mut run = pin!(CURRENT.scope(self.0.number, body(step.clone())));
+            let mut timer = None;
+            let outcome = poll_fn(|context| {
+                if let Poll::Ready(outcome) = poll_caught(|| run.as_mut().poll(context)) {
+                    return Poll::Ready(Some(outcome));
+                }
+                let until = *until.get_or_insert_with(|| Instant::now() + LIFETIME);
+                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
+                timer.as_mut().poll(context).map(|()| None)
+            });
+            let outcome = outcome.await;
             step.close();
-            if self.0.rehearses && call.attempt() == 1 && outcome.is_ok() {
+            if self.0.rehearses && call.attempt() == 1 && outcome.is_some() {
                 transaction.close();
                 call = call.again();
                 continue;
             }
             match outcome {
-                Err(_) => {
+                None => {
                     transaction.close();
                     return Err(Error::new(ErrorCode::Timeout)
                         .message(format!("a transaction lives {} seconds at most", LIFETIME.as_secs())));
                 }
-                Ok(Err(error)) => {
+                Some(Err(error)) => {
                     transaction.close();
                     drop(turn.take());
                     // It was refused for what it saw, which the caller must not learn before it is durable.
@@ -503,7 +513,7 @@ impl Runtime {
                         return Err(error);
                     }
                 }
-                Ok(Ok(value)) => {
+                Some(Ok(value)) => {
                     let later = transaction.take_later();
                     let Some(batch) = transaction.finish() else {
                         drop(turn.take());
@@ -540,7 +550,8 @@ impl Runtime {
                     }
                 }
             }
-            if Instant::now() >= until {
+            let now = Instant::now();
+            if now >= *until.get_or_insert(now + LIFETIME) {
                 return Err(Error::new(ErrorCode::Conflict).message("the transaction lost until its time ran out"));
             }
             call = call.again();
@@ -606,7 +617,7 @@ fn done_later(journal: Arc<Journal>, later: Vec<Later>) -> BoxFuture<'static, ()
 /// A future whose panic is an `INTERNAL` error: a handler's mistake is not the end of the connection that met it.
 pub(crate) async fn caught<R>(future: impl Future<Output = Result<R>>) -> Result<R> {
     let mut future = pin!(future);
-    std::future::poll_fn(move |context| poll_caught(|| future.as_mut().poll(context))).await
+    poll_fn(move |context| poll_caught(|| future.as_mut().poll(context))).await
 }
 
 /// The same of one step of a future, which is not asked again after a panic.

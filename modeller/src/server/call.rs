@@ -142,9 +142,13 @@ impl Context {
     {
         // On the heap from the start: what is large is moved about with all that awaits it.
         let work = Box::pin(work).in_current_span();
-        let server = self.server.clone();
+        let entered = self.server.calls.try_enter();
+        let full = entered.is_none().then(|| self.server.calls.clone());
         async move {
-            let counted = server.calls.enter().await;
+            let counted = match full {
+                Some(calls) => calls.enter().await,
+                None => entered,
+            };
             Unstopped { work: Some((work, counted)) }.await
         }
     }

@@ -99,9 +99,8 @@ impl Front {
             Known::Read | Known::Call => "/{model}/{id}",
         };
         let peer = Peer::of(end, request.headers(), &self.server.configuration.edge.trusted_proxies);
-        let server = self.server.clone();
-        let answer = move |request: Request<Body>| {
-            let context = Context { server, caller: identity(request.extensions()).caller, peer };
+        let answer = move |server: &Arc<Server>, request: Request<Body>| {
+            let context = Context { server: server.clone(), caller: identity(request.extensions()).caller, peer };
             handle(context, known, at, request)
         };
         let answered = around(&self.server, request.map(Body::new), peer, Some(RouteName::Known(route)), answer);

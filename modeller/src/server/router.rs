@@ -195,7 +195,7 @@ where
         let next = self.inner.clone();
         let mut next = std::mem::replace(&mut self.inner, next);
         let route = request.extensions().get::<MatchedPath>().cloned().map(RouteName::Matched);
-        around(&self.server, request, peer, route, move |request| next.call(request)).map(Ok)
+        around(&self.server, request, peer, route, move |_, request| next.call(request)).map(Ok)
     }
 }
 
@@ -205,16 +205,16 @@ pub(super) fn around<F>(
     request: Request,
     peer: Peer,
     route: Option<RouteName>,
-    next: impl FnOnce(Request) -> F + Send + 'static,
+    next: impl FnOnce(&Arc<Server>, Request) -> F + Send + 'static,
 ) -> Surrounded<Answer<F>>
 where
     F: Future<Output = Result<Response, Infallible>> + Send + Unpin,
 {
-    let server = server.clone();
-    surround(server.clone(), request, route, |request, fields| {
-        if is_plain(&server, &request, fields) {
-            Answer::Plain(next(request))
+    surround(server.clone(), request, route, |server, request, fields| {
+        if is_plain(server, &request, fields) {
+            Answer::Plain(next(server, request))
         } else {
+            let server = server.clone();
             Answer::Other(Box::pin(async move { answer(&server, request, peer, next).await }))
         }
     })
@@ -250,7 +250,7 @@ async fn answer<F>(
     server: &Arc<Server>,
     mut request: Request,
     peer: Peer,
-    next: impl FnOnce(Request) -> F + Send,
+    next: impl FnOnce(&Arc<Server>, Request) -> F + Send,
 ) -> Response
 where
     F: Future<Output = Result<Response, Infallible>> + Send,
@@ -269,7 +269,7 @@ where
     };
     let (verified, by_cookie) = (identity.caller.is_verified(), identity.by_cookie);
     request.extensions_mut().insert(identity);
-    let Ok(mut response) = next(request).await;
+    let Ok(mut response) = next(server, request).await;
     if by_cookie {
         // Unlike what is asked with `Authorization` (RFC 9111 §3.5), shared caches could keep it.
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));

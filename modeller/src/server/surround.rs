@@ -44,7 +44,7 @@ pub(super) fn surround<F>(
     server: Arc<Server>,
     request: Request,
     route: Option<RouteName>,
-    inner: impl FnOnce(Request, Fields) -> F,
+    inner: impl FnOnce(&Arc<Server>, Request, Fields) -> F,
 ) -> Surrounded<F>
 where
     F: Future<Output = Response> + Unpin,
@@ -61,7 +61,7 @@ where
         Some(response) => Stage::Refused(Some(response)),
         None => match check_head(&configuration.limits, &request) {
             Err(error) => Stage::Refused(Some(error.into_response())),
-            Ok(()) => Stage::Asked(span.in_scope(|| inner(request, fields))),
+            Ok(()) => Stage::Asked(span.in_scope(|| inner(&server, request, fields))),
         },
     };
     Surrounded { server, begun, asked, span, stage, timer: None }
