@@ -12,41 +12,20 @@ rounds=${1:-3}
 test "$#" -eq 0 || shift
 clients=${*:-1000 5000}
 
-cd "$(dirname "$0")/../.."
-bin=${CARGO_TARGET_DIR:-target}/release
-work=$(mktemp -d)
-server=
-trap 'test -z "$server" || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
+. "$(dirname "$0")/alternate.sh"
 ulimit -n "$(ulimit -H -n)"
 
 cargo build --release --quiet -p yardstick
 
-on_first= on_second=
-if command -v taskset >/dev/null && [ "$(nproc)" -ge 2 ]; then
-    on_first='taskset -c 0' on_second='taskset -c 1'
-fi
-
 # measure LABEL ROOM CLIENTS WINDOW: one fresh server.
 measure() {
     case $1 in
-        subject) SUBJECT_MEMORY=1 $on_first "$bin/subject" --addr 127.0.0.1:0 >"$work/out" & ;;
-        yardstick) $on_first "$bin/yardstick" --addr 127.0.0.1:0 >"$work/out" & ;;
-        node) $on_first node tests/yardstick/src/node/room.mjs >"$work/out" & ;;
+        subject) serve env SUBJECT_MEMORY=1 "$bin/subject" --addr 127.0.0.1:0 ;;
+        yardstick) serve "$bin/yardstick" --addr 127.0.0.1:0 ;;
+        node) serve node tests/yardstick/src/node/room.mjs ;;
     esac
-    server=$!
-    url=
-    while [ -z "$url" ]; do
-        kill -0 "$server"
-        sleep 0.1
-        url=$(sed -n 's/.*\(http:\/\/[0-9.:]*\).*/\1/p' "$work/out" | head -n 1)
-    done
-    $on_second "$bin/load" fan-out --url "$url" --pid "$server" --label "$1" --room "$2" --clients "$3" --window "$4" \
-        --changes "${CHANGES:-200}" >"$work/line"
-    cat "$work/line" >>"$work/results"
-    cat "$work/line" >&2
-    kill "$server"
-    wait "$server" || true
-    server=
+    load fan-out --label "$1" --room "$2" --clients "$3" --window "$4" --changes "${CHANGES:-200}"
+    stop
 }
 
 round=0
