@@ -223,11 +223,14 @@ impl Context {
     }
 }
 
+/// Work with its place among the calls under way.
+type UnderWay<F> = (Instrumented<Pin<Box<F>>>, Option<OwnedSemaphorePermit>);
+
 /// Work that goes on in a task of its own when nobody waits for it any more. Where somebody waits to the end, which is nearly
 /// always, it costs no task.
 struct Unstopped<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> {
-    /// With its place among the calls under way; until it is done.
-    work: Option<(Instrumented<Pin<Box<F>>>, Option<OwnedSemaphorePermit>)>,
+    /// Until it is done.
+    work: Option<UnderWay<F>>,
 }
 
 impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Future for Unstopped<R, F> {

@@ -271,7 +271,8 @@ impl App {
         let refusals = Gate::new(REFUSALS);
         // They end with this.
         let mut pumping = JoinSet::new();
-        for pump in server.pumps.iter().cloned() {
+        for pump in &server.pumps {
+            let pump = pump.clone();
             pumping.spawn(async move { pump.run().await });
         }
         let mut shutdown = pin!(async {
