@@ -332,6 +332,8 @@ impl App {
                     let (server, shown) = (server.clone(), server.metrics.connection());
                     tokio::spawn(async move {
                         connection(&http, stream, peer, service, &server).await;
+                        // What knows the application goes first: when the last place is free, the server has ended.
+                        drop((http, server));
                         drop((counted, by_address, shown));
                     });
                 }
@@ -355,6 +357,7 @@ impl App {
         if tokio::time::timeout(limits.drain_time, drained).await.is_err() {
             tracing::warn!("stopped with requests under way");
         }
+        pumping.shutdown().await;
         match failure {
             None => Ok(()),
             Some(reason) => {

@@ -539,8 +539,18 @@ impl Session {
         if !std::mem::replace(&mut checks.running, true)
             && let Some(session) = self.this.upgrade()
         {
-            self.tasks.spawn(async move { session.work_at_checks().await });
+            session.aside(|session| async move { session.work_at_checks().await });
         }
+    }
+
+    /// Does something that nobody has asked for, and that the end of the server waits for, as it does for calls.
+    fn aside<F: Future<Output = ()> + Send + 'static>(self: Arc<Self>, work: impl FnOnce(Arc<Self>) -> F) {
+        let counted = self.server.calls.try_enter();
+        let (tasks, work) = (self.tasks.clone(), work(self));
+        tasks.spawn(async move {
+            work.await;
+            drop(counted);
+        });
     }
 
     /// One after the other, so that a burst asks no more than once for each commit.
@@ -1020,7 +1030,7 @@ impl LiveSink for Session {
             }
         });
         if let Some(session) = self.this.upgrade() {
-            self.tasks.spawn(async move {
+            session.aside(|session| async move {
                 let runtime = &session.server.runtime;
                 runtime.lives().refresh(runtime.log(), session.number).await;
             });
@@ -1199,6 +1209,24 @@ mod tests {
         assert!(session.queue.lock().fetch(Writer::Pump).is_none());
         assert_eq!(session.fetch().as_deref(), Some("five"));
         assert_eq!(session.queue.lock().charge.bytes(), 0);
+    }
+
+    /// A server keeps its pumps, and a session keeps its server.
+    #[tokio::test]
+    async fn a_pump_that_has_ended_keeps_no_session() {
+        let session = session().await;
+        session.writes_to(Weak::new());
+        let pumps = session.server.pumps.clone();
+        let pumping: Vec<_> = pumps.into_iter().map(|pump| tokio::spawn(async move { pump.run().await })).collect();
+        tokio::task::yield_now().await;
+        session.push_shared(Frame::own("before".into()));
+        assert_eq!(Arc::strong_count(&session), 2);
+        for pump in pumping {
+            pump.abort();
+            let _ = pump.await;
+        }
+        session.push_shared(Frame::own("after".into()));
+        assert_eq!(Arc::strong_count(&session), 1);
     }
 
     #[tokio::test]

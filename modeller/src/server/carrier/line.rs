@@ -164,26 +164,45 @@ const AT_ONCE: usize = 8;
 /// Writes what is pushed to the clients whose connections are known.
 #[derive(Default)]
 pub(in crate::server) struct Pump {
-    waiting: Mutex<Vec<Arc<Session>>>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    sessions: Vec<Arc<Session>>,
+    /// Nobody comes for them any more. A session that stood here then would keep the server, which keeps this.
+    closed: bool,
 }
 
 impl Pump {
     /// Serves a session soon. Each stands there once: it says itself whether it does.
     pub(in crate::server) fn add(&self, session: Arc<Session>) {
         let mut waiting = self.waiting.lock();
-        waiting.push(session);
-        if waiting.len() == 1 {
+        if waiting.closed {
+            return;
+        }
+        waiting.sessions.push(session);
+        if waiting.sessions.len() == 1 {
             self.filled.notify_one();
         }
     }
 
-    /// Runs until it is dropped.
+    /// Runs until it is dropped, and takes nothing any more then.
     pub(in crate::server) async fn run(&self) {
+        struct Closing<'a>(&'a Pump);
+        impl Drop for Closing<'_> {
+            fn drop(&mut self) {
+                let left =
+                    std::mem::replace(&mut *self.0.waiting.lock(), Waiting { closed: true, ..Waiting::default() });
+                drop(left);
+            }
+        }
+        let _closing = Closing(self);
         let mut buffer = Vec::new();
         loop {
             self.filled.notified().await;
-            let sessions = std::mem::take(&mut *self.waiting.lock());
+            let sessions = std::mem::take(&mut self.waiting.lock().sessions);
             for (number, session) in sessions.into_iter().enumerate() {
                 if number % AT_ONCE == AT_ONCE - 1 {
                     tokio::task::yield_now().await;

@@ -234,6 +234,8 @@ async fn carry(server: Arc<Server>, socket: Arc<Socket<Inbox>>) {
     socket.close(DisconnectReason::TransportClose);
     // What it holds is free when its connection has ended, which that of a client that does not read does later.
     socket.closed().await;
+    // What knows the application goes first: when the last place is free, the server has ended.
+    drop(server);
     drop(place);
 }
 

@@ -71,6 +71,8 @@ pub(in crate::server) async fn open(
                 session.writes_to(line);
             }
             carry(&session, socket).await;
+            // What knows the application goes first: when the last place is free, the server has ended.
+            drop(session);
             drop(counted);
         })
 }
