@@ -560,8 +560,8 @@ fn are_different(items: &dyn ArrayRef) -> Option<()> {
 
 /// An address of RFC 5321 in its common form: plain atoms, and a domain of letters and digits with single hyphens inside.
 fn is_plain_email(text: &str) -> bool {
-    let Some(at) = text.bytes().position(|byte| byte == b'@') else { return false };
-    let (Some(local), Some(domain)) = (text.as_bytes().get(..at), text.as_bytes().get(at + 1..)) else { return false };
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let (local, domain) = (local.as_bytes(), domain.as_bytes());
     // Dots and hyphens stand alone, and between others.
     let is_plain = |part: &[u8], alone: &[u8], more: &[u8]| {
         let mut before = b'.';

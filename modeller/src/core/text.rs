@@ -56,14 +56,14 @@ impl AsValue for Json<'_> {
 
 /// What asks for a kind of value is given no other one, whatever it would make of that.
 macro_rules! of_kind {
-    ($($method:ident $(($($argument:ident: $type:ty),*))? => $kind:pat),* $(,)?) => {$(
-        fn $method<V: Visitor<'de>>(self, $($($argument: $type,)*)? visitor: V) -> Result<V::Value, Unfit> {
+    ($($($method:ident)+ => $kind:pat),* $(,)?) => {$($(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
             match self {
                 value @ $kind => value.deserialize_any(visitor),
                 _ => Err(Unfit::custom("a value of another kind")),
             }
         }
-    )*};
+    )+)*};
 }
 
 /// As that of `serde_json::Value`.
@@ -112,31 +112,43 @@ impl<'de> Deserializer<'de> for Json<'de> {
 
     of_kind! {
         deserialize_bool => Self::Bool(_),
-        deserialize_i8 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_i16 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_i32 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_i64 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_i128 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_u8 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_u16 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_u32 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_u64 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_u128 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_f32 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_f64 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_char => Self::Text(_),
-        deserialize_str => Self::Text(_),
-        deserialize_string => Self::Text(_),
-        deserialize_identifier => Self::Text(_),
-        deserialize_bytes => Self::Text(_) | Self::Array(_),
-        deserialize_byte_buf => Self::Text(_) | Self::Array(_),
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
+        deserialize_char deserialize_str deserialize_string deserialize_identifier => Self::Text(_),
+        deserialize_bytes deserialize_byte_buf => Self::Text(_) | Self::Array(_),
         deserialize_unit => Self::Null,
-        deserialize_unit_struct(_name: &'static str) => Self::Null,
         deserialize_seq => Self::Array(_),
-        deserialize_tuple(_length: usize) => Self::Array(_),
-        deserialize_tuple_struct(_name: &'static str, _length: usize) => Self::Array(_),
         deserialize_map => Self::Object(_),
-        deserialize_struct(_name: &'static str, _fields: &'static [&'static str]) => Self::Array(_) | Self::Object(_),
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Unfit> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Unfit> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        match self {
+            Self::Array(_) => self.deserialize_seq(visitor),
+            _ => self.deserialize_map(visitor),
+        }
     }
 
     forward_to_deserialize_any! { ignored_any }

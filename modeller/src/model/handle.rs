@@ -392,7 +392,7 @@ impl<T: Stored> Model<T> {
     async fn call_with(&self, kind: OperationKind, id: &str, args: Value, with: With) -> Result<Value> {
         let operation = self.scope.operation(self.index, kind, id)?;
         let args = self.scope.args(operation, Some(args), Audience::Store)?;
-        let output = self.scope.call(self.index, kind, id, args, with).await?;
+        let output = self.scope.perform(self.index, operation, args, with).await?;
         super::output_json(output.as_ref())
     }
 

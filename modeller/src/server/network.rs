@@ -132,13 +132,18 @@ impl Peer {
         let end = extensions.get::<ConnectInfo<SocketAddr>>();
         end.map_or_else(Self::default, |ConnectInfo(end)| Self::of(*end, headers, trusted))
     }
+
+    /// As the request carries it since it was found out.
+    pub(super) fn carried(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().copied().unwrap_or_default()
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get::<Self>().copied().unwrap_or_default())
+        Ok(Self::carried(&parts.extensions))
     }
 }
 

@@ -1072,6 +1072,7 @@ mod tests {
     use crate::model::given::SchemaModel;
     use crate::model::route::HttpMethod;
     use crate::server::Server;
+    use crate::server::network::Peer;
     use crate::server::router::{router, table};
 
     /// Routes that are not described here: methods, which a model that is given as JSON has none of.
@@ -1126,13 +1127,8 @@ mod tests {
             mounted.extend(methods.map(|method| format!("{method} {}", as_mounted(path, &[]))));
         }
         let caller = Caller::verified(Map::from_iter([("sub".to_owned(), "ada".into())]));
-        let metadata = metadata::of(&Context {
-            server: Arc::clone(&server),
-            caller,
-            peer: super::super::network::Peer::default(),
-        })
-        .await
-        .unwrap();
+        let context = Context { server: Arc::clone(&server), caller, peer: Peer::default() };
+        let metadata = metadata::of(&context).await.unwrap();
         let mut description = openapi(&metadata);
         server.configuration.outside.describe(&mut description);
         let mut described: BTreeSet<String> = UNDESCRIBED.iter().map(|route| (*route).to_owned()).collect();

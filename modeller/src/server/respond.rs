@@ -53,13 +53,7 @@ pub(super) fn written(status: StatusCode, written: &Written, audience: Audience)
 
 /// Gives an answer a revision as its `ETag`.
 pub(super) fn tag(response: &mut Response, rev: u64) {
-    let mut digits = itoa::Buffer::new();
-    let digits = digits.format(rev).as_bytes();
-    let mut quoted = [b'"'; 22];
-    if let Some(place) = quoted.get_mut(1..=digits.len()) {
-        place.copy_from_slice(digits);
-    }
-    if let Some(Ok(tag)) = quoted.get(..digits.len() + 2).map(HeaderValue::from_bytes) {
+    if let Ok(tag) = HeaderValue::try_from(["\"", itoa::Buffer::new().format(rev), "\""].concat()) {
         response.headers_mut().insert(header::ETAG, tag);
     }
 }

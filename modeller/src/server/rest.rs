@@ -37,7 +37,7 @@ use crate::model::once::CallKey;
 use crate::model::runtime::{Listed, ModelRuntime, OperationKind, Scope, Target};
 use crate::model::upload::Pieces;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 

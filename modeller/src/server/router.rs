@@ -342,8 +342,7 @@ pub(super) fn identity(extensions: &Extensions) -> Identity {
 
 impl Context {
     fn of(extensions: &Extensions, server: Arc<Server>) -> Self {
-        let peer = extensions.get::<Peer>().copied().unwrap_or_default();
-        Self { server, caller: identity(extensions).caller, peer }
+        Self { server, caller: identity(extensions).caller, peer: Peer::carried(extensions) }
     }
 }
 

@@ -293,9 +293,8 @@ impl Session {
 
     /// Refuses an operation that the client has asked for too often.
     fn admit_operation(&self, model: &str, id: &str) -> Result<()> {
-        let peer = self.peer.get().copied().unwrap_or_default();
-        let caller = self.identity.lock().caller.clone();
-        self.server.admit(&format!("{model}.{id}"), &caller, peer)
+        let Context { server, caller, peer } = self.context();
+        server.admit(&format!("{model}.{id}"), &caller, peer)
     }
 
     /// The next frame for the client, when one is there.

@@ -135,10 +135,8 @@ impl<'a> Matcher<'a> {
     /// Leaves those that match. What is asked first is asked of all before the next: while one document comes from memory, the
     /// next ones are already on their way.
     pub(crate) fn retain(&self, docs: &mut Vec<Seen<'_>>) {
-        if let Self::All(members) = self {
-            return members.iter().for_each(|member| member.retain(docs));
-        }
         match self {
+            Self::All(members) => members.iter().for_each(|member| member.retain(docs)),
             Self::Field(test) => retain(docs, |doc| test.matches(doc)),
             _ => retain(docs, |doc| self.matches(doc)),
         }

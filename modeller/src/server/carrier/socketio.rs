@@ -87,7 +87,7 @@ async fn open(server: Arc<Server>, engine: EngineIoService<Carrier>, mut request
     if *request.method() == Method::GET && !query.split('&').any(|pair| pair.starts_with("sid=")) {
         let extensions = request.extensions();
         let caller = extensions.get::<Identity>().map_or_else(Caller::anyone, |identity| identity.caller.clone());
-        let from = extensions.get::<Peer>().copied().unwrap_or_default();
+        let from = Peer::carried(extensions);
         let counted = match server.admit_socket(&caller, from) {
             Ok(counted) => counted,
             Err(error) => return error.into_response(),
@@ -251,7 +251,7 @@ async fn connect(server: &Arc<Server>, socket: &Socket<Inbox>) -> Option<Arc<Ses
             continue;
         }
         let session = Session::new(server.clone(), identity.clone());
-        session.comes_from(extensions.get::<Peer>().copied().unwrap_or_default());
+        session.comes_from(Peer::carried(extensions));
         if let Some(token) = auth.remove("token")
             && let Err(problem) = ask(&session, "authenticate", json!({"token": token})).await
         {

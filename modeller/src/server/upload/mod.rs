@@ -28,6 +28,7 @@ use self::store::{Bounds, Store};
 use super::edge;
 use super::limits::{Counted, Gate, Tally};
 use super::network::Peer;
+use super::rest::IDEMPOTENCY_KEY;
 use crate::app::{App, AppBuilder};
 use crate::core::clock::Clock;
 use crate::core::private::{Audience, written_for};
@@ -169,7 +170,7 @@ fn owner(caller: &Caller, peer: Peer) -> String {
 
 /// A key promises that a call is made once, which takes a transaction, and bytes that can be told from others.
 fn refuse_key(headers: &HeaderMap) -> Result<()> {
-    match headers.contains_key("idempotency-key") {
+    match headers.contains_key(IDEMPOTENCY_KEY) {
         true => Err(Error::new(ErrorCode::InvalidRequest).message("`Idempotency-Key` is for methods")),
         false => Ok(()),
     }
