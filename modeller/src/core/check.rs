@@ -5,9 +5,13 @@
 //! JSON straight away. A schema with any other keyword is not taken, and a value about which the rules are not sure is left
 //! to the validator. Where both have an answer it is the same one, byte for byte; a test compares them.
 
+mod reading;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+
+use self::reading::Plan;
 
 use super::schema::enums::DESCRIPTIONS;
 use super::validate::{Leaf, MAX_VIOLATION_BYTES, MAX_VIOLATIONS, Told, encode, escape, told_of};
@@ -33,6 +37,8 @@ struct Node {
     rules: Vec<Rule>,
     /// Whether the value may be withheld, which a view of it does not show.
     private: bool,
+    /// How a text is checked while it is read.
+    plan: Plan,
 }
 
 /// A violation but for its place in the value.
@@ -164,11 +170,12 @@ impl Checker {
     pub(crate) fn new(schema: &Value) -> Option<Self> {
         let mut compiler = Compiler { root: schema, nodes: Vec::new(), known: Vec::new() };
         compiler.node(schema, "#")?;
+        compiler.nodes.iter_mut().for_each(|node| node.plan = Plan::of(&node.rules));
         Some(Self { nodes: compiler.nodes })
     }
 
     pub(crate) fn check(&self, value: &ValueRef<'_>) -> Outcome {
-        let mut run = Run { nodes: &self.nodes, place: Vec::new(), out: String::new(), found: 0 };
+        let mut run = Run::new(&self.nodes);
         match run.visit(0, value) {
             Some(()) if run.found == 0 => Outcome::Fits,
             // The validator knows what is left out where there is too much to tell.
@@ -190,7 +197,7 @@ impl Compiler<'_> {
         }
         let node = self.nodes.len();
         self.known.push((address, node));
-        self.nodes.push(Node { rules: Vec::new(), private: false });
+        self.nodes.push(Node { rules: Vec::new(), private: false, plan: Plan::Whole });
         let members = match schema {
             Value::Bool(true) => return Some(node),
             schema => schema.as_object()?,
@@ -205,7 +212,7 @@ impl Compiler<'_> {
         rules.sort_by_key(|rule| !matches!(rule, Rule::Unique));
         let private = members.contains_key("private") || members.contains_key("protected");
         if let Some(place) = self.nodes.get_mut(node) {
-            *place = Node { rules, private };
+            *place = Node { rules, private, plan: Plan::Whole };
         }
         Some(node)
     }
@@ -344,6 +351,10 @@ enum Step<'a> {
 }
 
 impl<'a> Run<'a> {
+    fn new(nodes: &'a [Node]) -> Self {
+        Self { nodes, place: Vec::new(), out: String::new(), found: 0 }
+    }
+
     fn report(&mut self, words: &Words) {
         self.begin();
         self.out.push_str(&words.text);
@@ -367,7 +378,7 @@ impl<'a> Run<'a> {
     /// Nothing when it cannot be said whether the value fits.
     fn visit(&mut self, node: usize, value: &ValueRef<'_>) -> Option<()> {
         let nodes = self.nodes;
-        let Node { rules, private } = nodes.get(node)?;
+        let Node { rules, private, .. } = nodes.get(node)?;
         match value {
             ValueRef::Private(inner) | ValueRef::Protected(inner) => return self.visit(node, &inner.as_value()),
             ValueRef::Serialized(_) | ValueRef::Part { .. } => return None,
@@ -742,6 +753,7 @@ mod tests {
         let expected = validator.check_thoroughly(value).err().map(|error| error.violations_json().into_owned());
         let text = value.to_string();
         let json: crate::core::text::Json<'_> = serde_json::from_str(&text).unwrap();
+        prop_assert!(!checker.fits_text(&text, None) || expected.is_none(), "{}", value);
         for outcome in [checker.check(&value.as_value()), checker.check(&json.as_value())] {
             match outcome {
                 Outcome::Fits => prop_assert_eq!(&None, &expected, "{}", value),

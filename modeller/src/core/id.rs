@@ -1,6 +1,7 @@
 //! Ids of documents.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -67,17 +68,24 @@ impl RawId {
     /// A new UUIDv7 (RFC 9562 §5.7): unique, and rising with time, also within a millisecond.
     #[must_use]
     pub fn generate() -> Self {
-        let milliseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let made = u64::try_from(milliseconds).ok().and_then(|now| GENERATOR.lock().next(now));
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = since.as_secs().saturating_mul(1_000).saturating_add(since.subsec_millis().into());
+        let made = GENERATOR.lock().next(milliseconds);
         made.unwrap_or_else(|| Self::of_uuid(Uuid::now_v7()))
     }
 
-    /// A UUIDv7 of the same kind, for what is no document.
+    /// A UUIDv8 for what is no document (RFC 9562 §5.8): unique, and nothing more. It is a number that each thread counts up from
+    /// where no other one begins, which asks neither for the time nor for randomness.
     pub(crate) fn fresh_uuid() -> Uuid {
-        match Self::generate().0 {
-            Repr::Uuid(high, low) => Uuid::from_u64_pair(high, low),
-            Repr::Short(..) | Repr::Text(_) => Uuid::now_v7(),
+        thread_local! {
+            static NEXT: Cell<(u64, u64)> = {
+                let anywhere = || getrandom::u64().unwrap_or_else(|_| Uuid::now_v7().as_u64_pair().1);
+                Cell::new((anywhere(), anywhere()))
+            };
         }
+        let (high, low) = NEXT.get();
+        NEXT.set((high, low.wrapping_add(1)));
+        Uuid::from_u64_pair(high & !0xf000 | 0x8000, low & (u64::MAX >> 2) | 1 << 63)
     }
 
     fn of_uuid(uuid: Uuid) -> Self {
@@ -451,6 +459,16 @@ mod tests {
         let random: std::collections::HashSet<u64> =
             ids.iter().map(|id| id.as_uuid().unwrap().1 & 0xffff_ffff).collect();
         assert!(random.len() > 9_900);
+    }
+
+    #[test]
+    fn what_is_no_document_has_an_id_of_its_own() {
+        let made = || (0..1_000).map(|_| RawId::fresh_uuid()).collect::<Vec<_>>();
+        let others: Vec<_> = (0..4).map(|_| std::thread::spawn(made)).collect();
+        let mut all = made();
+        all.extend(others.into_iter().flat_map(|thread| thread.join().unwrap()));
+        assert!(all.iter().all(|id| (id.get_version_num(), id.get_variant()) == (8, uuid::Variant::RFC4122)));
+        assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), 5_000);
     }
 
     #[test]

@@ -516,6 +516,12 @@ impl CommitLog {
         self.shared.durable()
     }
 
+    /// The commit that the durable head is of.
+    pub(crate) fn durable_seq(&self) -> u64 {
+        let head = self.shared.durable.load();
+        head.as_ref().map_or_else(|| self.durable().seq, |state| state.seq)
+    }
+
     /// The accepted head.
     pub(crate) fn base(&self) -> Base {
         let accept = self.shared.accept.lock();

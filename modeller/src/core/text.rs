@@ -1,11 +1,9 @@
-//! JSON text as a tree that borrows its strings: for looking at input before it becomes a typed value, which is made of the tree.
+//! JSON text as a tree that borrows its strings: for looking at input before it becomes a typed value.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::value::{Error as Unfit, MapAccessDeserializer, MapDeserializer, SeqDeserializer};
-use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
-use serde::forward_to_deserialize_any;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::value::{ArrayRef, AsValue, ObjectRef, ValueRef};
 
@@ -51,114 +49,6 @@ impl AsValue for Json<'_> {
             Self::Array(items) => ValueRef::Array(items as &dyn ArrayRef),
             Self::Object(members) => ValueRef::Object(members),
         }
-    }
-}
-
-/// What asks for a kind of value is given no other one, whatever it would make of that.
-macro_rules! of_kind {
-    ($($($method:ident)+ => $kind:pat),* $(,)?) => {$($(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-            match self {
-                value @ $kind => value.deserialize_any(visitor),
-                _ => Err(Unfit::custom("a value of another kind")),
-            }
-        }
-    )+)*};
-}
-
-/// As that of `serde_json::Value`.
-impl<'de> Deserializer<'de> for Json<'de> {
-    type Error = Unfit;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        match self {
-            Self::Null => visitor.visit_unit(),
-            Self::Bool(value) => visitor.visit_bool(value),
-            Self::Int(value) => visitor.visit_i64(value),
-            Self::UInt(value) => visitor.visit_u64(value),
-            Self::Float(value) => visitor.visit_f64(value),
-            Self::Text(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
-            Self::Text(Cow::Owned(text)) => visitor.visit_string(text),
-            Self::Array(items) => SeqDeserializer::new(items.into_iter()).deserialize_any(visitor),
-            Self::Object(Members(members)) => MapDeserializer::new(members.into_iter()).deserialize_any(visitor),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        match self {
-            Self::Null => visitor.visit_none(),
-            value => visitor.visit_some(value),
-        }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Unfit> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Unfit> {
-        match self {
-            Self::Text(text) => visitor.visit_enum(text.into_deserializer()),
-            Self::Object(Members(members)) if members.len() == 1 => {
-                visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(members.into_iter())))
-            }
-            _ => Err(Unfit::custom("no variant")),
-        }
-    }
-
-    of_kind! {
-        deserialize_bool => Self::Bool(_),
-        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
-        deserialize_f32 deserialize_f64 => Self::Int(_) | Self::UInt(_) | Self::Float(_),
-        deserialize_char deserialize_str deserialize_string deserialize_identifier => Self::Text(_),
-        deserialize_bytes deserialize_byte_buf => Self::Text(_) | Self::Array(_),
-        deserialize_unit => Self::Null,
-        deserialize_seq => Self::Array(_),
-        deserialize_map => Self::Object(_),
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Unfit> {
-        self.deserialize_unit(visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Unfit> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Unfit> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Unfit> {
-        match self {
-            Self::Array(_) => self.deserialize_seq(visitor),
-            _ => self.deserialize_map(visitor),
-        }
-    }
-
-    forward_to_deserialize_any! { ignored_any }
-}
-
-impl<'t> IntoDeserializer<'t, Unfit> for Json<'t> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
     }
 }
 
@@ -243,10 +133,6 @@ impl<'t> Deserialize<'t> for Name<'t> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::fmt::Debug;
-
-    use serde::Deserialize;
     use serde_json::Value;
 
     use super::*;
@@ -262,126 +148,6 @@ mod tests {
             let json: Json<'_> = serde_json::from_str(text).unwrap();
             assert_eq!(json.as_value().to_json(), value, "{text}");
         }
-    }
-
-    /// A type of it is what it is of a `Value`, also where it is none.
-    #[test]
-    fn types_are_made_of_the_tree_as_of_a_value() {
-        fn same<T: serde::de::DeserializeOwned + Debug>(texts: &[&str]) -> usize {
-            let made = texts.iter().filter(|text| {
-                let json: Json<'_> = serde_json::from_str(text).unwrap();
-                let value: Value = serde_json::from_str(text).unwrap();
-                let (of_tree, of_value) = (T::deserialize(json).ok(), T::deserialize(value).ok());
-                assert_eq!(format!("{of_tree:?}"), format!("{of_value:?}"), "{text}");
-                of_tree.is_some()
-            });
-            made.count()
-        }
-        let texts = [
-            "null",
-            "true",
-            "0",
-            "-1",
-            "1.5",
-            "300",
-            "18446744073709551615",
-            r#""""#,
-            r#""One""#,
-            r#""\u00e9\n""#,
-            "[]",
-            "[1,2]",
-            r#"["x",null]"#,
-            "{}",
-            r#"{"One":null}"#,
-            r#"{"Two":7}"#,
-            r#"{"Two":"7"}"#,
-            r#"{"Three":[1,"x"]}"#,
-            r#"{"Three":[1,"x",2]}"#,
-            r#"{"Four":{"a":1,"b":["x"]}}"#,
-            r#"{"Four":{"a":1},"Two":7}"#,
-            r#"{"a":1,"b":["x","\u00e9"]}"#,
-            r#"{"a":1,"b":["x"],"c":0}"#,
-            r#"{"a":1}"#,
-            r#"{"b":null,"a":255}"#,
-            r#"{"kind":"One","a":1,"b":null}"#,
-            r#"{"kind":"Four","a":1,"b":[]}"#,
-            r#"{"t":"Two","c":7}"#,
-        ];
-        #[derive(Debug, Deserialize)]
-        #[allow(dead_code)]
-        struct Open {
-            a: u8,
-            b: Option<Vec<String>>,
-        }
-        #[derive(Debug, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        #[allow(dead_code)]
-        struct Closed {
-            a: f32,
-            b: Vec<char>,
-        }
-        #[derive(Debug, Deserialize)]
-        #[allow(dead_code)]
-        struct Flat {
-            a: i64,
-            #[serde(flatten)]
-            rest: BTreeMap<String, Value>,
-        }
-        #[derive(Debug, Deserialize)]
-        #[allow(dead_code)]
-        enum Tagged {
-            One,
-            Two(u8),
-            Three(u8, String),
-            Four { a: u8, b: Vec<String> },
-        }
-        #[derive(Debug, Deserialize)]
-        #[serde(tag = "kind")]
-        #[allow(dead_code)]
-        enum Inside {
-            One,
-            Four { a: u8, b: Vec<String> },
-        }
-        #[derive(Debug, Deserialize)]
-        #[serde(tag = "t", content = "c")]
-        #[allow(dead_code)]
-        enum Beside {
-            One,
-            Two(u8),
-        }
-        #[derive(Debug, Deserialize)]
-        #[serde(untagged)]
-        #[allow(dead_code)]
-        enum Any {
-            Number(i8),
-            Pair(u8, u8),
-            Open(Open),
-            Text(String),
-        }
-        #[derive(Debug, Deserialize)]
-        #[allow(dead_code)]
-        struct New(Option<u16>);
-        #[derive(Debug, Deserialize)]
-        struct Unit;
-        let made = [
-            same::<Value>(&texts),
-            same::<Open>(&texts),
-            same::<Closed>(&texts),
-            same::<Flat>(&texts),
-            same::<Tagged>(&texts),
-            same::<Inside>(&texts),
-            same::<Beside>(&texts),
-            same::<Any>(&texts),
-            same::<New>(&texts),
-            same::<Unit>(&texts),
-            same::<(u8, u8)>(&texts),
-            same::<f64>(&texts),
-            same::<u128>(&texts),
-            same::<String>(&texts),
-            same::<BTreeMap<String, Option<u8>>>(&texts),
-            same::<serde::de::IgnoredAny>(&texts),
-        ];
-        assert!(made.iter().all(|made| *made > 0), "{made:?}");
     }
 
     #[test]

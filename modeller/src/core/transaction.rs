@@ -344,10 +344,6 @@ impl Transaction {
     }
 
     /// What was noted by [`Transaction::later`], to be done by whoever saw it become durable.
-    pub(crate) fn take_later(&self) -> Vec<Later> {
-        std::mem::take(&mut self.inner.lock().written.later).into_iter().collect()
-    }
-
     /// What it has read by now, and the commit that it started from.
     pub(crate) fn read_by_now(&self) -> Result<(Reads, u64)> {
         self.open(|inner| Ok((inner.reads.clone(), self.seen.seq)))
@@ -381,19 +377,20 @@ impl Transaction {
         inner.started = None;
     }
 
-    /// Ends it and hands out what it amounts to; `None` when it only read.
-    pub(crate) fn finish(&self) -> Option<Batch> {
+    /// Ends it and hands out what it amounts to, which is nothing when it only read, and what is to be done after.
+    pub(crate) fn finish(&self) -> (Option<Batch>, Vec<Later>) {
         let mut inner = self.inner.lock();
         inner.closed = true;
         let reads = std::mem::take(&mut inner.reads);
         let started = inner.started.take();
         let changes = std::mem::take(&mut inner.written.changes);
         let published = std::mem::take(&mut inner.written.published);
+        let later = std::mem::take(&mut inner.written.later).into_iter().collect();
         // The working copy would keep the committer from changing its collections in place.
         inner.written.state = EMPTY.clone();
         drop(inner);
         if changes.is_empty() && published.is_empty() {
-            return None;
+            return (None, later);
         }
         let mut batch = Batch {
             seen: self.seen,
@@ -407,7 +404,7 @@ impl Transaction {
             batch.encoded.push(next.encoded.map(|text| text.to_string()));
             batch.changes.push(Change { model, id, before: next.before, after: next.after });
         }
-        Some(batch)
+        (Some(batch), later)
     }
 }
 

@@ -104,6 +104,11 @@ impl Validator {
         }
     }
 
+    /// Whether a text is known to fit. With names it is also an object that has no members of these.
+    pub(crate) fn fits_text(&self, text: &str, without: Option<&'static [&'static str]>) -> bool {
+        self.checker.as_ref().is_some_and(|checker| checker.fits_text(text, without))
+    }
+
     pub(super) fn check_thoroughly(&self, value: &Value) -> Result<()> {
         if self.fits.is_valid(value) {
             return Ok(());

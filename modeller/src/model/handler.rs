@@ -27,7 +27,6 @@ use crate::core::id::{Id, RawId};
 use crate::core::private::for_storage;
 use crate::core::query::Query;
 use crate::core::schema::{ModelType, output_schema_of, schema_of};
-use crate::core::text::Json;
 use crate::error::{Error, Result};
 
 /// A future behind a pointer.
@@ -594,7 +593,7 @@ impl<T: Output> AnyOutput for T {
 #[derive(Clone, Copy)]
 pub struct PayloadKind {
     pub(crate) from_json: fn(Value) -> Result<Box<dyn AnyPayload>, serde_json::Error>,
-    pub(crate) from_tree: fn(Json<'_>) -> Option<Box<dyn AnyPayload>>,
+    pub(crate) from_text: fn(&str) -> Option<Box<dyn AnyPayload>>,
     pub(crate) schema: fn() -> Schema,
 }
 
@@ -604,7 +603,7 @@ impl PayloadKind {
     pub const fn of<A: Args>() -> Self {
         Self {
             from_json: |value| serde_json::from_value::<A>(value).map(|value| Box::new(value) as _),
-            from_tree: |tree| A::deserialize(tree).ok().map(|value| Box::new(value) as _),
+            from_text: |text| serde_json::from_str::<A>(text).ok().map(|value| Box::new(value) as _),
             schema: schema_of::<A>,
         }
     }

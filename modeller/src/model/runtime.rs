@@ -437,6 +437,25 @@ impl Runtime {
         if protected { error.known_to_anyone(Vec::new()) } else { error }
     }
 
+    /// An operation that the caller may reach.
+    pub(crate) fn operation(
+        &self,
+        caller: &Caller,
+        index: ModelIndex,
+        kind: OperationKind,
+        id: &str,
+    ) -> Result<&OperationRuntime> {
+        let model = self.model(index)?;
+        let missing = || Error::not_found(kind.not_found(), id);
+        let operation = model.operation(kind, id).ok_or_else(missing)?;
+        if operation.access == Visibility::Internal && !caller.is_application() {
+            // What cannot be reached from outside is not there.
+            return Err(missing());
+        }
+        allow(caller, operation.access, id)?;
+        Ok(operation)
+    }
+
     pub(crate) fn state<S: Clone + 'static>(&self) -> Option<S> {
         self.0.states.get(&TypeId::of::<S>())?.downcast_ref::<S>().cloned()
     }
@@ -479,8 +498,8 @@ impl Runtime {
         let mut call = Call::new();
         let mut turn = None;
         loop {
-            let transaction = Arc::new(Transaction::begin(log.clone(), self.0.limits));
-            let step = Step::root(transaction.clone(), call.clone(), name());
+            let step = Step::root(Transaction::begin(log.clone(), self.0.limits), call.clone(), name());
+            let transaction = step.transaction();
             // It lies in one place, and is lent: handed on, it would be there once for each who has it.
             let mut run = pin!(CURRENT.scope(self.0.number, body(step.clone())));
             let mut timer = None;
@@ -514,8 +533,8 @@ impl Runtime {
                     }
                 }
                 Some(Ok(value)) => {
-                    let later = transaction.take_later();
-                    let Some(batch) = transaction.finish() else {
+                    let (batch, later) = transaction.finish();
+                    let Some(batch) = batch else {
                         drop(turn.take());
                         if log.settled(transaction.seen()).await? == Settled::Durable {
                             if !later.is_empty() {
@@ -670,9 +689,9 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    fn root(transaction: Arc<Transaction>, call: Call, name: Option<Name>) -> Arc<Self> {
+    fn root(transaction: Transaction, call: Call, name: Option<Name>) -> Arc<Self> {
         Arc::new(Self {
-            transaction,
+            transaction: Arc::new(transaction),
             call,
             turn: tokio::sync::Mutex::new(()),
             closed: AtomicBool::new(false),
@@ -736,6 +755,21 @@ impl Step {
 
     fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+}
+
+/// Whether the caller may reach something of this level at all.
+fn allow(caller: &Caller, access: Visibility, what: &str) -> Result<()> {
+    if caller.is_application() {
+        return Ok(());
+    }
+    match access {
+        Visibility::Public => Ok(()),
+        Visibility::Protected if caller.is_verified() => Ok(()),
+        Visibility::Protected => Err(Error::unauthenticated()),
+        Visibility::Internal => Err(Error::new(ErrorCode::Forbidden).message(format!(
+            "`{what}` is not reachable for a caller; a handler that means to act as the application takes `System<Model<…>>`"
+        ))),
     }
 }
 
@@ -835,17 +869,7 @@ impl Scope {
 
     /// Whether the one who acts may reach something of this level at all.
     pub(crate) fn allow(&self, access: Visibility, what: &str) -> Result<()> {
-        if self.caller.is_application() {
-            return Ok(());
-        }
-        match access {
-            Visibility::Public => Ok(()),
-            Visibility::Protected if self.caller.is_verified() => Ok(()),
-            Visibility::Protected => Err(Error::unauthenticated()),
-            Visibility::Internal => Err(Error::new(ErrorCode::Forbidden).message(format!(
-                "`{what}` is not reachable for a caller; a handler that means to act as the application takes `System<Model<…>>`"
-            ))),
-        }
+        allow(&self.caller, access, what)
     }
 
     pub(super) fn model(&self, index: ModelIndex) -> Result<&ModelRuntime> {
@@ -1701,8 +1725,8 @@ impl Scope {
         self.operate(
             || model.named(operation.declaration.id),
             |step| async move {
-                let scope = self.in_step(step.clone());
-                scope.run_operation(index, operation, &step.call, (**args).copy(), with.again()).await
+                let call = step.call.clone();
+                self.run_operation(index, operation, (self.in_step(step), call), (**args).copy(), with.again()).await
             },
         )
         .await
@@ -1723,23 +1747,23 @@ impl Scope {
             )));
         }
         self.check_not_nested()?;
-        self.run_operation(index, operation, &Call::new(), args, with).await
+        self.run_operation(index, operation, (self.clone(), Call::new()), args, with).await
     }
 
-    /// Runs the handler of an operation where this scope is.
+    /// Runs the handler of an operation in a scope of this application.
     async fn run_operation(
         &self,
         index: ModelIndex,
         operation: &OperationRuntime,
-        call: &Call,
+        (scope, call): (Self, Call),
         args: Box<dyn AnyPayload>,
         with: With,
     ) -> Result<Box<dyn AnyOutput>> {
-        let subject = operation.subject(index).in_call(call);
+        let subject = operation.subject(index).in_call(&call);
         let invocation = Invocation {
-            scope: self.clone(),
+            scope,
             caller: self.caller.clone(),
-            call: call.clone(),
+            call,
             event: None,
             payload: Payload::Args(args),
             previous: None,
@@ -1755,15 +1779,7 @@ impl Scope {
 
     /// An operation that the one who acts may reach.
     pub(crate) fn operation(&self, index: ModelIndex, kind: OperationKind, id: &str) -> Result<&OperationRuntime> {
-        let model = self.runtime.model(index)?;
-        let code = kind.not_found();
-        let operation = model.operation(kind, id).ok_or_else(|| Error::not_found(code.clone(), id))?;
-        if operation.access == Visibility::Internal && !self.caller.is_application() {
-            // What cannot be reached from outside is not there.
-            return Err(Error::not_found(code, id));
-        }
-        self.allow(operation.access, id)?;
-        Ok(operation)
+        self.runtime.operation(&self.caller, index, kind, id)
     }
 
     /// The arguments of an operation from JSON, checked.
@@ -1792,12 +1808,9 @@ impl Scope {
     ) -> Result<Box<dyn AnyPayload>> {
         if let (Some(checked), Some(kind), Ok(text)) =
             (&operation.args, &operation.declaration.args, std::str::from_utf8(text))
-            && let Some(outcome) = checked.check_text(text, by)
+            && let Some(args) = checked.typed_of_text(text, by, kind.from_text)
         {
-            // Of what the type refuses the words are those of the other way.
-            if let Some(args) = (kind.from_tree)(outcome?) {
-                return Ok(args);
-            }
+            return args;
         }
         let json = if text.is_empty() { None } else { Some(parse_json(text)?) };
         self.args(operation, json, by)

@@ -11,6 +11,7 @@ use tracing::Instrument;
 use tracing::instrument::Instrumented;
 
 use super::Server;
+use super::limits::Gate;
 use super::network::Peer;
 use crate::core::collection::ModelIndex;
 use crate::core::document::DynDoc;
@@ -140,29 +141,24 @@ impl Context {
         F: Future<Output = Result<R>> + Send + 'static,
         R: Send + 'static,
     {
-        // On the heap from the start: what is large is moved about with all that awaits it.
-        let work = Box::pin(work).in_current_span();
-        let entered = self.server.calls.try_enter();
-        let full = entered.is_none().then(|| self.server.calls.clone());
-        async move {
-            let counted = match full {
-                Some(calls) => calls.enter().await,
-                None => entered,
-            };
-            Unstopped { work: Some((work, counted)) }.await
-        }
+        self.entering().to_the_end(work)
+    }
+
+    /// A place among the calls under way, or the way to one.
+    pub(super) fn entering(&self) -> Entering {
+        let calls = &self.server.calls;
+        calls.try_enter().map_or_else(|| Entering::Full(calls.clone()), Entering::In)
     }
 
     /// How long the caller of an operation waits at most. One that is a transaction has the time of one, and is answered as that
     /// ends: once its commit is handed over, that it took too long would say nothing of what became of it.
     pub(super) fn time_of(&self, index: ModelIndex, kind: OperationKind, id: &str) -> Result<Option<Duration>> {
-        let scope = self.scope();
-        let operation = scope.operation(index, kind, id)?;
+        let operation = self.server.runtime.operation(&self.caller, index, kind, id)?;
         Ok((!operation.declaration.transaction).then_some(self.server.configuration.limits.call_time))
     }
 
     /// What an operation answers, unless it takes longer. It goes on all the same.
-    pub(super) async fn in_time<R>(&self, most: Option<Duration>, call: impl Future<Output = Result<R>>) -> Result<R> {
+    pub(super) async fn in_time<R>(most: Option<Duration>, call: impl Future<Output = Result<R>>) -> Result<R> {
         let Some(most) = most else { return call.await };
         tokio::time::timeout(most, call).await.unwrap_or_else(|_| {
             let text = format!("the call took more than {} seconds; what it does goes on", most.as_secs_f32());
@@ -219,6 +215,31 @@ impl Context {
                 let output = self.call(index, OperationKind::Method, id, args, With::Nothing).await?;
                 answer_json(output.as_ref(), self.audience())
             }
+        }
+    }
+}
+
+/// How work comes to its place among the calls under way.
+pub(super) enum Entering {
+    In(OwnedSemaphorePermit),
+    Full(Gate),
+}
+
+impl Entering {
+    /// As [`Context::to_the_end`].
+    pub(super) fn to_the_end<R, F>(self, work: F) -> impl Future<Output = Result<R>> + use<R, F>
+    where
+        F: Future<Output = Result<R>> + Send + 'static,
+        R: Send + 'static,
+    {
+        // On the heap from the start: what is large is moved about with all that awaits it.
+        let work = Box::pin(work).in_current_span();
+        async move {
+            let counted = match self {
+                Self::In(permit) => Some(permit),
+                Self::Full(calls) => calls.enter().await,
+            };
+            Unstopped { work: Some((work, counted)) }.await
         }
     }
 }

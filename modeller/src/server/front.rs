@@ -110,7 +110,8 @@ impl Front {
     fn asked(&self, request: &Request<Incoming>) -> Option<Asked> {
         let taken = self.taken.as_ref()?;
         let path = request.uri().path().strip_prefix('/')?;
-        let (model, id) = path.split_once('/').unwrap_or((path, ""));
+        let end = path.bytes().position(|byte| byte == b'/').unwrap_or(path.len());
+        let (model, id) = (path.get(..end)?, path.get(end + 1..).unwrap_or_default());
         let known = match (request.method(), path.len() > model.len()) {
             (&Method::GET, false) => Known::List,
             (&Method::POST, false) => Known::Insert,
@@ -118,10 +119,12 @@ impl Front {
             (&Method::POST, true) => Known::Call,
             _ => return None,
         };
-        let is_plain =
-            |segment: &str| !segment.is_empty() && !segment.starts_with('@') && !segment.contains(['/', '%']);
+        let is_plain = |segment: &str| {
+            let is_other = |byte| matches!(byte, b'/' | b'%');
+            !segment.is_empty() && !segment.starts_with('@') && !segment.bytes().any(is_other)
+        };
         let is_whole = is_plain(model) && (path.len() == model.len() || is_plain(id)) && !taken.contains(model);
-        is_whole.then(|| Asked { known, at: Segments { model: model.to_owned(), id: id.to_owned() } })
+        is_whole.then(|| Asked { known, at: Segments::new(model, id) })
     }
 }
 

@@ -51,8 +51,28 @@ pub(super) struct Metrics {
 struct Route {
     kinds: Mutex<BTreeMap<(&'static str, u16), u64>>,
     buckets: [AtomicU64; BOUNDS.len()],
-    count: AtomicU64,
+    answered: AtomicU64,
     micros: AtomicU64,
+}
+
+impl Route {
+    fn count(&self, kind: (&'static str, u16), took: Duration) {
+        {
+            let mut kinds = self.kinds.lock();
+            if kinds.len() < MOST_KINDS || kinds.contains_key(&kind) {
+                *kinds.entry(kind).or_default() += 1;
+            } else {
+                *kinds.entry(("other", 0)).or_default() += 1;
+            }
+        }
+        if let Some(at) = BOUNDS.iter().position(|(bound, _)| took <= *bound)
+            && let Some(bucket) = self.buckets.get(at)
+        {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// What is counted as long as it is there.
@@ -96,28 +116,13 @@ impl Metrics {
 
     /// A request was answered. A path that no route has is counted under an empty pattern.
     pub(super) fn request(&self, method: &Method, pattern: &str, status: StatusCode, took: Duration) {
-        let known = self.routes.read().get(pattern).cloned();
-        let route = known.unwrap_or_else(|| {
-            let mut routes = self.routes.write();
-            let pattern = if routes.len() < MOST_ROUTES { pattern } else { "other" };
-            routes.entry(pattern.into()).or_default().clone()
-        });
         let kind = (method_of(method), status.as_u16());
-        {
-            let mut kinds = route.kinds.lock();
-            if kinds.len() < MOST_KINDS || kinds.contains_key(&kind) {
-                *kinds.entry(kind).or_default() += 1;
-            } else {
-                *kinds.entry(("other", 0)).or_default() += 1;
-            }
+        if let Some(route) = self.routes.read().get(pattern) {
+            return route.count(kind, took);
         }
-        if let Some(at) = BOUNDS.iter().position(|(bound, _)| took <= *bound)
-            && let Some(bucket) = route.buckets.get(at)
-        {
-            bucket.fetch_add(1, Ordering::Relaxed);
-        }
-        route.count.fetch_add(1, Ordering::Relaxed);
-        route.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let mut routes = self.routes.write();
+        let pattern = if routes.len() < MOST_ROUTES { pattern } else { "other" };
+        routes.entry(pattern.into()).or_default().count(kind, took);
     }
 
     /// All that is counted, of the server and of the application behind it.
@@ -189,7 +194,7 @@ impl Metrics {
                 out.line("modeller_request_duration_seconds_bucket", &[("route", pattern), ("le", bound)], sum);
             }
             // Read after the buckets, so that it is never smaller than they are.
-            let count = route.count.load(Ordering::Relaxed).max(sum);
+            let count = route.answered.load(Ordering::Relaxed).max(sum);
             out.line("modeller_request_duration_seconds_bucket", &[("route", pattern), ("le", "+Inf")], count);
             let micros = route.micros.load(Ordering::Relaxed);
             let seconds = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);

@@ -48,7 +48,7 @@ pub(super) fn list(
     at: Segments,
     request: Request,
 ) -> impl Future<Output = Result<Response>> + Send + 'static {
-    let index = context.open(&at.model);
+    let index = context.open(at.model());
     let asked = index.and_then(|index| Ok((index, read_query_string(request.uri().query().unwrap_or_default())?)));
     async move {
         let (index, asked) = asked?;
@@ -58,7 +58,7 @@ pub(super) fn list(
 
 /// `POST /{model}/@query`
 pub(super) async fn query(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
+    let index = context.open(at.model())?;
     let Value::Object(object) = read_json(&context, request, false).await? else {
         return Err(Error::query("", "a query is an object"));
     };
@@ -78,29 +78,29 @@ pub(super) fn insert(
     at: Segments,
     request: Request,
 ) -> impl Future<Output = Result<Response>> + Send + 'static {
-    let (index, typed) = (context.open(&at.model), check_type(request.headers(), false));
+    let (index, typed) = (context.open(at.model()), check_type(request.headers(), false));
     let key = idempotency_key(request.headers());
     let sent = Sent::of(request);
     async move {
         let index = index?;
         if context.scope().is_ruled(index)? {
             // So that a body is not looked at in vain.
-            Box::pin(context.open_to(Right::Insert, &at.model)).await?;
+            Box::pin(context.open_to(Right::Insert, at.model())).await?;
         }
         typed?;
         let key = key?;
         let body = sent.read(&context).await?;
         if let Some(key) = key {
-            return Box::pin(insert_once(&context, index, at.model, key, parse_json(&body)?)).await;
+            return Box::pin(insert_once(&context, index, at.model().to_owned(), key, parse_json(&body)?)).await;
         }
         let schema = &context.server.runtime.model(index)?.schema;
         let audience = context.audience();
         let at_once = std::str::from_utf8(&body).ok().filter(|_| !schema.client_ids && schema.is_open_to(audience));
         if let Some(value) = at_once.and_then(|text| schema.value_at_once(text)) {
             let written = insert_one(&context, index, None, value?).await?;
-            return created(&at.model, &written, audience);
+            return created(at.model(), &written, audience);
         }
-        Box::pin(insert_json(context, index, &at.model, body)).await
+        Box::pin(insert_json(context, index, at.model(), body)).await
     }
 }
 
@@ -318,16 +318,16 @@ fn locate(response: &mut Response, model: &str, id: &str) {
 
 /// `GET /{model}/{id}`
 pub(super) async fn read(context: Context, at: Segments, _: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
-    let id = document_id(&at.id)?;
-    let doc = context.scope().get(index, &Target::Id(id)).await?.ok_or_else(|| missing(&at.id))?;
+    let index = context.open(at.model())?;
+    let id = document_id(at.id())?;
+    let doc = context.scope().get(index, &Target::Id(id)).await?.ok_or_else(|| missing(at.id()))?;
     respond::document(StatusCode::OK, &doc, context.audience())
 }
 
 /// `PATCH /{model}/{id}`
 pub(super) async fn update(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
-    let id = document_id(&at.id)?;
+    let index = context.open(at.model())?;
+    let id = document_id(at.id())?;
     let if_rev = if_match(request.headers())?;
     let key = idempotency_key(request.headers())?;
     let json = read_json(&context, request, true).await?;
@@ -342,7 +342,7 @@ pub(super) async fn update(context: Context, at: Segments, request: Request) -> 
 
 /// `PATCH /{model}?filter=…`: all that match, or none.
 pub(super) async fn update_many(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
+    let index = context.open(at.model())?;
     let key = idempotency_key(request.headers())?;
     let filter = all_that_match(&context, index, &request)?;
     let json = read_json(&context, request, true).await?;
@@ -357,7 +357,7 @@ pub(super) async fn update_many(context: Context, at: Segments, request: Request
 
 /// `DELETE /{model}?filter=…`: all that match, or none.
 pub(super) async fn delete_many(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
+    let index = context.open(at.model())?;
     let filter = all_that_match(&context, index, &request)?;
     let key = idempotency_key(request.headers())?;
     let once = key.map(|key| (key, "@delete_many", json!({"filter": filter.to_json()})));
@@ -388,8 +388,8 @@ fn all_that_match(context: &Context, index: ModelIndex, request: &Request) -> Re
 /// `PUT /{model}/{id}`: replaces a document. Where clients may choose ids it also makes one, unless `If-Match` says that there
 /// is one; `If-None-Match: *` says that there is none (RFC 9110 §9.3.4, §13.1).
 pub(super) async fn replace(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
-    let id = document_id(&at.id)?;
+    let index = context.open(at.model())?;
+    let id = document_id(at.id())?;
     let headers = request.headers();
     let if_rev = if_match(headers)?;
     let (must_be, must_not_be) = (headers.contains_key(header::IF_MATCH), if_none_match(headers)?);
@@ -413,14 +413,14 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
                     written_as(&scope, index, StatusCode::CREATED, doc, audience).await
                 }
             };
-            return once(&context, index, &at.model, given, insert).await.map_err(known_before);
+            return once(&context, index, at.model(), given, insert).await.map_err(known_before);
         }
         let written = insert_one(&context, index, Some(id), value).await.map_err(known_before)?;
-        return created(&at.model, &written, audience);
+        return created(at.model(), &written, audience);
     }
     if must_not_be {
         // Either there is one, or there cannot be one by this.
-        context.scope().get(index, &Target::Id(id)).await?.ok_or_else(|| missing(&at.id))?;
+        context.scope().get(index, &Target::Id(id)).await?.ok_or_else(|| missing(at.id()))?;
         return Err(exists());
     }
     if schema.client_ids && !must_be {
@@ -434,7 +434,7 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
                     written_as(&scope, index, status, doc, audience).await
                 }
             };
-            return once(&context, index, &at.model, given, upsert).await;
+            return once(&context, index, at.model(), given, upsert).await;
         }
         let is_new = Arc::new(AtomicBool::new(false));
         let noted = is_new.clone();
@@ -448,7 +448,7 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
         };
         let written = context.write(index, upsert).await?;
         return if is_new.load(Ordering::Relaxed) {
-            created(&at.model, &written, audience)
+            created(at.model(), &written, audience)
         } else {
             respond::written(StatusCode::OK, &written, audience)
         };
@@ -463,8 +463,8 @@ pub(super) async fn replace(context: Context, at: Segments, request: Request) ->
 
 /// `DELETE /{model}/{id}`
 pub(super) async fn delete(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
-    let id = document_id(&at.id)?;
+    let index = context.open(at.model())?;
+    let id = document_id(at.id())?;
     let if_rev = if_match(request.headers())?;
     let key = idempotency_key(request.headers())?;
     let once = key.map(|key| (key, "@delete", json!({"id": id, "ifMatch": if_rev})));
@@ -527,26 +527,25 @@ pub(super) fn call(
     request: Request,
 ) -> impl Future<Output = Result<Response>> + Send + 'static {
     // All that the head is asked for before there is anything to wait for.
-    let meant = Meant::of(&context, &at.model, &at.id, request);
+    let meant = Meant::of(&context, at.model(), at.id(), request);
     async move {
         let (index, most, key, typed, sent) = match meant? {
             Meant::Method { index, most, key, typed, sent } => (index, most, key, typed, sent),
             // Large, and rarer than calls, which would be moved about at their size.
             Meant::Upload(index, request) => {
-                return Box::pin(upload::form::upload(context, index, at.id, *request)).await;
+                return Box::pin(upload::form::upload(context, index, at.id().to_owned(), *request)).await;
             }
             Meant::Stream(index, request) => {
-                return Box::pin(upload::stream::stream(context, index, at.id, *request)).await;
+                return Box::pin(upload::stream::stream(context, index, at.id().to_owned(), *request)).await;
             }
         };
         let args = sent.read(&context).await?;
         if !args.is_empty() {
             typed?;
         }
-        let called = context.clone();
-        let call = async move { called.call_method_of_text(index, &at.id, &args, key.as_ref()).await };
-        let call = context.to_the_end(call);
-        let body = context.in_time(most, call).await?;
+        let entering = context.entering();
+        let call = async move { context.call_method_of_text(index, at.id(), &args, key.as_ref()).await };
+        let body = Context::in_time(most, entering.to_the_end(call)).await?;
         Ok(respond::json(StatusCode::OK, body))
     }
 }
@@ -595,9 +594,17 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
+/// Whether a field is there. Most requests have few, and to go through their names is cheaper than to look one up.
+fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|known| known == name)
+}
+
 /// The key under which a call is made once: of `Idempotency-Key`, as it is or as the string of a structured field
 /// (draft-ietf-httpapi-idempotency-key-header §2.1, RFC 9651 §3.3.3).
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<CallKey>> {
+    if !has(headers, &IDEMPOTENCY_KEY) {
+        return Ok(None);
+    }
     let mut values = headers.get_all(IDEMPOTENCY_KEY).into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     let wrong = || Error::new(ErrorCode::InvalidRequest).message("`Idempotency-Key` is one key");
@@ -866,7 +873,7 @@ struct Sent {
 
 impl Sent {
     fn of(request: Request) -> Self {
-        Self { waits: request.headers().contains_key(header::EXPECT), body: request.into_body() }
+        Self { waits: has(request.headers(), &header::EXPECT), body: request.into_body() }
     }
 
     fn read(self, context: &Context) -> impl Future<Output = Result<Bytes>> + use<'_> {

@@ -299,10 +299,10 @@ fn is_protected(server: &Server, parts: &Parts, at: &Segments) -> bool {
     if let Some(route) = matched.and_then(|matched| route::find(server, method.as_str(), matched.as_str())) {
         return route.access == Visibility::Protected;
     }
-    let Some(model) = server.runtime.find_model(&at.model).and_then(|index| server.runtime.model(index).ok()) else {
+    let Some(model) = server.runtime.find_model(at.model()).and_then(|index| server.runtime.model(index).ok()) else {
         return false;
     };
-    let called = model.operations.get(at.id.as_str()).filter(|_| *method == Method::POST);
+    let called = model.operations.get(at.id()).filter(|_| *method == Method::POST);
     called.map_or(model.visibility(), |operation| operation.access) == Visibility::Protected
 }
 
@@ -321,7 +321,7 @@ async fn prepare(server: &Server, method: &Method, headers: &HeaderMap, peer: Pe
 async fn wait_for(server: &Server, least: u64) -> Result<()> {
     let until = Instant::now() + MIN_SEQ_TIME;
     loop {
-        let seq = server.runtime.durable().seq;
+        let seq = server.runtime.log().durable_seq();
         if seq >= least {
             return Ok(());
         }
@@ -364,9 +364,10 @@ impl FromRequestParts<Arc<Server>> for Identity {
 
 /// The segments of the path, decoded.
 pub(super) struct Segments {
-    pub(super) model: String,
-    /// The id of a document or an operation; empty where the route has none.
-    pub(super) id: String,
+    /// One after the other.
+    text: String,
+    /// Where the id begins.
+    at: usize,
 }
 
 impl FromRequestParts<Arc<Server>> for Segments {
@@ -378,21 +379,27 @@ impl FromRequestParts<Arc<Server>> for Segments {
 }
 
 impl Segments {
+    pub(super) fn new(model: &str, id: &str) -> Self {
+        Self { text: [model, id].concat(), at: model.len() }
+    }
+
+    pub(super) fn model(&self) -> &str {
+        self.text.get(..self.at).unwrap_or_default()
+    }
+
+    /// The id of a document or an operation; empty where the route has none.
+    pub(super) fn id(&self) -> &str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
     fn of(parts: &mut Parts) -> Result<Self> {
         // It waits for nothing.
         let params = RawPathParams::from_request_parts(parts, &()).now_or_never();
         let params = params
             .and_then(Result::ok)
             .ok_or_else(|| Error::new(ErrorCode::InvalidRequest).message("the path is not UTF-8"))?;
-        let mut segments = Self { model: String::new(), id: String::new() };
-        for (name, value) in &params {
-            match name {
-                "model" => value.clone_into(&mut segments.model),
-                "id" => value.clone_into(&mut segments.id),
-                // Of a router that this one is mounted in.
-                _ => {}
-            }
-        }
-        Ok(segments)
+        // There may be others, of a router that this one is mounted in.
+        let last = |name| params.iter().filter(|(known, _)| *known == name).last().map_or("", |(_, value)| value);
+        Ok(Self::new(last("model"), last("id")))
     }
 }

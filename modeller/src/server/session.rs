@@ -588,7 +588,7 @@ impl Session {
     }
 
     fn seq(&self) -> u64 {
-        self.server.runtime.durable().seq
+        self.server.runtime.log().durable_seq()
     }
 
     fn context(&self) -> Context {
@@ -873,7 +873,7 @@ impl Session {
     ) {
         let session = self.clone();
         let answered = async move {
-            let outcome = context.in_time(most, context.to_the_end(made)).await;
+            let outcome = Context::in_time(most, context.to_the_end(made)).await;
             if let Some(id) = &id {
                 let frame = outcome.and_then(|json| {
                     frame::answer(id, session.seq(), |out| {

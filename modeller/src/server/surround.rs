@@ -277,7 +277,7 @@ impl Asked {
         }
         // What a server answers is no business of a cache, unless it is said: rights and documents change.
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
-        headers.insert(SEQ, number(server.runtime.durable().seq));
+        headers.insert(SEQ, number(server.runtime.log().durable_seq()));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         headers.insert(REQUEST_ID, std::mem::replace(&mut self.id, NO_STORE));
         if !server.configuration.origins.is_empty() {

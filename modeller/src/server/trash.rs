@@ -14,7 +14,7 @@ use crate::model::runtime::Scope;
 
 /// `GET /{model}/@trash`: what was deleted, the last first.
 pub(super) async fn list(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
+    let index = context.open(at.model())?;
     let Asked { parts, count, explain } = read_query_string(request.uri().query().unwrap_or_default())?;
     let count = count == Some(true);
     let given = [
@@ -52,19 +52,19 @@ pub(super) async fn list(context: Context, at: Segments, request: Request) -> Re
 
 /// `POST /{model}/@trash/{entry}`: puts the document back.
 pub(super) async fn restore(context: Context, at: Segments) -> Result<Response> {
-    let index = context.open(&at.model)?;
-    let entry = document_id(&at.id)?;
+    let index = context.open(at.model())?;
+    let entry = document_id(at.id())?;
     let restore = move |scope: Scope| {
         let entry = entry.clone();
         async move { scope.restore(index, &entry).await }
     };
-    created(&at.model, &context.write(index, restore).await?, context.audience())
+    created(at.model(), &context.write(index, restore).await?, context.audience())
 }
 
 /// `DELETE /{model}/@trash/{entry}`
 pub(super) async fn purge(context: Context, at: Segments) -> Result<Response> {
-    let index = context.open(&at.model)?;
-    let entry = document_id(&at.id)?;
+    let index = context.open(at.model())?;
+    let entry = document_id(at.id())?;
     let scope = context.scope();
     context.to_the_end(async move { scope.purge(index, &entry).await }).await?;
     Ok(purged(1))
@@ -72,7 +72,7 @@ pub(super) async fn purge(context: Context, at: Segments) -> Result<Response> {
 
 /// `DELETE /{model}/@trash`
 pub(super) async fn purge_all(context: Context, at: Segments, request: Request) -> Result<Response> {
-    let index = context.open(&at.model)?;
+    let index = context.open(at.model())?;
     if request.uri().query().is_some_and(|query| !query.is_empty()) {
         // Whoever sends a filter does not mean all.
         return Err(Error::query("", "the trash is purged as a whole, or by the id of an entry"));

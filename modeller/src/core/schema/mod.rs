@@ -156,7 +156,6 @@ pub struct Kind {
     name: fn() -> &'static str,
     from_json: fn(Value) -> Result<Box<dyn AnyValue>, serde_json::Error>,
     from_text: fn(&str) -> Result<Box<dyn AnyValue>, serde_json::Error>,
-    from_tree: fn(Json<'_>) -> Option<Box<dyn AnyValue>>,
     schema: fn() -> Schema,
     id: fn() -> TypeId,
     to_query: fn(RawQuery) -> Box<dyn Any + Send>,
@@ -171,7 +170,6 @@ impl Kind {
             name: std::any::type_name::<T>,
             from_json: |value| T::deserialize(value).map(|value| Box::new(value) as _),
             from_text: |text| serde_json::from_str::<T>(text).map(|value| Box::new(value) as _),
-            from_tree: |tree| T::deserialize(tree).ok().map(|value| Box::new(value) as _),
             schema: schema_of::<T>,
             id: TypeId::of::<T>,
             to_query: |raw| Box::new(Query::<T>::from_raw(raw)),
@@ -601,17 +599,17 @@ impl ModelSchema {
         if self.form == Form::Json || self.indexes.iter().any(IndexSchema::asks_for_one_array) {
             return None;
         }
+        if self.validator.fits_text(text, Some(&["_id", "_rev"])) {
+            // Of what the type refuses the words are those of the other way.
+            return (self.kind.from_text)(text).ok().map(Ok);
+        }
         let json: Json<'_> = serde_json::from_str(text).ok()?;
         let view = json.as_value();
         let ValueRef::Object(object) = view else { return None };
         if ["_id", "_rev"].into_iter().any(|name| object.get(name).is_some()) {
             return None;
         }
-        match self.validator.check_view(&view)? {
-            // Of what the type refuses the words are those of the other way.
-            Ok(()) => (self.kind.from_tree)(json).map(Ok),
-            Err(error) => Some(Err(error)),
-        }
+        self.validator.check_view(&view)?.err().map(Err)
     }
 
     /// Fills in what a value lacks, where its type does not.

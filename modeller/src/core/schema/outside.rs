@@ -367,14 +367,22 @@ impl Checked {
         }
     }
 
-    /// Checks input of this audience that is still a text; `None` where it has to be a value for that.
-    pub(crate) fn check_text<'t>(&self, text: &'t str, by: Audience) -> Option<Result<Json<'t>>> {
+    /// Checks input of this audience that is still a text, and makes it typed; `None` where it has to be a value for that.
+    pub(crate) fn typed_of_text<R>(
+        &self,
+        text: &str,
+        by: Audience,
+        from_text: impl FnOnce(&str) -> Option<R>,
+    ) -> Option<Result<R>> {
         if self.open.is_some() && !by.sees(Level::Protected) {
             return None;
         }
+        if self.validator.fits_text(text, None) {
+            // Of what the type refuses the words are those of the other way.
+            return from_text(text).map(Ok);
+        }
         let json: Json<'_> = serde_json::from_str(text).ok()?;
-        let outcome = self.validator.check_view(&json.as_value())?;
-        Some(outcome.map(|()| json))
+        self.validator.check_view(&json.as_value())?.err().map(Err)
     }
 }
 

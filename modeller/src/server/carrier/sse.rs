@@ -76,7 +76,7 @@ pub(in crate::server) async fn open(
 ) -> Result<Response> {
     let mut params = read_query(query.as_deref().unwrap_or_default(), &["filter", "since", "received"])?;
     params.entry("filter").or_insert_with(|| json!({}));
-    params.insert("model".into(), at.model.into());
+    params.insert("model".into(), at.model().into());
     for name in ["since", "received"] {
         // Also where a header counts instead.
         if params.get(name).is_some_and(|value| !value.is_u64()) {
@@ -115,7 +115,7 @@ pub(in crate::server) async fn live(
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
     let mut params = read_query(query.as_deref().unwrap_or_default(), &["filter", "sort", "skip", "limit"])?;
-    params.insert("model".into(), at.model.into());
+    params.insert("model".into(), at.model().into());
     let listener = Listener { server, identity, peer, from };
     listener.listen("live", params, |_, seq| ("snapshot", Some(seq))).await
 }

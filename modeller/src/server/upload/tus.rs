@@ -71,10 +71,10 @@ pub(in crate::server) async fn one(context: Context, at: Segments, request: Requ
         return finished(refusal);
     }
     let outcome = match method {
-        Ok(Method::HEAD) => head(&context, &at.id).await,
-        Ok(Method::GET) => get(&context, &at.id).await,
-        Ok(Method::DELETE) => delete(&context, &at.id).await,
-        Ok(Method::PATCH) => patch(&context, &at.id, &parts, &mut body).await,
+        Ok(Method::HEAD) => head(&context, at.id()).await,
+        Ok(Method::GET) => get(&context, at.id()).await,
+        Ok(Method::DELETE) => delete(&context, at.id()).await,
+        Ok(Method::PATCH) => patch(&context, at.id(), &parts, &mut body).await,
         Ok(_) => Err(not_allowed()),
         Err(error) => Err(error),
     };

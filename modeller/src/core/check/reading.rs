@@ -1,0 +1,249 @@
+//! Checks JSON text while it is read, without making anything of it.
+//!
+//! This tells of a text that it fits, or nothing: what is wrong, and what can only be seen of a value as a whole, is for those who
+//! have one. A member that stands twice is checked twice, so that it fits whichever of the two counts.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::{Checker, Node, Property, Rule, Run, Types};
+use crate::core::text::Json;
+use crate::core::value::{AsValue as _, ValueRef};
+
+/// How a text is checked that a node speaks of.
+pub(super) enum Plan {
+    /// As a tree: a rule looks at several of its parts at once, or several look at one.
+    Whole,
+    /// As another node says.
+    Same(usize),
+    /// One token after the other.
+    Direct(Parts),
+}
+
+/// What is said of the parts of a value.
+pub(super) struct Parts {
+    items: Option<usize>,
+    /// Which of the rules names the members.
+    properties: Option<usize>,
+    /// Which of those have to be there, each by a bit.
+    required: u64,
+    closed: bool,
+}
+
+impl Plan {
+    pub(super) fn of(rules: &[Rule]) -> Self {
+        if let [Rule::Reference(node)] = rules {
+            return Self::Same(*node);
+        }
+        Parts::of(rules).map_or(Self::Whole, Self::Direct)
+    }
+}
+
+impl Parts {
+    fn of(rules: &[Rule]) -> Option<Self> {
+        let mut parts = Self { items: None, properties: None, required: 0, closed: false };
+        let at = rules.iter().position(|rule| matches!(rule, Rule::Properties(_)));
+        let properties = at.and_then(|at| properties(rules, at)).unwrap_or_default();
+        if properties.len() > u64::BITS as usize {
+            return None;
+        }
+        parts.properties = at;
+        for rule in rules {
+            match rule {
+                Rule::Unique | Rule::Reference(_) | Rule::AllOf(_) | Rule::AnyOf(..) | Rule::OneOf(..) => return None,
+                Rule::Items(node) => parts.items = Some(*node),
+                Rule::Closed(..) => parts.closed = true,
+                Rule::Required(required) => {
+                    for (name, _) in required {
+                        let at = properties.iter().position(|property| property.name == *name)?;
+                        parts.required |= 1 << at;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(parts)
+    }
+}
+
+fn properties(rules: &[Rule], at: usize) -> Option<&[Property]> {
+    match rules.get(at)? {
+        Rule::Properties(properties) => Some(properties),
+        _ => None,
+    }
+}
+
+impl Checker {
+    /// Whether the text is known to fit. With names it is also an object that has no members of these.
+    pub(crate) fn fits_text(&self, text: &str, without: Option<&'static [&'static str]>) -> bool {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let reading = Reading { nodes: &self.nodes, node: 0, without };
+        reading.deserialize(&mut reader).and_then(|()| reader.end()).is_ok()
+    }
+}
+
+/// A value that is about to be read.
+#[derive(Clone, Copy)]
+struct Reading<'c> {
+    nodes: &'c [Node],
+    /// What speaks of it.
+    node: usize,
+    /// The names that it may not have as an object, which it has to be then.
+    without: Option<&'static [&'static str]>,
+}
+
+/// What ends the reading. Nobody sees it.
+fn unsure<E: Error>() -> E {
+    E::custom("not known to fit")
+}
+
+impl Reading<'_> {
+    fn check<E: Error>(self, value: &ValueRef<'_>) -> Result<(), E> {
+        let mut run = Run::new(self.nodes);
+        match run.visit(self.node, value) {
+            Some(()) if run.found == 0 => Ok(()),
+            _ => Err(unsure()),
+        }
+    }
+
+    fn scalar<E: Error>(self, value: &ValueRef<'_>) -> Result<(), E> {
+        if self.without.is_some() { Err(unsure()) } else { self.check(value) }
+    }
+
+    fn parts<E: Error>(&self) -> Result<(&[Rule], &Parts), E> {
+        match self.nodes.get(self.node) {
+            Some(Node { rules, plan: Plan::Direct(parts), .. }) => Ok((rules, parts)),
+            _ => Err(unsure()),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        match self.nodes.get(self.node).map(|node| &node.plan) {
+            Some(Plan::Direct(_)) => reader.deserialize_any(self),
+            Some(Plan::Same(node)) => Self { node: *node, ..self }.deserialize(reader),
+            _ => {
+                let value: Json<'_> = serde::Deserialize::deserialize(reader)?;
+                let view = value.as_value();
+                let holds = |name: &&str| matches!(view, ValueRef::Object(object) if object.get(name).is_some());
+                match self.without {
+                    Some(names) if !matches!(view, ValueRef::Object(_)) || names.iter().any(holds) => Err(unsure()),
+                    _ => self.check(&view),
+                }
+            }
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.scalar(&ValueRef::Null)
+    }
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.scalar(&ValueRef::Bool(value))
+    }
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.scalar(&ValueRef::Int(value))
+    }
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.scalar(&ValueRef::UInt(value))
+    }
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.scalar(&ValueRef::Float(value))
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.scalar(&ValueRef::Str(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let (rules, parts) = self.parts()?;
+        let mut count = 0;
+        match parts.items {
+            _ if self.without.is_some() => return Err(unsure()),
+            Some(node) => {
+                while items.next_element_seed(Self { node, ..self })?.is_some() {
+                    count += 1;
+                }
+            }
+            None => {
+                while items.next_element::<Json<'_>>()?.is_some() {
+                    count += 1;
+                }
+            }
+        }
+        let fits = rules.iter().all(|rule| match rule {
+            Rule::Type(types, _) => types.has(Types::ARRAY),
+            Rule::MinItems(least, _) => count >= *least,
+            Rule::MaxItems(most, _) => count <= *most,
+            _ => true,
+        });
+        if fits { Ok(()) } else { Err(unsure()) }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let (rules, parts) = self.parts()?;
+        let properties = parts.properties.and_then(|at| properties(rules, at)).unwrap_or_default();
+        let mut present = 0_u64;
+        let mut next = 0;
+        while let Some(found) = members.next_key_seed(Naming { properties, next, without: self.without })? {
+            match found.and_then(|at| Some((at, properties.get(at)?))) {
+                Some((at, property)) => {
+                    present |= 1 << at;
+                    next = at + 1;
+                    members.next_value_seed(Self { node: property.node, without: None, ..self })?;
+                }
+                None if parts.closed => return Err(unsure()),
+                None => {
+                    // Read as a value, so that it is one.
+                    members.next_value::<Json<'_>>()?;
+                }
+            }
+        }
+        let is_object = |rule: &Rule| !matches!(rule, Rule::Type(types, _) if !types.has(Types::OBJECT));
+        if present & parts.required == parts.required && rules.iter().all(is_object) { Ok(()) } else { Err(unsure()) }
+    }
+}
+
+/// The name of a member that is about to be read: which of these it is.
+struct Naming<'c> {
+    properties: &'c [Property],
+    /// Where it stands when the members are in the order of the schema.
+    next: usize,
+    without: Option<&'static [&'static str]>,
+}
+
+impl<'de> DeserializeSeed<'de> for Naming<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Option<usize>, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Naming<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Option<usize>, E> {
+        if self.without.is_some_and(|names| names.contains(&name)) {
+            return Err(unsure());
+        }
+        let is_it = |property: &Property| *property.name == *name;
+        if self.properties.get(self.next).is_some_and(is_it) {
+            return Ok(Some(self.next));
+        }
+        Ok(self.properties.iter().position(is_it))
+    }
+}
