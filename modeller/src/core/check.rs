@@ -781,6 +781,7 @@ mod tests {
         let checker = Checker::new(&schemas()[0]).unwrap();
         let right = json!({"email": "a@b.de", "a/b~\"c": "abc", "age": 36, "kind": "b", "tags": ["a"], "other": null});
         assert_eq!(checker.check(&right.as_value()), Outcome::Fits);
+        assert!(checker.fits_text(&right.to_string(), None));
         let wrong =
             json!({"email": "a", "a/b~\"c": "abcd", "age": 151, "kind": "c", "tags": ["A", 1], "other": 5, "more": 1});
         let Outcome::Broken(found) = checker.check(&wrong.as_value()) else { panic!("{wrong}") };

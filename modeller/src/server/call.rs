@@ -141,7 +141,7 @@ impl Context {
         F: Future<Output = Result<R>> + Send + 'static,
         R: Send + 'static,
     {
-        self.entering().to_the_end(work)
+        self.entering().run(work)
     }
 
     /// A place among the calls under way, or the way to one.
@@ -226,8 +226,8 @@ pub(super) enum Entering {
 }
 
 impl Entering {
-    /// As [`Context::to_the_end`].
-    pub(super) fn to_the_end<R, F>(self, work: F) -> impl Future<Output = Result<R>> + use<R, F>
+    /// Runs it as [`Context::to_the_end`] does.
+    pub(super) fn run<R, F>(self, work: F) -> impl Future<Output = Result<R>> + use<R, F>
     where
         F: Future<Output = Result<R>> + Send + 'static,
         R: Send + 'static,

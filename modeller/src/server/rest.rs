@@ -545,7 +545,7 @@ pub(super) fn call(
         }
         let entering = context.entering();
         let call = async move { context.call_method_of_text(index, at.id(), &args, key.as_ref()).await };
-        let body = Context::in_time(most, entering.to_the_end(call)).await?;
+        let body = Context::in_time(most, entering.run(call)).await?;
         Ok(respond::json(StatusCode::OK, body))
     }
 }

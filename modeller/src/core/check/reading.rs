@@ -67,6 +67,15 @@ impl Parts {
     }
 }
 
+/// Whether the rule has nothing against an array, or an object, as such.
+fn allows(rule: &Rule, kind: u8) -> bool {
+    match rule {
+        Rule::Type(types, _) => types.has(kind),
+        Rule::Texts(..) => false,
+        _ => true,
+    }
+}
+
 fn properties(rules: &[Rule], at: usize) -> Option<&[Property]> {
     match rules.get(at)? {
         Rule::Properties(properties) => Some(properties),
@@ -181,7 +190,7 @@ impl<'de> Visitor<'de> for Reading<'_> {
             }
         }
         let fits = rules.iter().all(|rule| match rule {
-            Rule::Type(types, _) => types.has(Types::ARRAY),
+            Rule::Type(..) | Rule::Texts(..) => allows(rule, Types::ARRAY),
             Rule::MinItems(least, _) => count >= *least,
             Rule::MaxItems(most, _) => count <= *most,
             _ => true,
@@ -208,8 +217,8 @@ impl<'de> Visitor<'de> for Reading<'_> {
                 }
             }
         }
-        let is_object = |rule: &Rule| !matches!(rule, Rule::Type(types, _) if !types.has(Types::OBJECT));
-        if present & parts.required == parts.required && rules.iter().all(is_object) { Ok(()) } else { Err(unsure()) }
+        let is_object = rules.iter().all(|rule| allows(rule, Types::OBJECT));
+        if present & parts.required == parts.required && is_object { Ok(()) } else { Err(unsure()) }
     }
 }
 
@@ -245,5 +254,80 @@ impl Visitor<'_> for Naming<'_> {
             return Ok(Some(self.next));
         }
         Ok(self.properties.iter().position(is_it))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn fits(schema: &Value, text: &str, without: Option<&'static [&'static str]>) -> bool {
+        Checker::new(schema).unwrap().fits_text(text, without)
+    }
+
+    #[test]
+    fn only_what_is_whole_and_known_is_sure() {
+        let schema = json!({
+            "type": "object", "required": ["a"], "additionalProperties": false,
+            "properties": {"a": {"type": "integer", "minimum": 1}, "b": {"type": "array", "items": {"$ref": "#/$defs/B"}}},
+            "$defs": {"B": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"c": {"maxLength": 2}}}]}},
+        });
+        for text in
+            [r#" {"a": 1} "#, r#"{"b": [null, {}, {"c": "xy", "d": {"_id": 1}}], "a": 7}"#, r#"{"\u0061": 1, "a": 2}"#]
+        {
+            assert!(fits(&schema, text, None), "{text}");
+        }
+        for text in [
+            "",
+            "{",
+            "[]",
+            "1",
+            r#"{"a": 1} 1"#,
+            r#"{"a": 1,}"#,
+            r#"{}"#,
+            r#"{"a": 0}"#,
+            r#"{"a": 1.0}"#,
+            r#"{"a": 18446744073709551616}"#,
+            r#"{"a": 1, "x": 2}"#,
+            r#"{"a": 0, "a": 1}"#,
+            r#"{"a": 1, "b": [1]}"#,
+            r#"{"a": 1, "b": {}}"#,
+            r#"{"a": 1, "b": [{"c": "xyz"}]}"#,
+            r#"{"a": 1, "b": [{"c": "\ud800"}]}"#,
+            &format!(r#"{{"a": 1, "b": {}1{}}}"#, "[".repeat(130), "]".repeat(130)),
+        ] {
+            assert!(!fits(&schema, text, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_is_said_of_has_to_be_json_all_the_same() {
+        let open = json!({"properties": {"a": true}});
+        for text in [r#"{"a": [1], "b": {"c": [null]}}"#, "[1, [2]]", "null", r#""x""#] {
+            assert!(fits(&open, text, None), "{text}");
+        }
+        for text in [r#"{"a": 1e999}"#, r#"{"b": 1e999}"#, "[1e999]", r#"{"b": "\ud800"}"#, "[1,]"] {
+            assert!(!fits(&open, text, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_document_has_no_member_of_these_names() {
+        const NAMES: Option<&[&str]> = Some(&["_id", "_rev"]);
+        let schemas = [
+            json!({}),
+            json!({"properties": {"_id": true}}),
+            json!({"anyOf": [{}]}),
+            json!({"$ref": "#/$defs/A", "$defs": {"A": {}}}),
+        ];
+        for schema in &schemas {
+            assert!(fits(schema, r#"{"a": {"_id": 1}}"#, NAMES), "{schema}");
+            for text in [r#"{"a": 1, "_id": "x"}"#, r#"{"\u005frev": 1}"#, "[]", "null", "1", r#""_id""#] {
+                assert!(!fits(schema, text, NAMES), "{schema} {text}");
+            }
+        }
     }
 }
