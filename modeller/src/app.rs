@@ -202,7 +202,7 @@ impl App {
     /// Sequence number of the last durable commit.
     #[must_use]
     pub fn seq(&self) -> u64 {
-        self.runtime.log().durable_seq()
+        self.runtime.durable().seq
     }
 
     /// Starts all workers that do not run, and begins to run jobs.
@@ -524,9 +524,9 @@ impl AppBuilder {
             .await
             .map_err(Error::internal)??;
         let log = Arc::new(log);
-        let rooms = Arc::new(Rooms::new(journal.clone(), self.published, log.durable_seq()));
+        let rooms = Arc::new(Rooms::new(journal.clone(), self.published, log.durable().seq));
         log.follow(rooms.clone());
-        let lives = Arc::new(Lives::new(log.durable_seq()));
+        let lives = Arc::new(Lives::new(log.durable().seq));
         log.follow(lives.clone());
         let emitters = Arc::new(Emitters::new(assembly.models.len()));
         log.follow(emitters.clone());

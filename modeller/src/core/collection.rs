@@ -564,11 +564,6 @@ impl State {
         }
     }
 
-    /// Nothing at all: what is left in the place of a state that was given up.
-    pub(crate) fn empty() -> Self {
-        Self { seq: 0, collections: Vec::new(), trash: Arc::default() }
-    }
-
     pub(crate) fn collection(&self, model: ModelIndex) -> Option<&Arc<Collection>> {
         match self.collections.get(model) {
             None => self.trash.get(model.checked_sub(self.collections.len())?),

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -161,7 +162,7 @@ pub(crate) struct Batch {
     pub(crate) published: Vec<Publish>,
     pub(crate) reads: Reads,
     /// It is validated until it is answered.
-    pub(crate) _started: Option<Started>,
+    pub(crate) _started: Started,
 }
 
 /// A write that the committer evaluates itself, so that it cannot conflict.
@@ -318,6 +319,8 @@ struct Shared {
     /// Nothing where the engine keeps nothing: what is accepted cannot be undone, so that it is shown as it is. Then no
     /// second hold on the state makes each commit copy what it changes.
     durable: ArcSwapOption<State>,
+    /// Set before anybody can see that commit.
+    shown_seq: AtomicU64,
     accept: Mutex<Accept>,
     work: Condvar,
     turn_queue: tokio::sync::Mutex<()>,
@@ -448,6 +451,7 @@ impl CommitLog {
             links,
             storage,
             durable: ArcSwapOption::new(storage_keeps.then(|| state.clone())),
+            shown_seq: AtomicU64::new(state.seq),
             accept: Mutex::new(Accept {
                 durable_seq: state.seq,
                 state,
@@ -516,10 +520,10 @@ impl CommitLog {
         self.shared.durable()
     }
 
-    /// The commit that the durable head is of.
-    pub(crate) fn durable_seq(&self) -> u64 {
-        let head = self.shared.durable.load();
-        head.as_ref().map_or_else(|| self.durable().seq, |state| state.seq)
+    /// A durable commit that is not before any that somebody was shown by now.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server tells of it"))]
+    pub(crate) fn shown_seq(&self) -> u64 {
+        self.shared.shown_seq.load(Ordering::Acquire)
     }
 
     /// The accepted head.
@@ -705,6 +709,9 @@ impl CommitLog {
             self.shared.durable.store(Some(accept.state.clone()));
         }
         let verdict = accept.take(&self.shared.schemas, &self.shared.links, self.keeps(), work, checked);
+        if !self.keeps() {
+            self.shared.shown_seq.fetch_max(accept.state.seq, Ordering::Release);
+        }
         if shown {
             self.shared.durable.store(None);
         }
@@ -1128,6 +1135,7 @@ impl Shared {
     /// The group is durable: show it, tell the followers, answer, in this order.
     fn publish(&self, pending: Vec<Pending>, commits: &[Arc<Commit>], state: Option<Arc<State>>, head: Head) {
         let seq = head.seq;
+        self.shown_seq.fetch_max(seq, Ordering::Release);
         let old = state.map(|state| self.durable.swap(Some(state)));
         self.tell(commits);
         let due = {
@@ -1225,6 +1233,7 @@ impl Shared {
         let vanished: Vec<_> = std::mem::take(&mut accept.waiters).into_values().flatten().collect();
         drop(accept);
 
+        self.shown_seq.fetch_max(head.seq, Ordering::Release);
         self.durable.store(Some(state));
         self.tell(&foreign);
         for waiter in vanished {

@@ -1,11 +1,12 @@
 //! A transaction: a snapshot, what was changed on top of it, and what was read of it.
 //!
+//! It starts when it is asked for something, so that a handler that asks for nothing costs the log nothing.
 //! It reads its own writes: the collections that it writes to are its own copies, which share what stays. A savepoint is a copy
 //! of all that. What was read stays read when a savepoint is taken back, because the program may have acted on it.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use imbl::OrdMap;
 use parking_lot::Mutex;
@@ -15,16 +16,13 @@ use super::document::{AnyValue, DynDoc};
 use super::id::RawId;
 use super::index::keys_of;
 use super::key::Key;
-use super::log::{Batch, CommitLog, Expect, Publish, Reads, Seen, Started, check_rev, next_rev};
+use super::log::{Base, Batch, CommitLog, Expect, Publish, Reads, Seen, Started, check_rev, next_rev};
 use super::query::RawQuery;
 use super::query::filter::RawFilter;
 use super::reference::{Link, Links, OnDelete, Places, lost};
 use super::trash::{self, DELETION, DOCUMENT_ID, Deletion, Mark};
 use super::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result};
-
-/// What a transaction that has ended looks at.
-static EMPTY: LazyLock<Arc<State>> = LazyLock::new(|| Arc::new(State::empty()));
 
 /// How much one transaction may change.
 #[derive(Clone, Copy, Debug)]
@@ -55,18 +53,26 @@ impl Default for Limits {
 /// One transaction. Shared by all handles that belong to it.
 pub(crate) struct Transaction {
     log: Arc<CommitLog>,
-    seen: Seen,
+    /// Since it has started.
+    seen: OnceLock<Seen>,
     limits: Limits,
     /// What all have in common that it deletes.
     deletion: OnceLock<RawId>,
-    inner: Mutex<Inner>,
+    phase: Mutex<Phase>,
+}
+
+enum Phase {
+    /// It was asked for nothing.
+    Waiting,
+    Open(Box<Inner>),
+    Closed,
 }
 
 struct Inner {
+    seen: Seen,
     written: Written,
     reads: Reads,
-    started: Option<Started>,
-    closed: bool,
+    started: Started,
 }
 
 /// What a savepoint remembers.
@@ -106,31 +112,40 @@ pub(crate) type Later = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>>
 pub(crate) struct Savepoint(Written);
 
 impl Transaction {
-    pub(crate) fn begin(log: Arc<CommitLog>, limits: Limits) -> Self {
-        let base = log.base();
-        let written = Written {
-            state: base.state,
-            changes: OrdMap::new(),
-            published: imbl::Vector::new(),
-            later: imbl::Vector::new(),
-            bytes: 0,
-            uncounted: 0,
-        };
-        let inner = Mutex::new(Inner { written, reads: Reads::default(), started: Some(base.started), closed: false });
-        Self { log, seen: base.seen, limits, deletion: OnceLock::new(), inner }
+    pub(crate) fn new(log: Arc<CommitLog>, limits: Limits) -> Self {
+        Self { log, seen: OnceLock::new(), limits, deletion: OnceLock::new(), phase: Mutex::new(Phase::Waiting) }
     }
 
-    /// The point of the order that it started from.
-    pub(crate) fn seen(&self) -> Seen {
-        self.seen
+    /// The point of the order that it started from; `None` when it saw nothing.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.seen.get().copied()
+    }
+
+    /// The commit that it started from, or would start from now.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seen().map_or_else(|| self.log.durable().seq, |seen| seen.seq)
     }
 
     fn open<R>(&self, f: impl FnOnce(&mut Inner) -> Result<R>) -> Result<R> {
-        let mut inner = self.inner.lock();
-        if inner.closed {
-            return Err(closed());
+        let mut phase = self.phase.lock();
+        if let Phase::Waiting = *phase {
+            let inner = Box::new(Inner::of(self.log.base()));
+            self.seen.get_or_init(|| inner.seen);
+            *phase = Phase::Open(inner);
         }
-        f(&mut inner)
+        match &mut *phase {
+            Phase::Open(inner) => f(inner),
+            Phase::Waiting | Phase::Closed => Err(closed()),
+        }
+    }
+
+    /// Looks at what was done by now, if that is anything.
+    fn look(&self, f: impl FnOnce(&Inner) -> bool) -> Result<bool> {
+        match &*self.phase.lock() {
+            Phase::Waiting => Ok(false),
+            Phase::Open(inner) => Ok(f(inner)),
+            Phase::Closed => Err(closed()),
+        }
     }
 
     pub(crate) fn get(&self, model: ModelIndex, id: &RawId) -> Result<Option<DynDoc>> {
@@ -180,7 +195,7 @@ impl Transaction {
                 Some(_) => known.is_some_and(|next| next.is_new),
             };
             let first = known.map_or(before, |next| next.before.clone());
-            let doc = value.into_doc(id.clone(), next_rev(first.as_ref(), self.seen.seq));
+            let doc = value.into_doc(id.clone(), next_rev(first.as_ref(), inner.seen.seq));
             let Some(collection) = Arc::make_mut(&mut inner.written.state).collection_mut(model) else {
                 return Err(Error::internal("unknown model"));
             };
@@ -262,7 +277,7 @@ impl Transaction {
             let deletion = Deletion { id: together, at, by };
             let entry = RawId::generate();
             let doc: DynDoc =
-                Arc::new(trash::Entry::new(entry.clone(), next_rev(None, self.seen.seq), before.clone(), deletion));
+                Arc::new(trash::Entry::new(entry.clone(), next_rev(None, inner.seen.seq), before.clone(), deletion));
             let encoded: Option<Arc<str>> = if self.log.keeps() { Some(doc.encode()?.into()) } else { None };
             let bytes = inner.written.bytes + encoded.as_ref().map_or_else(|| doc.weight(), |text| text.len());
             inner.bound(&self.limits, bytes)?;
@@ -343,20 +358,19 @@ impl Transaction {
         })
     }
 
-    /// What was noted by [`Transaction::later`], to be done by whoever saw it become durable.
     /// What it has read by now, and the commit that it started from.
     pub(crate) fn read_by_now(&self) -> Result<(Reads, u64)> {
-        self.open(|inner| Ok((inner.reads.clone(), self.seen.seq)))
+        self.open(|inner| Ok((inner.reads.clone(), inner.seen.seq)))
     }
 
     /// Whether it has anything to commit by now.
     pub(crate) fn has_written(&self) -> Result<bool> {
-        self.open(|inner| Ok(!inner.written.changes.is_empty() || !inner.written.published.is_empty()))
+        self.look(|inner| !inner.written.changes.is_empty() || !inner.written.published.is_empty())
     }
 
     /// Whether it has changed documents of this model by now.
     pub(crate) fn has_changed(&self, model: ModelIndex) -> Result<bool> {
-        self.open(|inner| Ok(inner.written.changes.keys().any(|(changed, _)| *changed == model)))
+        self.look(|inner| inner.written.changes.keys().any(|(changed, _)| *changed == model))
     }
 
     pub(crate) fn savepoint(&self) -> Result<Savepoint> {
@@ -364,36 +378,37 @@ impl Transaction {
     }
 
     pub(crate) fn roll_back(&self, savepoint: Savepoint) {
-        let mut inner = self.inner.lock();
-        if !inner.closed {
+        if let Phase::Open(inner) = &mut *self.phase.lock() {
             inner.written = savepoint.0;
         }
     }
 
     /// Ends the transaction: nothing can be done with it any more.
     pub(crate) fn close(&self) {
-        let mut inner = self.inner.lock();
-        inner.closed = true;
-        inner.started = None;
+        // What it was is dropped when nobody waits for the lock.
+        let _ended = self.end();
+    }
+
+    fn end(&self) -> Option<Box<Inner>> {
+        match std::mem::replace(&mut *self.phase.lock(), Phase::Closed) {
+            Phase::Open(inner) => Some(inner),
+            Phase::Waiting | Phase::Closed => None,
+        }
     }
 
     /// Ends it and hands out what it amounts to, which is nothing when it only read, and what is to be done after.
     pub(crate) fn finish(&self) -> (Option<Batch>, Vec<Later>) {
-        let mut inner = self.inner.lock();
-        inner.closed = true;
-        let reads = std::mem::take(&mut inner.reads);
-        let started = inner.started.take();
-        let changes = std::mem::take(&mut inner.written.changes);
-        let published = std::mem::take(&mut inner.written.published);
-        let later = std::mem::take(&mut inner.written.later).into_iter().collect();
+        let Some(inner) = self.end() else { return (None, Vec::new()) };
+        let Inner { seen, written, reads, started } = *inner;
+        let Written { state, changes, published, later, .. } = written;
         // The working copy would keep the committer from changing its collections in place.
-        inner.written.state = EMPTY.clone();
-        drop(inner);
+        drop(state);
+        let later = later.into_iter().collect();
         if changes.is_empty() && published.is_empty() {
             return (None, later);
         }
         let mut batch = Batch {
-            seen: self.seen,
+            seen,
             changes: Vec::with_capacity(changes.len()),
             encoded: Vec::with_capacity(changes.len()),
             published: published.into_iter().collect(),
@@ -427,6 +442,18 @@ impl Written {
 }
 
 impl Inner {
+    fn of(Base { seen, state, started }: Base) -> Self {
+        let written = Written {
+            state,
+            changes: OrdMap::new(),
+            published: imbl::Vector::new(),
+            later: imbl::Vector::new(),
+            bytes: 0,
+            uncounted: 0,
+        };
+        Self { seen, written, reads: Reads::default(), started }
+    }
+
     fn read_filter(&mut self, model: ModelIndex, filter: &Arc<RawFilter>) {
         // A loop over the same query is one read.
         if !self.reads.filters.iter().rev().take(8).any(|(known, read)| *known == model && read == filter) {

@@ -17,6 +17,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -498,7 +499,7 @@ impl Runtime {
         let mut call = Call::new();
         let mut turn = None;
         loop {
-            let step = Step::root(Transaction::begin(log.clone(), self.0.limits), call.clone(), name());
+            let step = Step::root(Transaction::new(log.clone(), self.0.limits), call.clone(), name());
             let transaction = step.transaction();
             // It lies in one place, and is lent: handed on, it would be there once for each who has it.
             let mut run = pin!(CURRENT.scope(self.0.number, body(step.clone())));
@@ -528,7 +529,7 @@ impl Runtime {
                     transaction.close();
                     drop(turn.take());
                     // It was refused for what it saw, which the caller must not learn before it is durable.
-                    if log.settled(transaction.seen()).await? == Settled::Durable {
+                    if settled(log, transaction).await? {
                         return Err(error);
                     }
                 }
@@ -536,7 +537,7 @@ impl Runtime {
                     let (batch, later) = transaction.finish();
                     let Some(batch) = batch else {
                         drop(turn.take());
-                        if log.settled(transaction.seen()).await? == Settled::Durable {
+                        if settled(log, transaction).await? {
                             if !later.is_empty() {
                                 done_later(self.journal().clone(), later).await;
                             }
@@ -575,6 +576,15 @@ impl Runtime {
             }
             call = call.again();
         }
+    }
+}
+
+/// Whether what a transaction has seen is durable, once that is known; it is not where it has vanished. One that saw nothing has
+/// nothing to wait for.
+async fn settled(log: &CommitLog, transaction: &Transaction) -> Result<bool> {
+    match transaction.seen() {
+        None => Ok(true),
+        Some(seen) => Ok(log.settled(seen).await? == Settled::Durable),
     }
 }
 
@@ -1527,8 +1537,7 @@ impl Scope {
         match &self.binding {
             Binding::Step(step) => {
                 step.check_open()?;
-                let seq = step.transaction.seen().seq;
-                step.transaction.read(place, filter, |collection| look(collection, seq))
+                step.transaction.read(place, filter, |collection| look(collection, step.transaction.seq()))
             }
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
@@ -1680,7 +1689,7 @@ impl Scope {
                 let found =
                     step.transaction.read(index, &executed.filter, |collection| look(collection, &executed))??;
                 self.run_hooks(index, event(Timing::After), &step, &mut HookPayload::Query(&mut *typed), None).await?;
-                Ok((found, changed, step.transaction.seen().seq))
+                Ok((found, changed, step.transaction.seq()))
             },
         )
         .await
@@ -1706,6 +1715,38 @@ impl Scope {
         args: Box<dyn AnyPayload>,
         with: With,
     ) -> Result<Box<dyn AnyOutput>> {
+        self.perform_with(index, operation, || Ok((*args).copy()), with).await
+    }
+
+    /// The same with arguments from outside as JSON text, which may be none. They are made of it again for a second run, which
+    /// is rare, and not copied for the first one.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server reads text from outside"))]
+    pub(crate) async fn perform_of_text(
+        &self,
+        index: ModelIndex,
+        operation: &OperationRuntime,
+        text: &[u8],
+        by: Audience,
+    ) -> Result<Box<dyn AnyOutput>> {
+        let first = Mutex::new(Some(self.args_of_text(operation, text, by)?));
+        let args = || match first.lock().take() {
+            Some(args) => Ok(args),
+            None => self.args_of_text(operation, text, by),
+        };
+        self.perform_with(index, operation, args, With::Nothing).await
+    }
+
+    /// The same with arguments that are asked for by each run.
+    async fn perform_with<F>(
+        &self,
+        index: ModelIndex,
+        operation: &OperationRuntime,
+        args: F,
+        with: With,
+    ) -> Result<Box<dyn AnyOutput>>
+    where
+        F: Fn() -> Result<Box<dyn AnyPayload>> + Send + Sync,
+    {
         let model = self.runtime.model(index)?;
         let with = match with {
             With::Chunk(chunk) => {
@@ -1719,14 +1760,14 @@ impl Scope {
             other => other,
         };
         if !operation.declaration.transaction {
-            return Box::pin(self.perform_outside(index, operation, args, with)).await;
+            return Box::pin(self.perform_outside(index, operation, args()?, with)).await;
         }
         let (args, with) = (&args, &with);
         self.operate(
             || model.named(operation.declaration.id),
             |step| async move {
                 let call = step.call.clone();
-                self.run_operation(index, operation, (self.in_step(step), call), (**args).copy(), with.again()).await
+                self.run_operation(index, operation, (self.in_step(step), call), args()?, with.again()).await
             },
         )
         .await
@@ -1750,15 +1791,16 @@ impl Scope {
         self.run_operation(index, operation, (self.clone(), Call::new()), args, with).await
     }
 
-    /// Runs the handler of an operation in a scope of this application.
-    async fn run_operation(
-        &self,
+    /// Runs the handler of an operation in a scope of this application. What it is given is handed on before there is anything to
+    /// wait for, and is no part of what waits.
+    fn run_operation<'a>(
+        &'a self,
         index: ModelIndex,
         operation: &OperationRuntime,
         (scope, call): (Self, Call),
         args: Box<dyn AnyPayload>,
         with: With,
-    ) -> Result<Box<dyn AnyOutput>> {
+    ) -> impl Future<Output = Result<Box<dyn AnyOutput>>> + Send + use<'a> {
         let subject = operation.subject(index).in_call(&call);
         let invocation = Invocation {
             scope,
@@ -1770,11 +1812,14 @@ impl Scope {
             with,
             subject: subject.clone(),
         };
-        let journal = self.runtime.journal();
-        let began = journal.begin(&subject);
-        let outcome = journal.traced(&subject, caught((operation.declaration.run)(invocation))).await;
-        journal.operation(&subject, began, outcome.as_ref().err());
-        outcome
+        let run = (operation.declaration.run)(invocation);
+        async move {
+            let journal = self.runtime.journal();
+            let began = journal.begin(&subject);
+            let outcome = journal.traced(&subject, caught(run)).await;
+            journal.operation(&subject, began, outcome.as_ref().err());
+            outcome
+        }
     }
 
     /// An operation that the one who acts may reach.
@@ -1800,12 +1845,7 @@ impl Scope {
     }
 
     /// The same from JSON text, without the way through a value where that makes no difference.
-    pub(crate) fn args_of_text(
-        &self,
-        operation: &OperationRuntime,
-        text: &[u8],
-        by: Audience,
-    ) -> Result<Box<dyn AnyPayload>> {
+    fn args_of_text(&self, operation: &OperationRuntime, text: &[u8], by: Audience) -> Result<Box<dyn AnyPayload>> {
         if let (Some(checked), Some(kind), Ok(text)) =
             (&operation.args, &operation.declaration.args, std::str::from_utf8(text))
             && let Some(args) = checked.typed_of_text(text, by, kind.from_text)

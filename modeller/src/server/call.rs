@@ -24,7 +24,7 @@ use crate::model::access::Right;
 use crate::model::caller::Caller;
 use crate::model::handler::{AnyOutput, With};
 use crate::model::once::{CallKey, answer_json};
-use crate::model::runtime::{ModelRuntime, OperationKind, Scope, poll_caught};
+use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Scope, poll_caught};
 
 /// What a write has made.
 pub(super) struct Written {
@@ -154,7 +154,12 @@ impl Context {
     /// ends: once its commit is handed over, that it took too long would say nothing of what became of it.
     pub(super) fn time_of(&self, index: ModelIndex, kind: OperationKind, id: &str) -> Result<Option<Duration>> {
         let operation = self.server.runtime.operation(&self.caller, index, kind, id)?;
-        Ok((!operation.declaration.transaction).then_some(self.server.configuration.limits.call_time))
+        Ok(self.time(operation))
+    }
+
+    /// The same of one that is known.
+    pub(super) fn time(&self, operation: &OperationRuntime) -> Option<Duration> {
+        (!operation.declaration.transaction).then_some(self.server.configuration.limits.call_time)
     }
 
     /// What an operation answers, unless it takes longer. It goes on all the same.
@@ -196,8 +201,7 @@ impl Context {
         }
         let (scope, kind) = (self.scope(), OperationKind::Method);
         let operation = scope.operation(index, kind, id)?;
-        let args = scope.args_of_text(operation, text, self.audience())?;
-        let output = scope.perform(index, operation, args, With::Nothing).await?;
+        let output = scope.perform_of_text(index, operation, text, self.audience()).await?;
         answer_json(output.as_ref(), self.audience())
     }
 

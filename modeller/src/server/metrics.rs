@@ -39,7 +39,7 @@ const BOUNDS: [(Duration, &str); 12] = [
 /// What an application counts while it is served.
 pub(super) struct Metrics {
     begun: SystemTime,
-    routes: RwLock<BTreeMap<Box<str>, Arc<Route>>>,
+    routes: RwLock<BTreeMap<Box<str>, Mutex<Route>>>,
     connections: AtomicUsize,
     sockets: AtomicUsize,
     /// Requests that were refused because somebody asked too often, and connections that were.
@@ -47,31 +47,27 @@ pub(super) struct Metrics {
 }
 
 /// The requests to one pattern.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Route {
-    kinds: Mutex<BTreeMap<(&'static str, u16), u64>>,
-    buckets: [AtomicU64; BOUNDS.len()],
-    answered: AtomicU64,
-    micros: AtomicU64,
+    kinds: BTreeMap<(&'static str, u16), u64>,
+    buckets: [u64; BOUNDS.len()],
+    micros: u64,
 }
 
 impl Route {
-    fn count(&self, kind: (&'static str, u16), took: Duration) {
-        {
-            let mut kinds = self.kinds.lock();
-            if kinds.len() < MOST_KINDS || kinds.contains_key(&kind) {
-                *kinds.entry(kind).or_default() += 1;
-            } else {
-                *kinds.entry(("other", 0)).or_default() += 1;
+    fn count(&mut self, kind: (&'static str, u16), took: Duration) {
+        match self.kinds.get_mut(&kind) {
+            Some(count) => *count += 1,
+            None => {
+                let kind = if self.kinds.len() < MOST_KINDS { kind } else { ("other", 0) };
+                *self.kinds.entry(kind).or_default() += 1;
             }
         }
-        if let Some(at) = BOUNDS.iter().position(|(bound, _)| took <= *bound)
-            && let Some(bucket) = self.buckets.get(at)
-        {
-            bucket.fetch_add(1, Ordering::Relaxed);
+        let bucket = BOUNDS.iter().position(|(bound, _)| took <= *bound).and_then(|at| self.buckets.get_mut(at));
+        if let Some(bucket) = bucket {
+            *bucket += 1;
         }
-        self.answered.fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.micros = self.micros.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 }
 
@@ -118,11 +114,11 @@ impl Metrics {
     pub(super) fn request(&self, method: &Method, pattern: &str, status: StatusCode, took: Duration) {
         let kind = (method_of(method), status.as_u16());
         if let Some(route) = self.routes.read().get(pattern) {
-            return route.count(kind, took);
+            return route.lock().count(kind, took);
         }
         let mut routes = self.routes.write();
         let pattern = if routes.len() < MOST_ROUTES { pattern } else { "other" };
-        routes.entry(pattern.into()).or_default().count(kind, took);
+        routes.entry(pattern.into()).or_default().get_mut().count(kind, took);
     }
 
     /// All that is counted, of the server and of the application behind it.
@@ -175,12 +171,12 @@ impl Metrics {
     }
 
     fn requests(&self, out: &mut Text) {
-        let routes: Vec<(Box<str>, Arc<Route>)> =
-            self.routes.read().iter().map(|(pattern, route)| (pattern.clone(), route.clone())).collect();
+        let routes: Vec<(Box<str>, Route)> =
+            self.routes.read().iter().map(|(pattern, route)| (pattern.clone(), route.lock().clone())).collect();
         const COUNT: &str = "modeller_requests_total";
         out.of(COUNT, "counter", "Requests that were answered.");
         for (pattern, route) in &routes {
-            for ((method, status), count) in route.kinds.lock().iter() {
+            for ((method, status), count) in &route.kinds {
                 let status = status.to_string();
                 out.line(COUNT, &[("method", method), ("route", pattern), ("status", &status)], *count);
             }
@@ -190,14 +186,12 @@ impl Metrics {
         for (pattern, route) in &routes {
             let mut sum = 0;
             for ((_, bound), bucket) in BOUNDS.iter().zip(&route.buckets) {
-                sum += bucket.load(Ordering::Relaxed);
+                sum += bucket;
                 out.line("modeller_request_duration_seconds_bucket", &[("route", pattern), ("le", bound)], sum);
             }
-            // Read after the buckets, so that it is never smaller than they are.
-            let count = route.answered.load(Ordering::Relaxed).max(sum);
+            let count: u64 = route.kinds.values().sum();
             out.line("modeller_request_duration_seconds_bucket", &[("route", pattern), ("le", "+Inf")], count);
-            let micros = route.micros.load(Ordering::Relaxed);
-            let seconds = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+            let seconds = format!("{}.{:06}", route.micros / 1_000_000, route.micros % 1_000_000);
             out.line("modeller_request_duration_seconds_sum", &[("route", pattern)], seconds);
             out.line("modeller_request_duration_seconds_count", &[("route", pattern)], count);
         }

@@ -567,12 +567,15 @@ enum Meant {
 impl Meant {
     fn of(context: &Context, model: &str, id: &str, request: Request) -> Result<Self> {
         let index = context.visible(model)?;
-        match kind(context.server.runtime.model(index)?, id, request.headers()) {
-            OperationKind::Upload => return Ok(Self::Upload(index, Box::new(request))),
-            OperationKind::Stream => return Ok(Self::Stream(index, Box::new(request))),
-            OperationKind::Method | OperationKind::Event => {}
-        }
-        let most = context.time_of(index, OperationKind::Method, id)?;
+        let runtime = &context.server.runtime;
+        let most = match runtime.operation(&context.caller, index, OperationKind::Method, id) {
+            Ok(method) => context.time(method),
+            Err(error) => match kind(runtime.model(index)?, id, request.headers()) {
+                OperationKind::Upload => return Ok(Self::Upload(index, Box::new(request))),
+                OperationKind::Stream => return Ok(Self::Stream(index, Box::new(request))),
+                OperationKind::Method | OperationKind::Event => return Err(error),
+            },
+        };
         let key = idempotency_key(request.headers())?;
         let typed = check_type(request.headers(), false);
         Ok(Self::Method { index, most, key, typed, sent: Sent::of(request) })

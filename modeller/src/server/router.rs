@@ -321,7 +321,7 @@ async fn prepare(server: &Server, method: &Method, headers: &HeaderMap, peer: Pe
 async fn wait_for(server: &Server, least: u64) -> Result<()> {
     let until = Instant::now() + MIN_SEQ_TIME;
     loop {
-        let seq = server.runtime.log().durable_seq();
+        let seq = server.runtime.durable().seq;
         if seq >= least {
             return Ok(());
         }

@@ -588,7 +588,7 @@ impl Session {
     }
 
     fn seq(&self) -> u64 {
-        self.server.runtime.log().durable_seq()
+        self.server.runtime.durable().seq
     }
 
     fn context(&self) -> Context {

@@ -59,7 +59,7 @@ where
     let span = super::otel::continued(span, super::otel::parent(request.headers()));
     let stage = match asked.page.preflight(&request) {
         Some(response) => Stage::Refused(Some(response)),
-        None => match check_head(&configuration.limits, &request) {
+        None => match check_head(&configuration.limits, &request, fields) {
             Err(error) => Stage::Refused(Some(error.into_response())),
             Ok(()) => Stage::Asked(span.in_scope(|| inner(&server, request, fields))),
         },
@@ -70,6 +70,8 @@ where
 /// Which of the fields of a header are there that most requests do not have, so that nobody looks for those that are not.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Fields {
+    /// Of all names and values. A token has a length of its own that it is refused for, as any other that does not hold.
+    bytes: usize,
     id: bool,
     /// Who asks, or for what the answer has to wait.
     pub(super) prepared: bool,
@@ -80,7 +82,10 @@ pub(super) struct Fields {
 impl Fields {
     fn of(headers: &HeaderMap) -> Self {
         let mut fields = Self::default();
-        for name in headers.keys() {
+        for (name, value) in headers {
+            if name != header::AUTHORIZATION {
+                fields.bytes += name.as_str().len() + value.len();
+            }
             fields.id |= name == REQUEST_ID || name == REQUEST_ID_OF_THE_DRAFT;
             fields.prepared |= [header::AUTHORIZATION, header::COOKIE, MIN_SEQ].contains(name);
             fields.takes_coded |= name == header::ACCEPT_ENCODING;
@@ -277,7 +282,7 @@ impl Asked {
         }
         // What a server answers is no business of a cache, unless it is said: rights and documents change.
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
-        headers.insert(SEQ, number(server.runtime.log().durable_seq()));
+        headers.insert(SEQ, number(server.runtime.log().shown_seq()));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         headers.insert(REQUEST_ID, std::mem::replace(&mut self.id, NO_STORE));
         if !server.configuration.origins.is_empty() {
@@ -311,7 +316,7 @@ fn id_of(headers: &HeaderMap, fields: Fields) -> HeaderValue {
 }
 
 /// Refuses a request for the size of what stands before its body.
-fn check_head(limits: &Limits, request: &Request) -> Result<()> {
+fn check_head(limits: &Limits, request: &Request, fields: Fields) -> Result<()> {
     let url = request.uri().path_and_query().map_or(0, |all| all.as_str().len());
     if url > limits.url {
         return Err(too_large(
@@ -319,15 +324,11 @@ fn check_head(limits: &Limits, request: &Request) -> Result<()> {
             format!("path and query string have more than {} bytes", limits.url),
         ));
     }
-    let headers = request.headers();
-    if headers.len() > limits.header_fields {
+    if request.headers().len() > limits.header_fields {
         let text = format!("the header has more than {} fields", limits.header_fields);
         return Err(too_large(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
     }
-    // A token has a length of its own that it is refused for, as any other that does not hold.
-    let counted = headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION);
-    let bytes: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if bytes > limits.header_bytes {
+    if fields.bytes > limits.header_bytes {
         let text = format!("the header has more than {} bytes", limits.header_bytes);
         return Err(too_large(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
     }

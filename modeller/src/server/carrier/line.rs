@@ -7,6 +7,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
@@ -19,12 +20,16 @@ use tokio::sync::Notify;
 use crate::server::session::Session;
 
 /// The side of a connection that is written to.
-pub(in crate::server) struct Line(Mutex<Out>);
+pub(in crate::server) struct Line {
+    out: Mutex<Out>,
+    /// Whether the owner has written something, and not yet said that it is whole. Set with the lock held, by him alone.
+    begun: AtomicBool,
+    /// Whether anything was sent between. As long as nothing was, which is always so for requests, he need not look for a rest.
+    shared: AtomicBool,
+}
 
 struct Out {
     half: OwnedWriteHalf,
-    /// Whether the owner has written something, and not yet said that it is whole.
-    begun: bool,
     /// What was sent here and not taken yet; it goes before anything that the owner begins.
     rest: Vec<u8>,
 }
@@ -50,14 +55,15 @@ impl Out {
 impl Line {
     /// Whether something can be sent that would not wait for anything.
     pub(in crate::server) fn is_clear(&self) -> bool {
-        let out = self.0.lock();
-        !out.begun && out.rest.is_empty()
+        let out = self.out.lock();
+        !self.begun.load(Ordering::Acquire) && out.rest.is_empty()
     }
 
     /// Sends whole frames. False when not all of it was taken at once: the owner has to flush what is left.
     pub(in crate::server) fn send(&self, frames: &[u8]) -> bool {
-        let mut out = self.0.lock();
-        let taken = match out.begun || !out.rest.is_empty() {
+        let mut out = self.out.lock();
+        self.shared.store(true, Ordering::Release);
+        let taken = match self.begun.load(Ordering::Acquire) || !out.rest.is_empty() {
             true => 0,
             // Whatever is wrong, the owner finds it too.
             false => out.half.try_write(frames).unwrap_or_default(),
@@ -77,8 +83,9 @@ pub(in crate::server) struct Wire {
 impl Wire {
     pub(in crate::server) fn new(stream: TcpStream) -> Self {
         let (read, write) = stream.into_split();
-        let out = Out { half: write, begun: false, rest: Vec::new() };
-        Self { half: read, line: Arc::new(Line(Mutex::new(out))) }
+        let out = Mutex::new(Out { half: write, rest: Vec::new() });
+        let line = Line { out, begun: AtomicBool::new(false), shared: AtomicBool::new(false) };
+        Self { half: read, line: Arc::new(line) }
     }
 
     /// The side of it that others can write to, for as long as the connection is there.
@@ -91,12 +98,12 @@ impl Wire {
         context: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut OwnedWriteHalf>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let mut out = self.line.0.lock();
-        if !out.begun {
+        let mut out = self.line.out.lock();
+        if !self.line.begun.load(Ordering::Acquire) {
             ready!(out.poll_rest(context))?;
         }
         let written = ready!(write(Pin::new(&mut out.half), context))?;
-        out.begun = true;
+        self.line.begun.store(true, Ordering::Release);
         Poll::Ready(Ok(written))
     }
 }
@@ -129,14 +136,16 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut out = self.line.0.lock();
         // A socket has no buffer of ours.
-        out.begun = false;
-        out.poll_rest(context)
+        self.line.begun.store(false, Ordering::Release);
+        if !self.line.shared.load(Ordering::Acquire) {
+            return Poll::Ready(Ok(()));
+        }
+        self.line.out.lock().poll_rest(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut out = self.line.0.lock();
+        let mut out = self.line.out.lock();
         Pin::new(&mut out.half).poll_shutdown(context)
     }
 }
