@@ -124,6 +124,28 @@ async fn nest_later(later: State<Later>) -> Result<String> {
     nest(State(later.0.0.get().cloned().ok_or_else(|| Error::new("TOO_EARLY"))?)).await
 }
 
+/// What others commit between its beginning and its first question is a part of what it sees, and nothing after that is.
+#[tokio::test]
+async fn a_transaction_starts_when_it_is_asked_for_something() {
+    let app = app().await;
+    let rows = app.model::<Row>();
+    let runs = std::sync::atomic::AtomicU32::new(0);
+    let counted = app.transaction(|tx| {
+        let (outside, runs) = (rows.clone(), &runs);
+        async move {
+            runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let inside = tx.model::<Row>()?;
+            outside.detached().insert(Row { n: 1 }).await?;
+            let first = inside.count(Filter::all()).await?;
+            outside.detached().insert(Row { n: 2 }).await?;
+            Ok((first, inside.count(Filter::all()).await?))
+        }
+    });
+    // It only reads, and so it is put in order before the second insert.
+    assert_eq!(counted.await.unwrap(), (1, 1));
+    assert_eq!((runs.into_inner(), rows.count(Filter::all()).await.unwrap()), (1, 2));
+}
+
 #[tokio::test]
 async fn a_transaction_has_bounds() {
     let app = app().await;

@@ -194,3 +194,17 @@ async fn a_call_with_an_idempotency_key_is_made_once() {
     }
     assert_eq!(app.model::<Label>().find(Filter::all()).await.unwrap()[0].uses, 6);
 }
+
+/// Beside what was given, which run it is that answers.
+#[method(Label)]
+async fn which_run(args: CountUp, call: Call, labels: Model<Label>) -> Result<(i64, u32)> {
+    labels.count(Filter::all()).await?;
+    Ok((args.by, call.attempt()))
+}
+
+#[tokio::test]
+async fn the_second_run_of_a_call_is_given_the_same() {
+    let app = modeller::test::TestApp::open(|| App::new().model::<Label>()).await.unwrap();
+    let answer = ask(&app.router(), "POST", "/labels/which_run", json!({"by": 7})).await;
+    assert_eq!(answer.json(), json!([7, 2]));
+}

@@ -7,6 +7,10 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 use super::value::{ArrayRef, AsValue, ObjectRef, ValueRef};
 
+/// As what `serde_json` hands numbers on where its feature `arbitrary_precision` is on, which any crate of a program can turn on: an
+/// object with this member. What has one is left to `serde_json::Value`, which knows.
+pub(crate) const NUMBER: &str = "$serde_json::private::Number";
+
 /// Members of one object above which it is left to `serde_json::Value`, whose objects find a name without going through all.
 const MAX_MEMBERS: usize = 64;
 
@@ -94,8 +98,8 @@ impl<'t> Visitor<'t> for JsonVisitor {
             if all.len() >= MAX_MEMBERS {
                 return Err(A::Error::custom("too many members"));
             }
-            if all.iter().any(|(known, _)| *known == name) {
-                return Err(A::Error::custom("a name stands twice"));
+            if name == NUMBER || all.iter().any(|(known, _)| *known == name) {
+                return Err(A::Error::custom("a name stands twice, or is that of a number"));
             }
             all.push((name, members.next_value()?));
         }
@@ -154,7 +158,15 @@ mod tests {
     fn what_it_is_not_made_for_is_refused() {
         let many: Vec<String> = (0..=MAX_MEMBERS).map(|at| format!("\"{at}\":0")).collect();
         let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
-        for text in [r#"{"a":1,"\u0061":2}"#, &format!("{{{}}}", many.join(",")), &deep, "{", "1 2", "1e999"] {
+        for text in [
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"$serde_json::private::Number":"1"}"#,
+            &format!("{{{}}}", many.join(",")),
+            &deep,
+            "{",
+            "1 2",
+            "1e999",
+        ] {
             assert!(serde_json::from_str::<Json<'_>>(text).is_err(), "{text}");
         }
     }

@@ -11,7 +11,8 @@ use crate::core::schema::ModelType;
 use crate::error::Result;
 
 /// A transaction: what the body of [`App::transaction`](crate::App::transaction) works with, and what a hook, a method or an
-/// event may take as an argument, which runs in one.
+/// event may take as an argument, which runs in one. It sees what was committed when it is first asked for something, and what it
+/// has done itself.
 ///
 /// ```
 /// use modeller::prelude::*;

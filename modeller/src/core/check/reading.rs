@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{Checker, Node, Property, Rule, Run, Types};
-use crate::core::text::Json;
+use crate::core::text::{Json, NUMBER};
 use crate::core::value::{AsValue as _, ValueRef};
 
 /// How a text is checked that a node speaks of.
@@ -246,10 +246,10 @@ impl Visitor<'_> for Naming<'_> {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Option<usize>, E> {
-        if self.without.is_some_and(|names| names.contains(&name)) {
+        let is_it = |property: &Property| *property.name == *name;
+        if self.without.is_some_and(|names| names.contains(&name)) || name == NUMBER {
             return Err(unsure());
         }
-        let is_it = |property: &Property| *property.name == *name;
         if self.properties.get(self.next).is_some_and(is_it) {
             return Ok(Some(self.next));
         }
@@ -309,7 +309,14 @@ mod tests {
         for text in [r#"{"a": [1], "b": {"c": [null]}}"#, "[1, [2]]", "null", r#""x""#] {
             assert!(fits(&open, text, None), "{text}");
         }
-        for text in [r#"{"a": 1e999}"#, r#"{"b": 1e999}"#, "[1e999]", r#"{"b": "\ud800"}"#, "[1,]"] {
+        for text in [
+            r#"{"a": 1e999}"#,
+            r#"{"b": 1e999}"#,
+            "[1e999]",
+            r#"{"b": "\ud800"}"#,
+            "[1,]",
+            r#"{"$serde_json::private::Number": "1"}"#,
+        ] {
             assert!(!fits(&open, text, None), "{text}");
         }
     }
