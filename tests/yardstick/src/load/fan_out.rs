@@ -326,16 +326,25 @@ pub(crate) fn report(lines: impl BufRead) -> Result<()> {
     }
     let mut table =
         String::from("clients  window  server      µs/delivery  deliveries/s   p50 ms   p99 ms  KiB/client\n");
+    // Of each window as many changes are heard, so that what all of them cost is the mean.
+    let mut all = std::collections::BTreeMap::<(usize, String), Vec<f64>>::new();
     for ((clients, window, label), lines) in groups {
         let of = |f: fn(&Line) -> f64| median(&mut lines.iter().map(f).collect::<Vec<_>>());
+        let cost = of(|line| line.microseconds_per_delivery);
+        all.entry((clients, label.clone())).or_default().push(cost);
         table += &format!(
-            "{clients:>7} {window:>7}  {label:<10} {:>12.2} {:>13.0} {:>8.2} {:>8.2} {:>11.1}\n",
-            of(|line| line.microseconds_per_delivery),
+            "{clients:>7} {window:>7}  {label:<10} {cost:>12.2} {:>13.0} {:>8.2} {:>8.2} {:>11.1}\n",
             of(|line| line.per_second),
             of(|line| line.p50_milliseconds),
             of(|line| line.p99_milliseconds),
             of(|line| line.kib_per_client),
         );
+    }
+    table += "clients  server      µs/delivery of all windows  the subject's share of it\n";
+    for ((clients, label), costs) in &all {
+        let mean = |costs: &[f64]| costs.iter().sum::<f64>() / costs.len() as f64;
+        let share = all.get(&(*clients, "subject".to_owned())).map_or(f64::NAN, |own| mean(own) / mean(costs));
+        table += &format!("{clients:>7}  {label:<10} {:>27.2} {share:>26.2}\n", mean(costs));
     }
     crate::say(table.trim_end());
     Ok(())
