@@ -5,7 +5,7 @@
 //! JSON straight away. A schema with any other keyword is not taken, and a value about which the rules are not sure is left
 //! to the validator. Where both have an answer it is the same one, byte for byte; a test compares them.
 
-mod reading;
+pub(crate) mod reading;
 
 use std::fmt::Write as _;
 

@@ -19,9 +19,11 @@ use jsonschema::{Draft, PatternOptions, Registry, Uri, ValidationError, Validati
 use serde_json::{Map, Number, Value, json};
 
 use self::messages::Messages;
+use super::check::reading::is_without;
 use super::check::{Checker, Outcome};
 use super::private::Level;
 use super::schema::walk::find_reference;
+use super::text::Json;
 use super::value::{AsValue, ValueRef};
 use crate::error::{Error, Result, Violation};
 
@@ -104,9 +106,15 @@ impl Validator {
         }
     }
 
-    /// Whether a text is known to fit. With names it is also an object that has no members of these.
-    pub(crate) fn fits_text(&self, text: &str, without: Option<&'static [&'static str]>) -> bool {
-        self.checker.as_ref().is_some_and(|checker| checker.fits_text(text, without))
+    /// Checks a value that is still a text; `None` when it has to be JSON for that, or is, where there are names, no object without
+    /// members of these.
+    pub(crate) fn check_text(&self, text: &str, without: Option<&'static [&'static str]>) -> Option<Result<()>> {
+        if self.checker.as_ref()?.fits_text(text, without) {
+            return Some(Ok(()));
+        }
+        let json: Json<'_> = serde_json::from_str(text).ok()?;
+        let view = json.as_value();
+        if is_without(&view, without) { self.check_view(&view) } else { None }
     }
 
     pub(super) fn check_thoroughly(&self, value: &Value) -> Result<()> {

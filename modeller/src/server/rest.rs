@@ -30,7 +30,7 @@ use crate::core::query::filter::RawFilter;
 use crate::core::query::parse::{QueryParts, parse_filter};
 use crate::core::query::project::RawProjection;
 use crate::core::query::update::RawUpdate;
-use crate::core::schema::{ModelSchema, Visibility, member_of_the_document, parse_json};
+use crate::core::schema::{MEMBERS_OF_THE_DOCUMENT, ModelSchema, Visibility, member_of_the_document, parse_json};
 use crate::error::{Error, ErrorCode, Result, Violation};
 use crate::model::access::Right;
 use crate::model::once::CallKey;
@@ -631,7 +631,7 @@ fn missing(id: &str) -> Error {
 /// What comes from outside does not choose its own id or revision. Most schemas name the two themselves, as members that they
 /// do not know; a schema that takes any member does not.
 fn refuse_members_of_the_document(json: &Value) -> Result<()> {
-    match ["_id", "_rev"].into_iter().find(|name| json.get(name).is_some()) {
+    match MEMBERS_OF_THE_DOCUMENT.into_iter().find(|name| json.get(name).is_some()) {
         None => Ok(()),
         Some(name) => Err(Error::validation(vec![member_of_the_document(name)])),
     }

@@ -24,9 +24,7 @@ pub(super) enum Plan {
 /// What is said of the parts of a value.
 pub(super) struct Parts {
     items: Option<usize>,
-    /// Which of the rules names the members.
-    properties: Option<usize>,
-    /// Which of those have to be there, each by a bit.
+    /// Which of the named members have to be there, each by a bit.
     required: u64,
     closed: bool,
 }
@@ -42,13 +40,11 @@ impl Plan {
 
 impl Parts {
     fn of(rules: &[Rule]) -> Option<Self> {
-        let mut parts = Self { items: None, properties: None, required: 0, closed: false };
-        let at = rules.iter().position(|rule| matches!(rule, Rule::Properties(_)));
-        let properties = at.and_then(|at| properties(rules, at)).unwrap_or_default();
+        let mut parts = Self { items: None, required: 0, closed: false };
+        let properties = properties(rules);
         if properties.len() > u64::BITS as usize {
             return None;
         }
-        parts.properties = at;
         for rule in rules {
             match rule {
                 Rule::Unique | Rule::Reference(_) | Rule::AllOf(_) | Rule::AnyOf(..) | Rule::OneOf(..) => return None,
@@ -76,10 +72,21 @@ fn allows(rule: &Rule, kind: u8) -> bool {
     }
 }
 
-fn properties(rules: &[Rule], at: usize) -> Option<&[Property]> {
-    match rules.get(at)? {
-        Rule::Properties(properties) => Some(properties),
+/// The members that the rules name.
+fn properties(rules: &[Rule]) -> &[Property] {
+    let mut named = rules.iter().filter_map(|rule| match rule {
+        Rule::Properties(properties) => Some(properties.as_slice()),
         _ => None,
+    });
+    named.next().unwrap_or_default()
+}
+
+/// Whether a value is, where there are names, an object that has no members of these.
+pub(crate) fn is_without(value: &ValueRef<'_>, names: Option<&[&str]>) -> bool {
+    match (names, value) {
+        (None, _) => true,
+        (Some(names), ValueRef::Object(object)) => names.iter().all(|name| object.get(name).is_none()),
+        (Some(_), _) => false,
     }
 }
 
@@ -138,11 +145,7 @@ impl<'de> DeserializeSeed<'de> for Reading<'_> {
             _ => {
                 let value: Json<'_> = serde::Deserialize::deserialize(reader)?;
                 let view = value.as_value();
-                let holds = |name: &&str| matches!(view, ValueRef::Object(object) if object.get(name).is_some());
-                match self.without {
-                    Some(names) if !matches!(view, ValueRef::Object(_)) || names.iter().any(holds) => Err(unsure()),
-                    _ => self.check(&view),
-                }
+                if is_without(&view, self.without) { self.check(&view) } else { Err(unsure()) }
             }
         }
     }
@@ -174,10 +177,12 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        if self.without.is_some() {
+            return Err(unsure());
+        }
         let (rules, parts) = self.parts()?;
         let mut count = 0;
         match parts.items {
-            _ if self.without.is_some() => return Err(unsure()),
             Some(node) => {
                 while items.next_element_seed(Self { node, ..self })?.is_some() {
                     count += 1;
@@ -190,17 +195,16 @@ impl<'de> Visitor<'de> for Reading<'_> {
             }
         }
         let fits = rules.iter().all(|rule| match rule {
-            Rule::Type(..) | Rule::Texts(..) => allows(rule, Types::ARRAY),
             Rule::MinItems(least, _) => count >= *least,
             Rule::MaxItems(most, _) => count <= *most,
-            _ => true,
+            rule => allows(rule, Types::ARRAY),
         });
         if fits { Ok(()) } else { Err(unsure()) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let (rules, parts) = self.parts()?;
-        let properties = parts.properties.and_then(|at| properties(rules, at)).unwrap_or_default();
+        let properties = properties(rules);
         let mut present = 0_u64;
         let mut next = 0;
         while let Some(found) = members.next_key_seed(Naming { properties, next, without: self.without })? {

@@ -32,9 +32,8 @@ use super::private::Audience;
 use super::private::Level;
 use super::query::{Query, RawQuery};
 use super::reference::Reference;
-use super::text::Json;
 use super::validate::Validator;
-use super::value::{AsValue, ValueRef};
+use super::value::ValueRef;
 use crate::error::{Error, ErrorCode, Result, Violation};
 
 /// Who may reach a model or an operation from outside.
@@ -205,6 +204,9 @@ pub(crate) fn schema_of<T: JsonSchema + ?Sized>() -> Schema {
 pub(crate) fn output_schema_of<T: JsonSchema + ?Sized>() -> Schema {
     settings().for_serialize().into_generator().into_root_schema_for::<T>()
 }
+
+/// What a document has beside its value.
+pub(crate) const MEMBERS_OF_THE_DOCUMENT: [&str; 2] = ["_id", "_rev"];
 
 /// What is wrong with a value that names its own id or revision: those are given by the store.
 pub(crate) fn member_of_the_document(name: &str) -> Violation {
@@ -599,17 +601,11 @@ impl ModelSchema {
         if self.form == Form::Json || self.indexes.iter().any(IndexSchema::asks_for_one_array) {
             return None;
         }
-        if self.validator.fits_text(text, Some(&["_id", "_rev"])) {
+        match self.validator.check_text(text, Some(&MEMBERS_OF_THE_DOCUMENT))? {
             // Of what the type refuses the words are those of the other way.
-            return (self.kind.from_text)(text).ok().map(Ok);
+            Ok(()) => (self.kind.from_text)(text).ok().map(Ok),
+            Err(error) => Some(Err(error)),
         }
-        let json: Json<'_> = serde_json::from_str(text).ok()?;
-        let view = json.as_value();
-        let ValueRef::Object(object) = view else { return None };
-        if ["_id", "_rev"].into_iter().any(|name| object.get(name).is_some()) {
-            return None;
-        }
-        self.validator.check_view(&view)?.err().map(Err)
     }
 
     /// Fills in what a value lacks, where its type does not.
@@ -621,7 +617,7 @@ impl ModelSchema {
         self.fill(&mut json)?;
         self.check(&json)?;
         let Value::Object(members) = json else { return Err(Error::validation(vec![not_an_object()])) };
-        if let Some(name) = ["_id", "_rev"].into_iter().find(|name| members.contains_key(*name)) {
+        if let Some(name) = MEMBERS_OF_THE_DOCUMENT.into_iter().find(|name| members.contains_key(*name)) {
             return Err(Error::validation(vec![member_of_the_document(name)]));
         }
         Ok(Box::new(Document::of(members, self.shape.clone().unwrap_or_default())))

@@ -16,9 +16,7 @@ use crate::core::document::{AnyValue, DynDoc};
 use crate::core::private::Audience;
 use crate::core::private::Level;
 use crate::core::query::update::RawUpdate;
-use crate::core::text::Json;
 use crate::core::validate::Validator;
-use crate::core::value::AsValue;
 use crate::error::{Error, Result, Violation};
 
 /// How many protected members are told of one value that should have none.
@@ -377,12 +375,11 @@ impl Checked {
         if self.open.is_some() && !by.sees(Level::Protected) {
             return None;
         }
-        if self.validator.fits_text(text, None) {
+        match self.validator.check_text(text, None)? {
             // Of what the type refuses the words are those of the other way.
-            return from_text(text).map(Ok);
+            Ok(()) => from_text(text).map(Ok),
+            Err(error) => Some(Err(error)),
         }
-        let json: Json<'_> = serde_json::from_str(text).ok()?;
-        self.validator.check_view(&json.as_value())?.err().map(Err)
     }
 }
 

@@ -11,7 +11,9 @@ use super::outside::OpenForm;
 use super::registered::Schemas;
 use super::shape::Shape;
 use super::walk::{self, Role};
-use super::{FieldSchema, Form, IndexSchema, Kind, ModelSchema, Visibility, is_model_id, says_private};
+use super::{
+    FieldSchema, Form, IndexSchema, Kind, MEMBERS_OF_THE_DOCUMENT, ModelSchema, Visibility, is_model_id, says_private,
+};
 use crate::core::json::Document;
 use crate::core::private::Level;
 use crate::core::query::update::nests_deeper;
@@ -138,7 +140,7 @@ fn check_keywords(root: &Value) -> Result<(), String> {
     for (place, schema) in &top {
         let named = schema.get("properties").and_then(Value::as_object);
         if let Some(name) =
-            ["_id", "_rev"].into_iter().find(|name| named.is_some_and(|named| named.contains_key(*name)))
+            MEMBERS_OF_THE_DOCUMENT.into_iter().find(|name| named.is_some_and(|named| named.contains_key(*name)))
         {
             return Err(format!(
                 "`{place}/properties/{name}`: every document has its `_id` and `_rev`; leave them out"

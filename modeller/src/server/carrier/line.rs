@@ -22,7 +22,7 @@ use crate::server::session::Session;
 /// The side of a connection that is written to.
 pub(in crate::server) struct Line {
     out: Mutex<Out>,
-    /// Whether the owner has written something, and not yet said that it is whole. Set with the lock held, by him alone.
+    /// Whether the owner has written something, and not yet said that it is whole. Only he changes it, and says so with the lock held.
     begun: AtomicBool,
     /// Whether anything was sent between. As long as nothing was, which is always so for requests, he need not look for a rest.
     shared: AtomicBool,
