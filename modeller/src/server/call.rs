@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::Instrument;
-use tracing::instrument::Instrumented;
+use tokio::time::{Sleep, sleep};
+use tracing::{Instrument as _, Span};
 
 use super::Server;
 use super::limits::Gate;
@@ -22,7 +22,7 @@ use crate::core::schema::{ModelSchema, Visibility, parse_json};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::access::Right;
 use crate::model::caller::Caller;
-use crate::model::handler::{AnyOutput, With};
+use crate::model::handler::{AnyOutput, BoxFuture, With};
 use crate::model::once::{CallKey, answer_json};
 use crate::model::runtime::{ModelRuntime, OperationKind, OperationRuntime, Scope, poll_caught};
 
@@ -141,13 +141,12 @@ impl Context {
         F: Future<Output = Result<R>> + Send + 'static,
         R: Send + 'static,
     {
-        self.entering().run(work)
+        Unstopped::new(self.calls(), work)
     }
 
-    /// A place among the calls under way, or the way to one.
-    pub(super) fn entering(&self) -> Entering {
-        let calls = &self.server.calls;
-        calls.try_enter().map_or_else(|| Entering::Full(calls.clone()), Entering::In)
+    /// The calls under way.
+    pub(super) fn calls(&self) -> Gate {
+        self.server.calls.clone()
     }
 
     /// How long the caller of an operation waits at most. One that is a transaction has the time of one, and is answered as that
@@ -163,12 +162,11 @@ impl Context {
     }
 
     /// What an operation answers, unless it takes longer. It goes on all the same.
-    pub(super) async fn in_time<R>(most: Option<Duration>, call: impl Future<Output = Result<R>>) -> Result<R> {
-        let Some(most) = most else { return call.await };
-        tokio::time::timeout(most, call).await.unwrap_or_else(|_| {
-            let text = format!("the call took more than {} seconds; what it does goes on", most.as_secs_f32());
-            Err(Error::new(ErrorCode::Timeout).message(text))
-        })
+    pub(super) fn in_time<R>(
+        most: Option<Duration>,
+        call: impl Future<Output = Result<R>> + Unpin,
+    ) -> impl Future<Output = Result<R>> {
+        InTime { most, call, timer: None }
     }
 
     /// Calls a method or an event with arguments from outside.
@@ -223,49 +221,71 @@ impl Context {
     }
 }
 
-/// How work comes to its place among the calls under way.
-pub(super) enum Entering {
-    In(OwnedSemaphorePermit),
-    Full(Gate),
+/// What is waited for so long at most. The clock is set when there is something to wait for.
+struct InTime<F> {
+    most: Option<Duration>,
+    call: F,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Entering {
-    /// Runs it as [`Context::to_the_end`] does.
-    pub(super) fn run<R, F>(self, work: F) -> impl Future<Output = Result<R>> + use<R, F>
-    where
-        F: Future<Output = Result<R>> + Send + 'static,
-        R: Send + 'static,
-    {
-        // On the heap from the start: what is large is moved about with all that awaits it.
-        let work = Box::pin(work).in_current_span();
-        async move {
-            let counted = match self {
-                Self::In(permit) => Some(permit),
-                Self::Full(calls) => calls.enter().await,
-            };
-            Unstopped { work: Some((work, counted)) }.await
+impl<R, F: Future<Output = Result<R>> + Unpin> Future for InTime<F> {
+    type Output = Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Result<R>> {
+        if let Poll::Ready(outcome) = Pin::new(&mut self.call).poll(context) {
+            return Poll::Ready(outcome);
         }
+        let Some(most) = self.most else { return Poll::Pending };
+        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(most))).as_mut().poll(context));
+        let text = format!("the call took more than {} seconds; what it does goes on", most.as_secs_f32());
+        Poll::Ready(Err(Error::new(ErrorCode::Timeout).message(text)))
     }
 }
 
-/// Work with its place among the calls under way.
-type UnderWay<F> = (Instrumented<Pin<Box<F>>>, Option<OwnedSemaphorePermit>);
-
 /// Work that goes on in a task of its own when nobody waits for it any more. Where somebody waits to the end, which is nearly
-/// always, it costs no task.
-struct Unstopped<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> {
-    /// Until it is done.
-    work: Option<UnderWay<F>>,
+/// always, it costs no task; and where it is done as it is begun, no place among the calls under way.
+pub(super) struct Unstopped<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> {
+    /// Until it is done. On the heap from the start: what is large is moved about with all that awaits it.
+    work: Option<Pin<Box<F>>>,
+    stage: Stage,
+}
+
+enum Stage {
+    New(Gate),
+    /// There is no place for it yet.
+    Waits(BoxFuture<'static, Option<OwnedSemaphorePermit>>),
+    /// With its place, where it began.
+    Begun(Option<OwnedSemaphorePermit>, Span),
+}
+
+impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Unstopped<R, F> {
+    pub(super) fn new(calls: Gate, work: F) -> Self {
+        Self { work: Some(Box::pin(work)), stage: Stage::New(calls) }
+    }
 }
 
 impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Future for Unstopped<R, F> {
     type Output = Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Result<R>> {
-        let Some((work, _)) = &mut self.work else { return Poll::Pending };
-        let outcome = poll_caught(|| Pin::new(&mut *work).poll(context));
+        let this = &mut *self;
+        if let Stage::New(calls) = &this.stage
+            && calls.is_full()
+        {
+            let calls = calls.clone();
+            this.stage = Stage::Waits(Box::pin(async move { calls.enter().await }));
+        }
+        if let Stage::Waits(place) = &mut this.stage {
+            let place = ready!(place.as_mut().poll(context));
+            this.stage = Stage::Begun(place, Span::current());
+        }
+        let Some(work) = &mut this.work else { return Poll::Pending };
+        let outcome = poll_caught(|| work.as_mut().poll(context));
         if outcome.is_ready() {
-            self.work = None;
+            this.work = None;
+        } else if let Stage::New(calls) = &this.stage {
+            // Where another took the last place meanwhile, it is one more than there are places: it has begun.
+            this.stage = Stage::Begun(calls.try_enter(), Span::current());
         }
         outcome
     }
@@ -273,14 +293,90 @@ impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Future f
 
 impl<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static> Drop for Unstopped<R, F> {
     fn drop(&mut self) {
-        let Some((work, counted)) = self.work.take() else { return };
+        let (Some(work), Stage::Begun(place, span)) = (self.work.take(), &mut self.stage) else { return };
+        let (counted, span) = (place.take(), std::mem::replace(span, Span::none()));
         // Where there is no runtime any more, there is nobody left to do it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
+            let going_on = async move {
                 // Nobody is there to be answered.
                 let _ = work.await;
                 drop(counted);
-            });
+            };
+            runtime.spawn(going_on.instrument(span));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Waker;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Whether it is not done yet.
+    fn waits<R>(work: &mut (impl Future<Output = R> + Unpin)) -> bool {
+        Pin::new(work).poll(&mut std::task::Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    fn work(done: &Arc<AtomicBool>, go: &Arc<Notify>) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (done, go) = (done.clone(), go.clone());
+        async move {
+            go.notified().await;
+            done.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_begun_goes_on_and_is_waited_for() {
+        let (calls, done, go) = (Gate::new(1), Arc::<AtomicBool>::default(), Arc::new(Notify::new()));
+        let mut begun = Unstopped::new(calls.clone(), work(&done, &go));
+        assert!(!calls.is_full(), "it has not begun");
+        assert!(waits(&mut begun) && calls.is_full());
+        drop(begun);
+        let mut drained = Box::pin(calls.drained());
+        assert!(waits(&mut drained), "it is under way");
+        go.notify_one();
+        drained.await;
+        assert!(done.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn what_is_done_at_once_has_no_place_and_what_has_none_does_not_begin() {
+        let (calls, done, go) = (Gate::new(1), Arc::<AtomicBool>::default(), Arc::new(Notify::new()));
+        let taken = calls.try_enter();
+        let mut second = Unstopped::new(calls.clone(), work(&done, &go));
+        go.notify_one();
+        assert!(waits(&mut second), "there is no place for it");
+        drop(second);
+        tokio::task::yield_now().await;
+        assert!(!done.load(Ordering::Relaxed), "it has not begun, and nobody wants it");
+        let mut third = Unstopped::new(calls.clone(), work(&done, &go));
+        assert!(waits(&mut third));
+        drop(taken);
+        third.await.unwrap();
+        assert!(done.load(Ordering::Relaxed) && !calls.is_full());
+        drop(Unstopped::new(calls.clone(), async { Err::<(), _>(Error::internal("asked for, and never polled")) }));
+        Unstopped::new(calls.clone(), async { Ok(()) }).await.unwrap();
+        assert!(!calls.is_full());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_the_call() {
+        let calls = Gate::new(1);
+        let outcome = Unstopped::<(), _>::new(calls.clone(), async { panic!("a mistake") }).await;
+        assert_eq!(outcome.unwrap_err().code(), &ErrorCode::Internal);
+        assert!(!calls.is_full());
+    }
+
+    #[tokio::test]
+    async fn only_what_waits_is_cut_off() {
+        let late = Context::in_time(Some(Duration::from_millis(5)), Box::pin(std::future::pending::<Result<()>>()));
+        assert_eq!(late.await.unwrap_err().code(), &ErrorCode::Timeout);
+        Context::in_time(Some(Duration::ZERO), Box::pin(async { Ok(()) })).await.unwrap();
     }
 }

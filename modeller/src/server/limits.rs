@@ -448,6 +448,11 @@ impl Gate {
         self.free.clone().try_acquire_owned().ok()
     }
 
+    /// Whether nobody is let in right now.
+    pub(super) fn is_full(&self) -> bool {
+        self.free.available_permits() == 0
+    }
+
     /// Resolves when all are out. Nobody is let in from here on.
     pub(super) async fn drained(&self) {
         if let Ok(all) = self.free.acquire_many(self.size).await {

@@ -1,11 +1,12 @@
 //! A connection that does not wait for ever for a client to read: without a bound, one that asks for a long list and never
 //! takes it holds the answer in memory for as long as it likes.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -34,10 +35,34 @@ pub(super) async fn in_time<F: Future>(most: Duration, future: F) -> Option<F::O
     }
 }
 
+thread_local! {
+    /// When the last request was answered, for what begins with it in the same breath.
+    static ANSWERED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// What time it is as a request is answered.
+pub(super) fn answered_at() -> Instant {
+    let now = Instant::now();
+    ANSWERED.set(Some(now));
+    now
+}
+
+/// Forgets when a request was answered: another time comes.
+pub(super) fn time_goes_on() {
+    ANSWERED.set(None);
+}
+
 /// The clock of one connection, of which hyper asks for one thing at a time: that the next head arrives in time. It is set once for
 /// many requests, and looked at again when it rings.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Clock(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
+pub(super) struct Clock(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whom it wakes when it rings.
+    told: Option<Waker>,
+}
 
 impl hyper::rt::Timer for Clock {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
@@ -48,8 +73,10 @@ impl hyper::rt::Timer for Clock {
         Box::pin(Until { clock: self.clone(), deadline: deadline.into() })
     }
 
+    /// The head that is waited for next is waited for from when the request before it was answered, in the same poll of the
+    /// connection: that time is known, and clocks are dear.
     fn now(&self) -> std::time::Instant {
-        Instant::now().into()
+        ANSWERED.take().unwrap_or_else(Instant::now).into()
     }
 }
 
@@ -66,17 +93,24 @@ impl Future for Until {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut kept = self.clock.0.lock();
-        let timer = kept.get_or_insert_with(|| Box::pin(sleep_until(self.deadline)));
+        let Kept { timer, told } = &mut *kept;
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(self.deadline)));
+        let is_told = told.as_ref().is_some_and(|told| told.will_wake(context.waker()));
+        if is_told && !timer.is_elapsed() && timer.deadline() <= self.deadline {
+            return Poll::Pending;
+        }
         // One that rings too early is set again when it does.
         if timer.deadline() > self.deadline {
             timer.as_mut().reset(self.deadline);
         }
+        *told = None;
         while timer.as_mut().poll(context).is_ready() {
             if timer.deadline() >= self.deadline {
                 return Poll::Ready(());
             }
             timer.as_mut().reset(self.deadline);
         }
+        *told = Some(context.waker().clone());
         Poll::Pending
     }
 }
@@ -165,5 +199,51 @@ impl<T: Write + Unpin> Write for Patient<T> {
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write_vectored(context, slices);
         self.written(context, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use hyper::rt::Timer as _;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn one_clock_rings_for_each_at_its_time() {
+        let clock = Clock::default();
+        let begun = Instant::now();
+        // Set for later, for earlier, and for later again than what is set.
+        for millis in [300, 40, 20, 120, 60] {
+            let until = Instant::now() + Duration::from_millis(millis);
+            let mut waited = clock.sleep_until(until.into());
+            assert!(Pin::new(&mut waited).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            if millis == 300 {
+                // The next head has come.
+                continue;
+            }
+            // By another task than it was asked by first.
+            tokio::time::timeout(LONG, waited).await.unwrap();
+            assert!(Instant::now() >= until, "{millis}");
+        }
+        // Once it has rung for what nobody waits for any more.
+        sleep_until(begun + Duration::from_millis(350)).await;
+        let until = Instant::now() + Duration::from_millis(20);
+        tokio::time::timeout(LONG, clock.sleep_until(until.into())).await.unwrap();
+        assert!(Instant::now() >= until);
+    }
+
+    #[test]
+    fn the_time_of_an_answer_counts_once() {
+        let clock = Clock::default();
+        let answered = answered_at();
+        assert_eq!(clock.now(), answered.into_std());
+        assert!(clock.now() > answered.into_std());
+        let answered = answered_at();
+        time_goes_on();
+        assert!(clock.now() > answered.into_std());
     }
 }

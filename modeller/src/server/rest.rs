@@ -16,7 +16,7 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::call::{Context, Written};
+use super::call::{Context, Unstopped, Written};
 use super::limits::{DISCARD_BYTES, DISCARD_TIME, Limits};
 use super::patience::in_time;
 use super::respond;
@@ -543,9 +543,9 @@ pub(super) fn call(
         if !args.is_empty() {
             typed?;
         }
-        let entering = context.entering();
+        let calls = context.calls();
         let call = async move { context.call_method_of_text(index, at.id(), &args, key.as_ref()).await };
-        let body = Context::in_time(most, entering.run(call)).await?;
+        let body = Context::in_time(most, Unstopped::new(calls, call)).await?;
         Ok(respond::json(StatusCode::OK, body))
     }
 }

@@ -200,6 +200,7 @@ where
 }
 
 /// Answers a request by `next`, with what surrounds every request.
+#[inline]
 pub(super) fn around<F>(
     server: &Arc<Server>,
     request: Request,

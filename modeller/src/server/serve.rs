@@ -26,7 +26,7 @@ use super::events::{Connected, ConnectionKind, Mounted};
 use super::front::Front;
 use super::limits::{Gate, HEADER_BYTES, Tally};
 use super::network::{client, is_in};
-use super::patience::{Clock, Patient};
+use super::patience::{Clock, Patient, time_goes_on};
 use super::{Server, console, stopped};
 use crate::app::{App, AppBuilder};
 use crate::core::secret;
@@ -406,6 +406,7 @@ async fn exchange<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let mut stopped = pin!(stopped(&mut stopping));
     let mut is_heard = false;
     let stops = poll_fn(|context| {
+        time_goes_on();
         if connection.as_mut().poll(context).is_ready() {
             return Poll::Ready(false);
         }

@@ -4,17 +4,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, OriginalUri, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use uuid::Uuid;
 
 use super::cors::{self, Page, REQUEST_ID};
 use super::limits::Limits;
+use super::patience::answered_at;
 use super::respond::{MIN_SEQ, SEQ, number};
 use super::{Server, compress};
 use crate::core::id::RawId;
@@ -40,6 +40,7 @@ const READ: &[&str] = &[
 const MOST_ID: usize = 128;
 
 /// Answers a request by `inner`, within all that surrounds it.
+#[inline]
 pub(super) fn surround<F>(
     server: Arc<Server>,
     request: Request,
@@ -61,7 +62,10 @@ where
         Some(response) => Stage::Refused(Some(response)),
         None => match check_head(&configuration.limits, &request, fields) {
             Err(error) => Stage::Refused(Some(error.into_response())),
-            Ok(()) => Stage::Asked(span.in_scope(|| inner(&server, request, fields))),
+            Ok(()) => {
+                let _entered = span.enter();
+                Stage::Asked(inner(&server, request, fields))
+            }
         },
     };
     Surrounded { server, begun, asked, span, stage, timer: None }
@@ -125,7 +129,9 @@ impl<F: Future<Output = Response> + Unpin> Future for Surrounded<F> {
                 return Poll::Ready(this.end(response));
             }
             Stage::Asked(answer) => {
-                let polled = this.span.in_scope(|| Pin::new(answer).poll(context));
+                let entered = this.span.enter();
+                let polled = Pin::new(answer).poll(context);
+                drop(entered);
                 match polled {
                     Poll::Ready(response) => response,
                     Poll::Pending => ready!(this.late(context)),
@@ -169,7 +175,12 @@ impl<F> Surrounded<F> {
             }
         }
         let route = self.asked.route.as_ref().map_or("", RouteName::as_str);
-        self.server.metrics.request(&self.asked.method, route, status, self.begun.elapsed());
+        self.server.metrics.request(
+            &self.asked.method,
+            route,
+            status,
+            answered_at().saturating_duration_since(self.begun),
+        );
         response
     }
 }
