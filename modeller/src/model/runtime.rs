@@ -17,7 +17,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -487,9 +486,9 @@ impl Runtime {
     }
 
     /// The same of one operation alone, which has a name.
-    async fn transact_as<R, F, Fut>(&self, name: impl Fn() -> Option<Name> + Sync, body: F) -> Result<R>
+    async fn transact_as<R, F, Fut>(&self, name: impl Fn() -> Option<Name> + Sync, mut body: F) -> Result<R>
     where
-        F: Fn(Arc<Step>) -> Fut + Sync,
+        F: FnMut(Arc<Step>) -> Fut,
         Fut: Future<Output = Result<R>> + Send,
         R: Send,
     {
@@ -902,15 +901,15 @@ impl Scope {
     }
 
     /// Runs one operation as a step of its transaction, or as a transaction of its own.
-    pub(super) async fn operate<R, F, Fut>(&self, name: impl Fn() -> Name + Sync, body: F) -> Result<R>
+    pub(super) async fn operate<R, F, Fut>(&self, name: impl Fn() -> Name + Sync, mut body: F) -> Result<R>
     where
-        F: Fn(Arc<Step>) -> Fut + Sync,
+        F: FnMut(Arc<Step>) -> Fut,
         Fut: Future<Output = Result<R>> + Send,
         R: Send,
     {
         // On the heap: both are large, and are a part of whatever future asks for one.
         match &self.binding {
-            Binding::Step(step) => Box::pin(run_step(step, name(), &body)).await,
+            Binding::Step(step) => Box::pin(run_step(step, name(), &mut body)).await,
             Binding::Application | Binding::Detached => {
                 self.check_not_nested()?;
                 let run = Box::pin(self.runtime.transact_as(|| Some(name()), body));
@@ -1728,8 +1727,8 @@ impl Scope {
         text: &[u8],
         by: Audience,
     ) -> Result<Box<dyn AnyOutput>> {
-        let first = Mutex::new(Some(self.args_of_text(operation, text, by)?));
-        let args = || match first.lock().take() {
+        let mut first = Some(self.args_of_text(operation, text, by)?);
+        let args = || match first.take() {
             Some(args) => Ok(args),
             None => self.args_of_text(operation, text, by),
         };
@@ -1741,11 +1740,11 @@ impl Scope {
         &self,
         index: ModelIndex,
         operation: &OperationRuntime,
-        args: F,
+        mut args: F,
         with: With,
     ) -> Result<Box<dyn AnyOutput>>
     where
-        F: Fn() -> Result<Box<dyn AnyPayload>> + Send + Sync,
+        F: FnMut() -> Result<Box<dyn AnyPayload>> + Send,
     {
         let model = self.runtime.model(index)?;
         let with = match with {
@@ -1762,12 +1761,15 @@ impl Scope {
         if !operation.declaration.transaction {
             return Box::pin(self.perform_outside(index, operation, args()?, with)).await;
         }
-        let (args, with) = (&args, &with);
+        let with = &with;
         self.operate(
             || model.named(operation.declaration.id),
-            |step| async move {
-                let call = step.call.clone();
-                self.run_operation(index, operation, (self.in_step(step), call), args()?, with.again()).await
+            |step| {
+                let args = args();
+                async move {
+                    let call = step.call.clone();
+                    self.run_operation(index, operation, (self.in_step(step), call), args?, with.again()).await
+                }
             },
         )
         .await
@@ -1909,9 +1911,9 @@ fn first(filter: &Arc<RawFilter>) -> RawQuery {
     RawQuery { limit: Some(1), ..RawQuery::of(filter.clone()) }
 }
 
-async fn run_step<R, F, Fut>(parent: &Arc<Step>, name: Name, body: &F) -> Result<R>
+async fn run_step<R, F, Fut>(parent: &Arc<Step>, name: Name, body: &mut F) -> Result<R>
 where
-    F: Fn(Arc<Step>) -> Fut + Sync,
+    F: FnMut(Arc<Step>) -> Fut,
     Fut: Future<Output = Result<R>> + Send,
 {
     parent.check_open()?;

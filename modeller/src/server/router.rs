@@ -381,7 +381,10 @@ impl FromRequestParts<Arc<Server>> for Segments {
 
 impl Segments {
     pub(super) fn new(model: &str, id: &str) -> Self {
-        Self { text: [model, id].concat(), at: model.len() }
+        let mut text = String::with_capacity(model.len() + id.len());
+        text.push_str(model);
+        text.push_str(id);
+        Self { text, at: model.len() }
     }
 
     pub(super) fn model(&self) -> &str {
