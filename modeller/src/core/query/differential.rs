@@ -395,6 +395,62 @@ fn every_plan_answers_what_a_scan_answers() {
     assert!(least.iter().all(|taken| *taken > CASES / 100) && ways.refused > CASES / 1_000, "{ways:?}");
 }
 
+/// Lists of which nearly nothing is kept, by an index that has the numbers that they are sorted by beside its documents.
+#[test]
+fn the_first_of_many_are_those_of_a_scan() {
+    let mut found_by_index = 0;
+    for seed in 0..30 {
+        let mut dice = Dice(seed, 800);
+        let member = Member { name: "a".into(), withheld: None };
+        let index = Index::new(vec![member], false).with_numbers_of(Some("b".into()));
+        let (collection, documents) = (Collection::with(vec![index]), BTreeMap::new());
+        let mut world = World { collection, documents, arrays: vec![false; FIELDS.len()] };
+        let wide = dice.pick(&[3, 100, 100_000]);
+        let number = |dice: &mut Dice| json!(i64::try_from(dice.below(wide)).unwrap() - 10);
+        for _ in 0..600 {
+            let id = dice.id();
+            let b = if dice.one_in(30) { dice.value(seed % 3 == 0) } else { number(&mut dice) };
+            let document = json!({"a": dice.pick(&[1, 1, 1, 2]), "b": b});
+            let doc = Box::new(Free(document.as_object().unwrap().clone())).into_doc(RawId::parse(&id).unwrap(), 1);
+            world.collection.put(&doc);
+            world.documents.insert(id, (doc, document));
+        }
+        for _ in 0..30 {
+            let b = [number(&mut dice), number(&mut dice)];
+            let filter = dice.pick(&[
+                json!({"a": 1}),
+                json!({"a": 1, "b": {"$gte": b[0]}}),
+                json!({"a": 1, "b": {"$lt": b[0]}}),
+                json!({"a": {"$in": [1, 2]}, "b": {"$gt": b[0], "$lte": b[1]}}),
+                json!({"a": 1, "b": {"$ne": b[0]}}),
+                json!({"a": 1, "$or": [{"b": b[0]}, {"b": {"$gt": b[1]}}]}),
+            ]);
+            let sort = json!({"b": dice.pick(&[1, -1])});
+            let mut query = RawQuery::of(Arc::new(parse_filter(&filter, &Schema::Any).unwrap()));
+            query.sort = parse_sort(&sort, &Schema::Any).unwrap();
+            let context = || format!("seed {seed}: {filter} sorted {sort}");
+            let all = world.expected(&query, &sort).unwrap();
+            assert_eq!(world.collection.count(&query.filter), all.len(), "count, {}", context());
+            let (skip, most) = (dice.below(4), dice.below(12));
+            query.skip = skip;
+            let found = world.collection.search(&query, most, None).unwrap();
+            let told = found.explain();
+            found_by_index += usize::from(most > 0 && told.plan == PlanKind::Index && !told.sorted);
+            // Who is passed over for his number is counted like everybody.
+            let of_key = world.documents.values().filter(|(_, document)| document["a"] == 1).count() as u64;
+            let is_of_key = filter["a"] == 1 && most > 0;
+            assert!(!is_of_key || told.documents_examined == of_key, "{told:?}, {}", context());
+            let expected: Vec<String> = all.into_iter().skip(skip).take(most).collect();
+            assert_eq!(ids(&found.into_docs()), expected, "skip {skip} most {most}, {}", context());
+            query.skip = 0;
+            if dice.one_in(30) {
+                pages(&mut dice, &mut world, &query, &sort, &context);
+            }
+        }
+    }
+    assert!(found_by_index > 500, "{found_by_index}");
+}
+
 /// Goes through a list page by page, sometimes with writes in between, and counts the pages.
 fn pages(dice: &mut Dice, world: &mut World, query: &RawQuery, sort: &Value, context: &dyn Fn() -> String) -> usize {
     let size = 1 + dice.below(20);

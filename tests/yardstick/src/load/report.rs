@@ -49,7 +49,9 @@ struct Side {
     bytes: Vec<f64>,
 }
 
-/// Prints the medians of the lines, and how the subject stands to the yardstick.
+/// Prints the medians of the lines, and how the subject stands to the yardstick: that as the median over the rounds, in each of which
+/// the two come one after the other. A shared machine is fast for a minute and slow for the next, which the medians of each side
+/// alone do not see.
 pub(crate) fn print(lines: impl BufRead) -> Result<()> {
     let mut sides = BTreeMap::<(String, String), [Side; 2]>::new();
     for line in lines.lines() {
@@ -71,17 +73,22 @@ pub(crate) fn print(lines: impl BufRead) -> Result<()> {
         "storage  workload   subject/s  yardstick/s  ratio   subject µs  yardstick µs  ratio   subject B/op  yardstick B/op\n",
     );
     for ((storage, workload), [mut subject, mut yardstick]) in sides {
+        let by_rate = ratio(&subject.per_second, &yardstick.per_second);
+        let by_cost = ratio(&subject.microseconds, &yardstick.microseconds);
         let (rate, rate_of) = (median(&mut subject.per_second), median(&mut yardstick.per_second));
         let (cost, cost_of) = (median(&mut subject.microseconds), median(&mut yardstick.microseconds));
         let (grown, grown_of) = (median(&mut subject.bytes), median(&mut yardstick.bytes));
         table += &format!(
-            "{storage:<8} {workload:<9} {rate:>10.0} {rate_of:>12.0} {:>6.2} {cost:>12.2} {cost_of:>13.2} {:>6.2} {grown:>14.0} {grown_of:>15.0}\n",
-            rate / rate_of,
-            cost / cost_of,
+            "{storage:<8} {workload:<9} {rate:>10.0} {rate_of:>12.0} {by_rate:>6.2} {cost:>12.2} {cost_of:>13.2} {by_cost:>6.2} {grown:>14.0} {grown_of:>15.0}\n",
         );
     }
     crate::say(table.trim_end());
     Ok(())
+}
+
+/// The median of the ratios of those that were measured in one round.
+fn ratio(of: &[f64], to: &[f64]) -> f64 {
+    median(&mut of.iter().zip(to).map(|(of, to)| of / to).collect::<Vec<_>>())
 }
 
 pub(crate) fn median(values: &mut [f64]) -> f64 {
