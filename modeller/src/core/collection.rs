@@ -1,13 +1,12 @@
 //! All documents of one model at one moment, with their indexes: a value. A clone is cheap and shares everything.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use super::document::DynDoc;
 use super::id::RawId;
-use super::index::{Course, Index, Keys, Member, Seen, Span, Within};
+use super::index::{Course, Index, Keys, Member, Seen, Span};
 use super::key::Key;
 use super::private::Level;
 use super::query::RawQuery;
@@ -208,32 +207,29 @@ impl Collection {
         }
     }
 
-    /// All documents of a plan, some at a time. `f` takes out what is in the batch, and is told how many were passed over before it
-    /// because their numbers are not within; it may change what that is.
+    /// All documents of a plan, some at a time. `f` takes out what is in the batch.
     fn batches<'a, E>(
         &'a self,
         plan: &Plan<'a>,
         behind: Option<&Position>,
-        within: &Cell<Within>,
-        f: &mut TakeBatch<'_, 'a, E>,
+        f: &mut dyn FnMut(&mut Vec<Seen<'a>>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut batch: Vec<Seen<'a>> = Vec::with_capacity(BATCH);
-        let mut passed = 0;
         let course = plan.course.unwrap_or_default();
         match &plan.source {
             // Leaf by leaf, and not one by one.
             Source::Documents(Bound::Unbounded, Bound::Unbounded) if behind.is_none() => {
                 let mut all = self.docs.range(Bound::Unbounded, Bound::Unbounded, course.reverse);
                 while all.fill(&mut batch, BATCH, |(_, doc)| Seen::from(doc)) {
-                    f(&mut batch, 0)?;
+                    f(&mut batch)?;
                 }
             }
             Source::Index(scan) => {
                 let place = behind.map(|position| scan.place(position));
                 let mut walk = |span| -> Result<(), E> {
                     let mut walk = scan.index.walk(span, course, place.as_ref());
-                    while walk.fill(&mut batch, BATCH, within.get(), &mut passed) {
-                        f(&mut batch, std::mem::take(&mut passed))?;
+                    while walk.fill(&mut batch, BATCH) {
+                        f(&mut batch)?;
                     }
                     Ok(())
                 };
@@ -248,14 +244,14 @@ impl Collection {
                 self.visit(plan, behind, &mut |seen| {
                     batch.push(seen);
                     if batch.len() >= BATCH {
-                        outcome = f(&mut batch, 0);
+                        outcome = f(&mut batch);
                     }
                     outcome.is_ok()
                 });
                 outcome?;
             }
         }
-        f(&mut batch, passed)
+        f(&mut batch)
     }
 
     /// The documents that the query asks for, in its order: so many at most, and only those behind a position.
@@ -364,7 +360,6 @@ impl Collection {
             return scan.spans.iter().map(|span| scan.index.count(span, usize::MAX)).sum();
         }
         let matcher = Matcher::of(filter, self.beside());
-        let within = Cell::new(if plan.is_covered { Within::ANY } else { matcher.within() });
         let mut count = 0;
         let mut found: Vec<Seen<'_>> = Vec::new();
         let mut settle = |found: &mut Vec<Seen<'_>>| {
@@ -383,7 +378,7 @@ impl Collection {
             found.dedup_by(|a, b| Arc::ptr_eq(a.doc, b.doc));
             settle(&mut found);
         } else {
-            let Ok(()) = self.batches::<Infallible>(&plan, None, &within, &mut |batch, _| {
+            let Ok(()) = self.batches::<Infallible>(&plan, None, &mut |batch| {
                 settle(batch);
                 Ok(())
             });
@@ -394,9 +389,6 @@ impl Collection {
 
 /// How many documents are looked at together.
 const BATCH: usize = 64;
-
-/// What takes the documents out of a batch, and is told how many were passed over.
-type TakeBatch<'f, 'a, E> = dyn FnMut(&mut Vec<Seen<'a>>, usize) -> Result<(), E> + 'f;
 
 /// What a query found, and how.
 pub(crate) struct Found<'a> {
@@ -439,18 +431,16 @@ impl<'a> Found<'a> {
         let mut left = budget;
         let matcher = Matcher::of_rest(&query.filter, &plan.proved, collection.beside());
         let is_covered = plan.is_covered;
-        let proved = if is_covered { Within::ANY } else { matcher.within() };
-        let within = Cell::new(proved);
-        let mut matching = |docs: &mut Vec<Seen<'_>>, passed: usize| {
-            *documents += docs.len() + passed;
-            *keys += if is_scan { 0 } else { docs.len() + passed };
+        let mut matching = |docs: &mut Vec<Seen<'_>>| {
+            *documents += docs.len();
+            *keys += if is_scan { 0 } else { docs.len() };
             if !is_covered {
                 matcher.retain(docs);
             }
         };
         if plan.course.is_some() && wanted == usize::MAX && budget == usize::MAX {
-            let Ok(()) = collection.batches::<Infallible>(plan, behind, &within, &mut |batch, passed| {
-                matching(batch, passed);
+            let Ok(()) = collection.batches::<Infallible>(plan, behind, &mut |batch| {
+                matching(batch);
                 found.extend(batch.drain(..).map(|seen| seen.doc));
                 Ok(())
             });
@@ -465,7 +455,7 @@ impl<'a> Found<'a> {
                 }
                 left -= 1;
                 batch.push(doc);
-                matching(&mut batch, 0);
+                matching(&mut batch);
                 found.extend(batch.drain(..).map(|seen| seen.doc));
                 found.len() < wanted
             });
@@ -481,8 +471,8 @@ impl<'a> Found<'a> {
         // Of a long list nearly all are worse than those that are kept, which a number tells at once.
         let whole = sort.whole_key(collection.beside());
         let mut worst = None;
-        collection.batches::<Error>(plan, None, &within, &mut |docs, passed| {
-            matching(docs, passed);
+        collection.batches::<Error>(plan, None, &mut |docs| {
+            matching(docs);
             for seen in docs.iter().copied() {
                 let number = whole.as_ref().and_then(|key| key.of(seen));
                 if let (Some(key), Some(number), Some(worst)) = (&whole, number, worst)
@@ -507,8 +497,6 @@ impl<'a> Found<'a> {
                         sorted.truncate(wanted);
                         is_cut = true;
                         worst = sorted.last().and_then(Sorted::whole);
-                        let better = whole.as_ref().zip(worst).map_or(Within::ANY, |(key, worst)| key.up_to(worst));
-                        within.set(proved.both(better));
                     }
                 }
             }

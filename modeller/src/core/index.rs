@@ -54,31 +54,6 @@ impl Number {
     }
 }
 
-/// What the numbers beside documents are to be, for the documents to be of any use: not below the first, and not above the second.
-/// One that is not known tells nothing against its document.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Within(i64, i64);
-
-impl Within {
-    /// Any are.
-    pub(crate) const ANY: Self = Self(i64::MIN, i64::MAX);
-
-    /// The same, and also between these.
-    pub(crate) fn and(self, low: i64, high: i64) -> Self {
-        Self(self.0.max(low), self.1.min(high))
-    }
-
-    /// Both.
-    pub(crate) fn both(self, other: Self) -> Self {
-        self.and(other.0, other.1)
-    }
-
-    #[inline]
-    fn has(self, number: Number) -> bool {
-        (self.0 <= number.0 && number.0 <= self.1) || number.0 == Number::UNKNOWN.0
-    }
-}
-
 /// A document as it is come across.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen<'a> {
@@ -229,17 +204,12 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Appends what comes next until there is so much in all; false when nothing is left. What is of no use is passed over, and
-    /// counted.
-    pub(crate) fn fill(&mut self, out: &mut Vec<Seen<'a>>, most: usize, within: Within, passed: &mut usize) -> bool {
+    /// Appends what comes next until there is so much in all; false when nothing is left.
+    pub(crate) fn fill(&mut self, out: &mut Vec<Seen<'a>>, most: usize) -> bool {
         loop {
             match &mut self.group {
                 Group::One(doc) => out.extend(doc.take().map(Seen::from)),
-                Group::Many(docs) if within == Within::ANY => drop(docs.fill(out, most, Holder::seen)),
-                Group::Many(docs) => {
-                    let of = |holder: &'a Holder| within.has(holder.number).then(|| holder.seen());
-                    docs.fill_some(out, most, passed, of);
-                }
+                Group::Many(docs) => drop(docs.fill(out, most, Holder::seen)),
             }
             if out.len() >= most {
                 return true;

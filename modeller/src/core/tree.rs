@@ -458,34 +458,6 @@ impl<'a, E: Entry> Range<'a, E> {
     }
 }
 
-impl<'a, E: Entry> Range<'a, E> {
-    /// The same with those alone that `of` makes something of. Counts the others.
-    pub(crate) fn fill_some<T>(
-        &mut self,
-        out: &mut Vec<T>,
-        most: usize,
-        others: &mut usize,
-        of: impl Fn(&'a E) -> Option<T>,
-    ) -> bool {
-        loop {
-            while out.len() < most {
-                let next = if self.reverse { self.leaf.next_back() } else { self.leaf.next() };
-                let Some(entry) = next else { break };
-                match of(entry) {
-                    Some(one) => out.push(one),
-                    None => *others += 1,
-                }
-            }
-            if out.len() >= most {
-                return true;
-            }
-            if !self.next_leaf() {
-                return false;
-            }
-        }
-    }
-}
-
 impl<'a, E: Entry> Iterator for Range<'a, E> {
     type Item = &'a E;
 

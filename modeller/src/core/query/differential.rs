@@ -436,7 +436,7 @@ fn the_first_of_many_are_those_of_a_scan() {
             let found = world.collection.search(&query, most, None).unwrap();
             let told = found.explain();
             found_by_index += usize::from(most > 0 && told.plan == PlanKind::Index && !told.sorted);
-            // Who is passed over for his number is counted like everybody.
+            // Each document of the key is counted, also one of which no more than its number is looked at.
             let of_key = world.documents.values().filter(|(_, document)| document["a"] == 1).count() as u64;
             let is_of_key = filter["a"] == 1 && most > 0;
             assert!(!is_of_key || told.documents_examined == of_key, "{told:?}, {}", context());

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::filter::{Compare, RawFilter, Test, compares};
 use crate::core::document::{AnyDoc, DocView};
-use crate::core::index::{Seen, Within};
+use crate::core::index::Seen;
 use crate::core::value::ValueRef;
 
 pub(crate) enum Matcher<'a> {
@@ -129,15 +129,6 @@ impl<'a> Matcher<'a> {
             Self::None(members) => !members.iter().any(|member| member.matches(seen)),
             Self::Field(test) => test.matches(seen),
             Self::Filter(filter) => filter.matches(&DocView(seen.doc.as_ref())),
-        }
-    }
-
-    /// What is known of the numbers beside the documents that match.
-    pub(crate) fn within(&self) -> Within {
-        match self {
-            Self::All(members) => members.iter().fold(Within::ANY, |within, member| within.both(member.within())),
-            Self::Field(FieldTest { beside: Some((low, high)), negated: false, .. }) => Within::ANY.and(*low, *high),
-            _ => Within::ANY,
         }
     }
 

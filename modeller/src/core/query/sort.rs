@@ -15,7 +15,7 @@ use super::matcher::Slot;
 use super::parse::{Schema, parse_sort};
 use crate::core::document::{AnyDoc, DynDoc};
 use crate::core::id::RawId;
-use crate::core::index::{Seen, Within};
+use crate::core::index::Seen;
 use crate::core::key::{push_empty, push_value};
 use crate::core::private::{Audience, Level};
 use crate::core::value::{AsValue, ValueRef};
@@ -199,15 +199,6 @@ impl WholeKey<'_> {
             return Some(number);
         }
         self.slot.with(seen.doc.as_ref(), |value, _| value.and_then(ValueRef::whole))
-    }
-
-    /// The numbers beside documents that do not come after this one, where they are those of the key.
-    pub(crate) fn up_to(&self, last: i64) -> Within {
-        match self.direction {
-            _ if !self.is_beside => Within::ANY,
-            Direction::Ascending => Within::ANY.and(i64::MIN, last),
-            Direction::Descending => Within::ANY.and(last, i64::MAX),
-        }
     }
 
     /// Whether one number comes after another.
