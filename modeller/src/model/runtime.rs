@@ -1744,7 +1744,7 @@ impl Scope {
         with: With,
     ) -> Result<Box<dyn AnyOutput>>
     where
-        F: FnMut() -> Result<Box<dyn AnyPayload>> + Send,
+        F: FnMut() -> Result<Box<dyn AnyPayload>>,
     {
         let model = self.runtime.model(index)?;
         let with = match with {

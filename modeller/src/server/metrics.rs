@@ -39,8 +39,6 @@ const BOUNDS: [(Duration, &str); 12] = [
 /// What an application counts while it is served.
 pub(super) struct Metrics {
     begun: SystemTime,
-    /// Those that nearly all requests go to, which are looked for first.
-    first: [(&'static str, Mutex<Route>); 2],
     routes: RwLock<BTreeMap<Box<str>, Mutex<Route>>>,
     connections: AtomicUsize,
     sockets: AtomicUsize,
@@ -93,7 +91,6 @@ impl Metrics {
     pub(super) fn new() -> Self {
         Self {
             begun: SystemTime::now(),
-            first: ["/{model}", "/{model}/{id}"].map(|pattern| (pattern, Mutex::default())),
             routes: RwLock::default(),
             connections: AtomicUsize::new(0),
             sockets: AtomicUsize::new(0),
@@ -116,9 +113,6 @@ impl Metrics {
     /// A request was answered. A path that no route has is counted under an empty pattern.
     pub(super) fn request(&self, method: &Method, pattern: &str, status: StatusCode, took: Duration) {
         let kind = (method_of(method), status.as_u16());
-        if let Some((_, route)) = self.first.iter().find(|(known, _)| *known == pattern) {
-            return route.lock().count(kind, took);
-        }
         if let Some(route) = self.routes.read().get(pattern) {
             return route.lock().count(kind, took);
         }
@@ -177,10 +171,8 @@ impl Metrics {
     }
 
     fn requests(&self, out: &mut Text) {
-        let first = self.first.iter().map(|(pattern, route)| (Box::from(*pattern), route.lock().clone()));
-        let asked = first.filter(|(_, route)| !route.kinds.is_empty());
-        let mut routes: Vec<(Box<str>, Route)> = asked.collect();
-        routes.extend(self.routes.read().iter().map(|(pattern, route)| (pattern.clone(), route.lock().clone())));
+        let routes: Vec<(Box<str>, Route)> =
+            self.routes.read().iter().map(|(pattern, route)| (pattern.clone(), route.lock().clone())).collect();
         const COUNT: &str = "modeller_requests_total";
         out.of(COUNT, "counter", "Requests that were answered.");
         for (pattern, route) in &routes {

@@ -96,14 +96,12 @@ impl Future for Until {
         let Kept { timer, told } = &mut *kept;
         let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(self.deadline)));
         let is_told = told.as_ref().is_some_and(|told| told.will_wake(context.waker()));
-        if is_told && !timer.is_elapsed() && timer.deadline() <= self.deadline {
-            return Poll::Pending;
-        }
         // One that rings too early is set again when it does.
         if timer.deadline() > self.deadline {
             timer.as_mut().reset(self.deadline);
+        } else if is_told && !timer.is_elapsed() {
+            return Poll::Pending;
         }
-        *told = None;
         while timer.as_mut().poll(context).is_ready() {
             if timer.deadline() >= self.deadline {
                 return Poll::Ready(());
@@ -204,8 +202,6 @@ impl<T: Write + Unpin> Write for Patient<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-
     use hyper::rt::Timer as _;
 
     use super::*;

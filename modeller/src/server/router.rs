@@ -381,10 +381,7 @@ impl FromRequestParts<Arc<Server>> for Segments {
 
 impl Segments {
     pub(super) fn new(model: &str, id: &str) -> Self {
-        let mut text = String::with_capacity(model.len() + id.len());
-        text.push_str(model);
-        text.push_str(id);
-        Self { text, at: model.len() }
+        Self { text: [model, id].concat(), at: model.len() }
     }
 
     pub(super) fn model(&self) -> &str {

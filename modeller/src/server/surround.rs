@@ -175,12 +175,8 @@ impl<F> Surrounded<F> {
             }
         }
         let route = self.asked.route.as_ref().map_or("", RouteName::as_str);
-        self.server.metrics.request(
-            &self.asked.method,
-            route,
-            status,
-            answered_at().saturating_duration_since(self.begun),
-        );
+        let took = answered_at().saturating_duration_since(self.begun);
+        self.server.metrics.request(&self.asked.method, route, status, took);
         response
     }
 }

@@ -73,6 +73,7 @@ pub(crate) fn print(lines: impl BufRead) -> Result<()> {
         "storage  workload   subject/s  yardstick/s  ratio   subject µs  yardstick µs  ratio   subject B/op  yardstick B/op\n",
     );
     for ((storage, workload), [mut subject, mut yardstick]) in sides {
+        // Of the rounds in their order, which the medians do not leave.
         let by_rate = ratio(&subject.per_second, &yardstick.per_second);
         let by_cost = ratio(&subject.microseconds, &yardstick.microseconds);
         let (rate, rate_of) = (median(&mut subject.per_second), median(&mut yardstick.per_second));
