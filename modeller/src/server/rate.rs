@@ -39,15 +39,17 @@ impl Rates {
         let at = |row: usize| (hash >> (row * 32)) as usize % PLACES + row * PLACES;
         let (Some(one), Some(two)) = (places.get(at(0)), places.get(at(1))) else { return Ok(()) };
         loop {
-            let (first, second) = (one.load(Ordering::Relaxed), two.load(Ordering::Relaxed));
+            let (first, second) = (one.load(Ordering::Acquire), two.load(Ordering::Acquire));
             let (least, other, known) = if first <= second { (one, two, first) } else { (two, one, second) };
             let next = known.max(now) + interval;
             let ahead = next - now;
             if ahead > MINUTE {
                 return Err(Duration::from_nanos(ahead - MINUTE));
             }
-            if least.compare_exchange_weak(known, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                other.fetch_max(next, Ordering::Relaxed);
+            // The greater one goes first: no place ever falls, so whoever then sees the lesser one raised cannot take
+            // the same allowance from the greater one. The other way round, he would find that one the least.
+            other.fetch_max(next, Ordering::AcqRel);
+            if least.compare_exchange_weak(known, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 return Ok(());
             }
         }
@@ -85,13 +87,24 @@ mod tests {
 
     #[test]
     fn threads_take_no_more_together() {
-        let rates = Rates::new();
-        let taken: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| (0..1_000).filter(|_| rates.take_at(&"ada", 500, 1).is_ok()).count()))
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        let (rates, callers, threads) = (Rates::new(), 2_000, 4);
+        let taken: Vec<AtomicU64> = (0..callers).map(|_| AtomicU64::new(0)).collect();
+        let barrier = std::sync::Barrier::new(threads);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for (caller, taken) in taken.iter().enumerate() {
+                        // Begun together, for what goes wrong between threads does so within nanoseconds.
+                        barrier.wait();
+                        let many = (0..50).filter(|_| rates.take_at(&caller, 50, 1).is_ok()).count();
+                        taken.fetch_add(many as u64, Ordering::Relaxed);
+                    }
+                });
+            }
         });
-        assert_eq!(taken, 500);
+        // A caller may have less, where both of his places are those of callers before him; never more.
+        let taken: Vec<u64> = taken.into_iter().map(AtomicU64::into_inner).collect();
+        assert_eq!(taken.iter().max(), Some(&50), "{taken:?}");
+        assert_eq!(taken.first(), Some(&50));
     }
 }
