@@ -218,7 +218,7 @@ struct Database {
     /// Groups until the window is looked at, and bytes appended since it was.
     prune_in: usize,
     unpruned: u64,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Database {
@@ -564,7 +564,18 @@ fn reach(folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).and_then(|()| folder.canonicalize()).map_err(|error| unreachable(folder, error))
 }
 
-fn lock(folder: &Path) -> Result<File> {
+/// That nobody else opens the folder.
+struct Lock(File);
+
+impl Drop for Lock {
+    /// The lock is that of the open file (flock(2)), which a child of another thread has as well between `fork` and `exec`. So to
+    /// close it here alone would leave the folder held for that long.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(folder: &Path) -> Result<Lock> {
     let path = folder.join(LOCK);
     if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
         return Err(failure("STORAGE_FOREIGN", format!("{} is not a plain file", path.display())));
@@ -588,7 +599,7 @@ fn lock(folder: &Path) -> Result<File> {
     }
     // For the eye only: the lock is what counts, so a full device is no reason to stop here.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// Makes an empty database under another name and moves it into place, so that there never is half of one.
@@ -1010,6 +1021,19 @@ mod tests {
         assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
         drop(engine);
         folder.open().unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_let_go_while_a_child_has_its_files() {
+        let folder = Folder::new();
+        drop(folder.open().unwrap());
+        let held = lock(&folder.0).unwrap();
+        // What a child has until it is another program.
+        let inherited = held.0.try_clone().unwrap();
+        assert!(lock(&folder.0).is_err());
+        drop(held);
+        drop(lock(&folder.0).unwrap());
+        drop(inherited);
     }
 
     #[test]
